@@ -1,0 +1,50 @@
+import type { Checkpoint } from '../../model/migration.ts';
+import type { FerryErrorType } from '../../model/errors.ts';
+import type { ExportAddress } from './exports.ts';
+
+/** Files of the certificates for TLS between nodes (x509, both sides verified). */
+export interface TlsFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Pull from a node's export onto a local device. */
+export interface CopyJob {
+  readonly kind: 'copy';
+  readonly source: ExportAddress;
+  readonly tls: TlsFiles | null;
+  readonly destination: { readonly path: string; readonly sizeBytes: number; readonly readsZero: boolean };
+  readonly from: Checkpoint;
+  /** Bytes a second; null is no cap. */
+  readonly bandwidth: number | null;
+  readonly digest: boolean;
+}
+
+/** Read a local device from its medium and digest it, the way a copy digests what arrives. */
+export interface DigestJob {
+  readonly kind: 'digest';
+  readonly device: { readonly path: string; readonly sizeBytes: number };
+  readonly from: Checkpoint;
+  readonly bandwidth: number | null;
+}
+
+export type Job = CopyJob | DigestJob;
+
+/** What the copier process tells its worker, one message each. */
+export type CopierMessage =
+  | { readonly type: 'progress'; readonly checkpoint: Checkpoint }
+  | { readonly type: 'stopped'; readonly checkpoint: Checkpoint; readonly finished: boolean }
+  | { readonly type: 'failed'; readonly error: { readonly type: FerryErrorType; readonly message: string; readonly details: Record<string, unknown> } };
+
+/** What a worker tells the copier process. `stop`: finish what is in flight, flush, say where, end. */
+export type CopierCommand = { readonly type: 'start'; readonly job: Job } | { readonly type: 'stop' };
+
+/** Runs jobs, each in a process of its own. */
+export interface Copier {
+  /**
+   * Runs the job until it is finished or `signal` is aborted; resolves only when its process has ended, so that nothing is
+   * written afterwards. Aborted: the position reached, flushed. Rejects with a `FerryError`.
+   */
+  run(job: Job, options: { signal: AbortSignal; onProgress: (checkpoint: Checkpoint) => void }): Promise<{ checkpoint: Checkpoint; finished: boolean }>;
+}

@@ -1,0 +1,49 @@
+import type { DriverKind } from '../../model/back-end.ts';
+
+/** A logical volume or file on a back end, as the device itself tells it. */
+export interface Device {
+  /** Name on the back end, e.g. `volume-<name_id>`. */
+  readonly name: string;
+  /** What to open: `/dev/VG/LV`, or the file's path. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly tags: readonly string[];
+}
+
+/**
+ * One back end's storage. Every method may be repeated, may have run half before, and asks the device: nothing is remembered
+ * between calls. Errors are `FerryError`s; a missing volume group or directory is `BackEndUnavailable` from every method.
+ *
+ * Ownership is by tags (`ferry.volume=<id>`, `ferry.migration=<id>`): a driver changes or deletes a device only if it carries
+ * the tag that the caller names.
+ */
+export interface VolumeDriver {
+  readonly kind: DriverKind;
+
+  /** Total and free bytes for new volumes. */
+  capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
+
+  /**
+   * Makes a device of exactly `sizeBytes` (rounded up to whole extents is an error: `SizeMismatch`) that carries `tags`.
+   * Already there with all of `tags` and that size: returned as it is. There without them: `DeviceExists`, untouched.
+   * No room: `InsufficientSpace`, and nothing is left. With `zero`, every byte reads as zero on return; without it the device
+   * may show stale bytes unless `readsZero` of the answer says otherwise. `readsZero` is said only of a device that this
+   * very call made.
+   */
+  create(spec: { name: string; sizeBytes: number; tags: readonly string[]; zero: boolean }): Promise<Device & { readsZero: boolean }>;
+
+  /** The device of that name, or null. */
+  find(name: string): Promise<Device | null>;
+
+  /** Every device of this back end, Ferry's and others'. */
+  list(): Promise<Device[]>;
+
+  /**
+   * Deletes the device if it carries `tag`. Already gone: nothing happens. There without the tag: `NotOwned`.
+   * Open (exported, used by a guest): `DeviceInUse`, and it stays whole.
+   */
+  delete(name: string, tag: string): Promise<void>;
+
+  /** Takes `remove` off and puts `add` on; either may already be so. Missing device: `DeviceMissing`. */
+  retag(name: string, change: { add: readonly string[]; remove: readonly string[] }): Promise<void>;
+}

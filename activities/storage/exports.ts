@@ -1,0 +1,26 @@
+/** Where a device can be reached over NBD. */
+export interface ExportAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly exportName: string;
+  /** TLS is required: the address is not loopback, or certificates are configured. */
+  readonly tls: boolean;
+}
+
+/**
+ * The NBD exports of one storage node: one server process each, which outlives the worker. What runs is asked of the system
+ * every time; the state folder only says where to look.
+ */
+export interface Exports {
+  /**
+   * Exports `path` under `exportName`. Already exported so and alive: the same address again. A leftover of another path or a
+   * dead server is replaced. A writable export takes one client only: the fence against two writers.
+   */
+  ensure(spec: { exportName: string; path: string; writable: boolean; tags: readonly string[] }): Promise<ExportAddress>;
+
+  /** Ends the server and waits until its process is gone. Not there: nothing happens. */
+  remove(exportName: string): Promise<void>;
+
+  /** What is exported now. */
+  list(): Promise<{ exportName: string; path: string; writable: boolean; tags: readonly string[]; pid: number; address: ExportAddress }[]>;
+}

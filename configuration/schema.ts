@@ -1,0 +1,53 @@
+import * as z from 'zod';
+import { nodeName } from '../model/ids.ts';
+
+const backEnd = z.discriminatedUnion('driver', [
+  z.strictObject({
+    name: nodeName.describe('the part after the @'),
+    driver: z.literal('lvm'),
+    volumeGroup: z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'is not a volume group name'),
+  }),
+  z.strictObject({
+    name: nodeName.describe('the part after the @'),
+    driver: z.literal('directory'),
+    path: z.string().startsWith('/', 'must be an absolute path'),
+    /** What the back end says it can hold; the file system's size if not given. */
+    capacityGib: z.number().int().positive().optional(),
+  }),
+]);
+export type BackEndConfiguration = z.infer<typeof backEnd>;
+
+const tls = z.strictObject({
+  /** Folder with ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem, as QEMU names them. */
+  directory: z.string().startsWith('/', 'must be an absolute path'),
+});
+
+const node = z.strictObject({
+  name: nodeName,
+  availabilityZone: z.string().min(1).default('nova'),
+  /** The address at which other nodes reach this node's exports. */
+  address: z.string().min(1).default('127.0.0.1'),
+  /** Where the worker keeps what must outlive it: which export runs where. */
+  stateDirectory: z.string().startsWith('/', 'must be an absolute path').default('/var/lib/ferry'),
+  exportPorts: z
+    .strictObject({ from: z.number().int().min(1024).max(65_535), to: z.number().int().min(1024).max(65_535) })
+    .default({ from: 10_809, to: 11_008 }),
+  maxConcurrentCopies: z.number().int().min(1).max(64).default(2),
+  tls: tls.optional(),
+  /** Exports to other addresses than loopback without TLS: only on a network that nobody else can reach. */
+  insecureNetwork: z.boolean().default(false),
+  backEnds: z.array(backEnd).min(1, 'at least one back end is needed'),
+});
+export type NodeConfiguration = z.infer<typeof node>;
+
+/** Ferry's configuration: one file for clients and workers. Temporal's address is the SDK's own (TEMPORAL_ADDRESS, ...). */
+export const configuration = z.strictObject({
+  databaseUrl: z.url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' }).optional(),
+  node: node.optional(),
+  /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
+  metricsAddress: z.string().optional(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /** How long a node needed for the data may be away before a migration goes back. Seconds. */
+  nodeTimeoutSeconds: z.number().int().positive().default(600),
+});
+export type Configuration = z.infer<typeof configuration>;

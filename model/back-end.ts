@@ -1,0 +1,34 @@
+import * as z from 'zod';
+import { backEndName, nodeName } from './ids.ts';
+
+export const driverKind = z.enum(['lvm', 'directory']);
+export type DriverKind = z.infer<typeof driverKind>;
+
+/** A back end's row in the registry: written by the storage worker of its node, at start and as a heartbeat. */
+export const backEnd = z.object({
+  /** `node@name` */
+  name: backEndName,
+  node: nodeName,
+  availabilityZone: z.string(),
+  driver: driverKind,
+  totalBytes: z.number().int().nonnegative(),
+  freeBytes: z.number().int().nonnegative(),
+  /** Set by an administrator: nothing new is allocated here. */
+  disabled: z.boolean(),
+  disabledReason: z.string().nullable(),
+  /** What the storage worker last said of the device: `null` is well, else why it cannot serve. */
+  fault: z.string().nullable(),
+  heartbeatAt: z.date(),
+});
+export type BackEnd = z.infer<typeof backEnd>;
+
+/** A back end is down when its worker has not been heard of for this long (Cinder's `service_down_time` is 60 s). */
+export const downAfterMs = 30_000;
+
+/** How often a storage worker reports: several reports fit in `downAfterMs`, so that one lost report changes nothing. */
+export const heartbeatEveryMs = 5_000;
+
+/** `up` when the worker was heard of lately and can serve the device. */
+export function backEndState(b: Pick<BackEnd, 'heartbeatAt' | 'fault'>, now: Date): 'up' | 'down' {
+  return b.fault === null && now.getTime() - b.heartbeatAt.getTime() <= downAfterMs ? 'up' : 'down';
+}

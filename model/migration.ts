@@ -1,0 +1,128 @@
+import * as z from 'zod';
+import { backEndName, volumeId } from './ids.ts';
+import type { Reason } from './errors.ts';
+
+/**
+ * `reread`: the destination is read back from its device after the flush and must equal what the source served.
+ * `inline`: the digest of what arrived is recorded, the destination is not read back.
+ * `none`: no digest at all.
+ */
+export const verifyMode = z.enum(['reread', 'inline', 'none']);
+export type VerifyMode = z.infer<typeof verifyMode>;
+
+/** Who carries the bytes. `assisted`: the storage itself; `generic-detached`: copy; `generic-attached`: the hypervisor mirrors. */
+export const flow = z.enum(['assisted', 'generic-detached', 'generic-attached']);
+export type Flow = z.infer<typeof flow>;
+
+/** Where a migration is. The order is the order of a successful one; `undoing` follows any phase before the switch. */
+export const phase = z.enum([
+  'claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'undoing', 'finished',
+]);
+export type Phase = z.infer<typeof phase>;
+
+/** How it ended. A cancelled or failed migration leaves the volume as it was. */
+export const outcome = z.enum(['success', 'error', 'cancelled']);
+export type Outcome = z.infer<typeof outcome>;
+
+/** What `migrateVolume` is started with. */
+export const migrationRequest = z.object({
+  volumeId,
+  destination: backEndName,
+  /** Bytes a second; null is no cap. */
+  bandwidth: z.number().int().positive().nullable().default(null),
+  verify: verifyMode.default('reread'),
+  forceHostCopy: z.boolean().default(false),
+  /** How long a node that is needed for the data may be away before the migration goes back. Seconds. */
+  nodeTimeoutSeconds: z.number().int().positive().default(600),
+  /** Who asked, for the audit record. */
+  requestedBy: z.string().max(255).default('admin'),
+});
+export type MigrationRequest = z.infer<typeof migrationRequest>;
+export type MigrationRequestInput = z.input<typeof migrationRequest>;
+
+/** Proof of the claim: every later write to the registry carries it. */
+export interface Claim {
+  volumeId: string;
+  migrationId: string;
+  /** `<workflow id>/<run id>` */
+  owner: string;
+  epoch: number;
+}
+
+/** What the claim found and decided: all that the flow needs to know, from one transaction. */
+export interface ClaimedMigration {
+  claim: Claim;
+  flow: Flow;
+  sizeBytes: number;
+  source: { backEnd: string; deviceName: string };
+  destination: { backEnd: string };
+  tenantId: string;
+}
+
+/**
+ * How far a copy is, in bytes from the start. All before `offset` is flushed on the destination. `chain` is the running
+ * digest of the ranges before `offset` (hex; empty at the start or without a digest).
+ */
+export const checkpoint = z.object({
+  offset: z.number().int().nonnegative(),
+  chain: z.string(),
+  /** The destination was zeroed as a whole before the first byte: a resume must not do it again. */
+  zeroed: z.boolean(),
+  /** Bytes really sent over the wire so far: the rest were holes. */
+  transferred: z.number().int().nonnegative(),
+});
+export type Checkpoint = z.infer<typeof checkpoint>;
+
+export const copyStart: Checkpoint = { offset: 0, chain: '', zeroed: false, transferred: 0 };
+
+/** What a copying or verifying activity says with every heartbeat. */
+export interface CopyProgress {
+  checkpoint: Checkpoint;
+  totalBytes: number;
+  /** Bytes a second over the last few seconds; holes count as done. */
+  bytesPerSecond: number;
+}
+
+/** A migration as its workflow tells it (query `migrationState`). */
+export interface MigrationState {
+  migrationId: string;
+  volumeId: string;
+  source: string | null;
+  destination: string;
+  flow: Flow | null;
+  phase: Phase;
+  paused: boolean;
+  bandwidth: number | null;
+  totalBytes: number;
+  /** Last reported position; the live one is in the pending activity's heartbeat. */
+  bytesDone: number;
+  bytesPerSecond: number;
+  /** What it waits for at the moment, if it waits: a node that is away, an operator's resume. */
+  waitingFor: string | null;
+  cancelRequested: boolean;
+  refusedOperations: number;
+}
+
+/** The audit record of a migration; outlives Temporal's retention. */
+export const migrationRecord = z.object({
+  id: z.uuid(),
+  volumeId,
+  tenantId: z.string(),
+  requestedBy: z.string(),
+  source: backEndName,
+  destination: backEndName,
+  sourceNameId: z.uuid().nullable(),
+  destinationNameId: z.uuid().nullable(),
+  flow,
+  phase,
+  /** When each phase was entered. */
+  phases: z.array(z.object({ phase, at: z.coerce.date() })),
+  totalBytes: z.number().int().nonnegative(),
+  transferredBytes: z.number().int().nonnegative().nullable(),
+  digest: z.string().nullable(),
+  outcome: outcome.nullable(),
+  error: z.custom<Reason>().nullable(),
+  startedAt: z.date(),
+  finishedAt: z.date().nullable(),
+});
+export type MigrationRecord = z.infer<typeof migrationRecord>;

@@ -1,0 +1,44 @@
+/** Names that several rooms must agree on: on devices, in Temporal, in tags. All pure and stable: they are stored. */
+
+/** Where workflows and registry activities run. */
+export const controlQueue = 'control';
+
+/** The queue that only the storage worker on `node` polls. */
+export function storageQueue(node: string): string {
+  return `storage:${node}`;
+}
+
+/** The queue that only the compute worker beside `hypervisor`'s libvirtd polls. */
+export function computeQueue(hypervisor: string): string {
+  return `compute:${hypervisor}`;
+}
+
+/** At most one workflow of this id runs: the admission lock of a volume's migration. */
+export function migrationWorkflowId(volumeId: string): string {
+  return `migrate/${volumeId}`;
+}
+
+/** Clean-up that outlives its migration, because a node was away. */
+export function cleanUpWorkflowId(migrationId: string): string {
+  return `clean-up/${migrationId}`;
+}
+
+/** An operation on a volume that touches devices: create, delete, ... */
+export function operationWorkflowId(operation: string, volumeId: string): string {
+  return `${operation}/${volumeId}`;
+}
+
+/** The volume's name on its back end (Cinder's default `volume_name_template`): `volume-<name_id or id>`. */
+export function deviceName(volume: { id: string; nameId: string | null }): string {
+  return `volume-${volume.nameId ?? volume.id}`;
+}
+
+/** Tag on every device that belongs to a Ferry volume. */
+export function volumeTag(volumeId: string): string {
+  return `ferry.volume=${volumeId}`;
+}
+
+/** Tag on a device that a migration made; taken off when the migration is complete. */
+export function migrationTag(migrationId: string): string {
+  return `ferry.migration=${migrationId}`;
+}

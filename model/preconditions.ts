@@ -1,0 +1,116 @@
+import { backEndState, type BackEnd } from './back-end.ts';
+import type { Reason } from './errors.ts';
+import { nodeOf } from './ids.ts';
+import type { Flow } from './migration.ts';
+import { formatBytes, gib } from './sizes.ts';
+import type { Attachment, Volume } from './volume.ts';
+
+/** All that is known when it is decided whether a volume may move. */
+export interface MigrationFacts {
+  volumeId: string;
+  destinationName: string;
+  volume: Volume | null;
+  source: BackEnd | null;
+  destination: BackEnd | null;
+  snapshots: number;
+  attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
+  /** Bytes already promised to migrations that are on their way to the destination. */
+  promisedBytes: number;
+  now: Date;
+}
+
+/**
+ * Every reason why the volume may not move to the destination now; empty when it may. Follows Cinder's API checks
+ * (`volume/api.py` `migrate_volume`, scheduler `backend_passes_filters`), but tells each cause, and all of them at once.
+ */
+export function reasonsNotToMigrate(facts: MigrationFacts): Reason[] {
+  return [...volumeReasons(facts), ...destinationReasons(facts)];
+}
+
+function volumeReasons(f: MigrationFacts): Reason[] {
+  const v = f.volume;
+  if (!v) return [{ type: 'VolumeNotFound', message: `Volume ${f.volumeId} could not be found.` }];
+  const reasons: Reason[] = [];
+  if (v.migrationOwner !== null) {
+    reasons.push({
+      type: 'VolumeMigrating',
+      message: `Volume ${v.id} is already migrating (${v.migrationStatus ?? 'starting'}). Wait for it to end, or cancel it: ferry migration cancel ${v.id}`,
+      details: { owner: v.migrationOwner, migrationStatus: v.migrationStatus },
+    });
+  }
+  if (v.operation !== null) {
+    reasons.push({
+      type: 'VolumeBusy',
+      message: `Volume ${v.id} is busy: ${v.operation} is under way. Try again when it is done.`,
+      details: { operation: v.operation },
+    });
+  }
+  if (v.status !== 'available' && v.status !== 'in-use') {
+    reasons.push({
+      type: 'VolumeStatusRefused',
+      message: `Volume ${v.id} has status ${v.status}; it must be available or in-use to migrate.`,
+      details: { status: v.status },
+    });
+  }
+  if (f.snapshots > 0) {
+    reasons.push({
+      type: 'VolumeHasSnapshots',
+      message: `Volume ${v.id} has ${f.snapshots} snapshot${f.snapshots === 1 ? '' : 's'}; delete them first.`,
+      details: { snapshots: f.snapshots },
+    });
+  }
+  if (f.attachments.filter((a) => a.mode === 'rw').length > 1) {
+    reasons.push({
+      type: 'VolumeStatusRefused',
+      message: `Volume ${v.id} is attached to more than one writer; detach all but one first.`,
+      details: { instances: f.attachments.map((a) => a.instanceId) },
+    });
+  }
+  if (f.source && backEndState(f.source, f.now) === 'down') {
+    reasons.push(downReason(f.source, 'source'));
+  }
+  return reasons;
+}
+
+function destinationReasons(f: MigrationFacts): Reason[] {
+  const d = f.destination;
+  if (!d) {
+    return [{ type: 'BackEndNotFound', message: `Back end ${f.destinationName} is not known. See: ferry host list` }];
+  }
+  const reasons: Reason[] = [];
+  if (d.disabled) {
+    const why = d.disabledReason ? ` (${d.disabledReason})` : '';
+    reasons.push({ type: 'BackEndDisabled', message: `Back end ${d.name} is disabled${why}; nothing may be placed on it.` });
+  }
+  if (backEndState(d, f.now) === 'down') reasons.push(downReason(d, 'destination'));
+  if (!f.volume) return reasons;
+  if (f.volume.host === d.name) {
+    reasons.push({ type: 'SameBackEnd', message: `Volume ${f.volume.id} is already on ${d.name}; name another back end.` });
+    return reasons;
+  }
+  const needed = f.volume.sizeGib * gib;
+  const free = Math.max(0, d.freeBytes - f.promisedBytes);
+  if (free < needed) {
+    reasons.push({
+      type: 'InsufficientSpace',
+      message: `Back end ${d.name} has ${formatBytes(free)} free; volume ${f.volume.id} needs ${formatBytes(needed)}.`,
+      details: { freeBytes: free, neededBytes: needed },
+    });
+  }
+  return reasons;
+}
+
+function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
+  const why = b.fault ?? `last heard of at ${b.heartbeatAt.toISOString()}`;
+  return {
+    type: 'BackEndDown',
+    message: `The ${role} back end ${b.name} is down: ${why}. Start its worker: ferry worker storage (on ${nodeOf(b.name)})`,
+    details: { backEnd: b.name, role },
+  };
+}
+
+/** Which of the three flows moves the volume. Only what is claimed and known to be allowed comes here. */
+export function chooseFlow(facts: { attached: boolean; forceHostCopy: boolean; driverCanMove: boolean }): Flow {
+  if (facts.attached) return 'generic-attached';
+  return facts.driverCanMove && !facts.forceHostCopy ? 'assisted' : 'generic-detached';
+}

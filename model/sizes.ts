@@ -1,0 +1,58 @@
+import * as z from 'zod';
+
+export const gib = 1024 ** 3;
+
+const units: Record<string, number> = {
+  '': 1, b: 1,
+  k: 1024, kib: 1024, kb: 1000,
+  m: 1024 ** 2, mib: 1024 ** 2, mb: 1000 ** 2,
+  g: gib, gib, gb: 1000 ** 3,
+  t: 1024 ** 4, tib: 1024 ** 4, tb: 1000 ** 4,
+};
+
+function bytesOf(text: string): number | null {
+  const m = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text.trim());
+  const unit = m && units[m[2]!.toLowerCase()];
+  if (!m || !unit) return null;
+  const bytes = Math.round(Number(m[1]) * unit);
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null;
+}
+
+/** A rate for people: `100MiB/s`, `1.5GB/s`; `0`, `none` or `unlimited` mean no cap (null). In bytes a second. */
+export const bandwidth = z.string().transform((text, ctx) => {
+  if (/^(0|none|unlimited)$/i.test(text.trim())) return null;
+  const bytes = bytesOf(text.replace(/\/s(ec)?$/i, ''));
+  if (bytes !== null && bytes >= 64 * 1024) return bytes;
+  ctx.addIssue({
+    code: 'custom',
+    message: bytes === null ? 'is not a rate (expected e.g. 100MiB/s, or "unlimited")' : 'is too low a rate (64KiB/s at least)',
+  });
+  return z.NEVER;
+});
+
+/** A volume's size in GiB: a whole number from 1 to 65536. */
+export const sizeGib = z.coerce
+  .number({ error: 'is not a size in GiB (expected a whole number)' })
+  .int('is not a whole number of GiB')
+  .min(1, 'is too small (1 GiB at least)')
+  .max(65_536, 'is too large (65536 GiB at most)');
+
+/** Bytes for people, in binary units: `1.5 GiB`. */
+export function formatBytes(bytes: number): string {
+  const names = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < names.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${names[unit]}`;
+}
+
+/** Seconds for people: `45s`, `3m05s`, `2h07m`. */
+export function formatSeconds(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s}s`;
+  if (s < 3600) return `${Math.floor(s / 60)}m${String(s % 60).padStart(2, '0')}s`;
+  return `${Math.floor(s / 3600)}h${String(Math.floor((s % 3600) / 60)).padStart(2, '0')}m`;
+}

@@ -1,0 +1,63 @@
+import * as z from 'zod';
+import { backEndName, tenantId, volumeId } from './ids.ts';
+
+/** Cinder's volume statuses, as far as Ferry uses them. */
+export const volumeStatus = z.enum([
+  'creating', 'available', 'reserved', 'attaching', 'in-use', 'detaching', 'extending', 'snapshotting', 'deleting', 'retyping',
+  'error', 'error_deleting', 'error_extending', 'maintenance',
+]);
+export type VolumeStatus = z.infer<typeof volumeStatus>;
+
+/** None → starting → migrating → completing → None, and None after an error too (as in Havana). */
+export const migrationStatus = z.enum(['starting', 'migrating', 'completing']).nullable();
+export type MigrationStatus = z.infer<typeof migrationStatus>;
+
+/** A volume's row in the registry. */
+export const volume = z.object({
+  id: volumeId,
+  tenantId,
+  name: z.string().nullable(),
+  description: z.string().nullable(),
+  sizeGib: z.number().int().positive(),
+  status: volumeStatus,
+  /** The back end that holds it: `node@name`. */
+  host: backEndName,
+  /** The id its name on the back end is based on, when that is not its own id (`os-vol-mig-status-attr:name_id`). */
+  nameId: z.uuid().nullable(),
+  migrationStatus,
+  /** `<workflow id>/<run id>` of the migration that holds the claim. */
+  migrationOwner: z.string().nullable(),
+  /** Fencing token: rises with every claim by a new owner. */
+  migrationEpoch: z.number().int().nonnegative(),
+  /** When the claim was taken. */
+  migrationSince: z.date().nullable(),
+  /** The operation under way (`delete`, `extend`, ...) and its owner; null when none is. */
+  operation: z.string().nullable(),
+  operationOwner: z.string().nullable(),
+  availabilityZone: z.string(),
+  volumeType: z.string().nullable(),
+  bootable: z.boolean(),
+  snapshotId: z.uuid().nullable(),
+  sourceVolumeId: z.uuid().nullable(),
+  metadata: z.record(z.string(), z.string()),
+  createdAt: z.date(),
+  updatedAt: z.date(),
+});
+export type Volume = z.infer<typeof volume>;
+
+/** A volume's attachment to an instance on a compute node. */
+export const attachment = z.object({
+  id: z.uuid(),
+  volumeId,
+  instanceId: z.string(),
+  /** The hypervisor, as its compute worker names itself. */
+  computeHost: z.string(),
+  /** The device as the guest knows it, e.g. `vda`. */
+  device: z.string().nullable(),
+  mode: z.enum(['rw', 'ro']),
+  status: z.enum(['reserved', 'attached', 'detaching']),
+  /** How the hypervisor reaches the volume; null until it is exported. */
+  connection: z.record(z.string(), z.unknown()).nullable(),
+  attachedAt: z.date().nullable(),
+});
+export type Attachment = z.infer<typeof attachment>;
