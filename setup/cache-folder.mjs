@@ -1,0 +1,30 @@
+import { mkdirSync } from 'node:fs';
+import { homedir, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * The folder for what is made once on a machine and kept between checkouts: the Temporal CLI, compiled parts.
+ * A user without a home gets one below the temporary folder. Created if it is not there.
+ * @returns {string}
+ */
+export function cacheFolder() {
+  const home = homedir();
+  const base = process.env['XDG_CACHE_HOME'] || (home && join(home, '.cache'));
+  if (base) {
+    const folder = join(base, 'ferry');
+    if (usable(folder)) return folder;
+  }
+  const folder = join(tmpdir(), `ferry-cache-${userInfo().uid}`);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return folder;
+}
+
+/** @param {string} folder */
+function usable(folder) {
+  try {
+    mkdirSync(folder, { recursive: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
