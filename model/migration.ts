@@ -77,7 +77,10 @@ export const copyStart: Checkpoint = { offset: 0, chain: '', zeroed: false, tran
 
 /** What a copying or verifying activity says with every heartbeat. */
 export interface CopyProgress {
+  /** Flushed: where a lost try is taken up again. */
   checkpoint: Checkpoint;
+  /** Where it is now; may be ahead of the checkpoint. */
+  position: number;
   totalBytes: number;
   /** Bytes a second over the last few seconds; holes count as done. */
   bytesPerSecond: number;

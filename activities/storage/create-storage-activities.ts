@@ -1,0 +1,142 @@
+import type { CopySlots } from './copy-slots.ts';
+import type { Exports, ExportAddress } from './exports.ts';
+import type { Copier, TlsFiles } from './copy-job.ts';
+import type { Device, VolumeDriver } from './driver.ts';
+import type { Checkpoint } from '../../model/migration.ts';
+import { FerryError } from '../../model/errors.ts';
+import { migrationTag, volumeTag } from '../../model/names.ts';
+import { beating } from '../beating.ts';
+import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
+
+/** What a storage node's activities work with. */
+export interface StorageDependencies {
+  /** The node's back ends by full name (`node@name`). */
+  readonly drivers: ReadonlyMap<string, VolumeDriver>;
+  readonly exports: Exports;
+  readonly copier: Copier;
+  readonly tls: TlsFiles | null;
+  /** How many transfers move bytes at once on this node. */
+  readonly slots: CopySlots;
+  /** Whether the registry holds this device for some volume's truth: asked before any device is deleted. */
+  readonly isCurrentLocation: (backEnd: string, deviceName: string) => Promise<boolean>;
+  /** Tells the migration's workflow, seldom, where its copy is. */
+  readonly reportProgress: ProgressReporter;
+  /** A transfer that moves no byte for this long has failed. Milliseconds. */
+  readonly noProgressMs: number;
+}
+
+interface OnDevice {
+  backEnd: string;
+  deviceName: string;
+}
+
+interface TransferInput extends OnDevice {
+  sizeBytes: number;
+  migrationId: string;
+  from: Checkpoint;
+  /** Bytes a second; null is no cap. */
+  bandwidth: number | null;
+}
+
+export type StorageActivities = ReturnType<typeof createStorageActivities>;
+
+/**
+ * The effects on one storage node. Each may be repeated, may have run half before, and asks the device. All of them beat, so
+ * that a dead worker is noticed in seconds.
+ */
+export function createStorageActivities(deps: StorageDependencies) {
+  const driverOf = (backEnd: string): VolumeDriver => {
+    const driver = deps.drivers.get(backEnd);
+    if (driver) return driver;
+    throw new FerryError('BackEndNotFound', `This node does not serve the back end ${backEnd}; it is not in its configuration.`);
+  };
+
+  /** The device, if it is there, is ours by `tag`, and has the size that the registry says. */
+  const deviceOf = async (at: OnDevice, sizeBytes: number, tag: string): Promise<Device> => {
+    const device = await driverOf(at.backEnd).find(at.deviceName);
+    if (!device) throw new FerryError('DeviceMissing', `${at.deviceName} is not on ${at.backEnd}.`);
+    if (!device.tags.includes(tag)) throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} does not carry the tag ${tag}.`);
+    if (device.sizeBytes !== sizeBytes) {
+      throw new FerryError('SizeMismatch', `${at.deviceName} on ${at.backEnd} has ${device.sizeBytes} bytes, the registry says ${sizeBytes}.`);
+    }
+    return device;
+  };
+
+  /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
+  const deleteUnlessCurrent = async (at: OnDevice, tag: string): Promise<void> => {
+    if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
+      throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} holds a volume; it is not deleted.`);
+    }
+    await driverOf(at.backEnd).delete(at.deviceName, tag);
+  };
+
+  return {
+    /** Makes a volume's device, all zeros. */
+    createDevice: beating(async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
+      await driverOf(input.backEnd).create({ name: input.deviceName, sizeBytes: input.sizeBytes, tags: input.tags, zero: true });
+    }),
+
+    /** Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. */
+    prepareDestination: beating(
+      async (input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string }): Promise<{ readsZero: boolean }> => {
+        const tags = [volumeTag(input.volumeId), migrationTag(input.migrationId)];
+        const device = await driverOf(input.backEnd).create({ name: input.deviceName, sizeBytes: input.sizeBytes, tags, zero: false });
+        return { readsZero: device.readsZero };
+      },
+    ),
+
+    /** Exports the source read-only for the destination to pull from. Already exported: the same address. */
+    exportSource: beating(
+      async (input: OnDevice & { exportName: string; sizeBytes: number; volumeId: string; migrationId: string }): Promise<ExportAddress> => {
+        const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        return deps.exports.ensure({
+          exportName: input.exportName,
+          path: device.path,
+          writable: false,
+          tags: [migrationTag(input.migrationId)],
+        });
+      },
+    ),
+
+    /**
+     * Pulls the source's bytes onto the destination until all are there, or until it is stopped: then it says how far it came, all
+     * of it flushed. Goes on from the last beat's position when an earlier try was lost.
+     */
+    pullVolume: async (
+      input: TransferInput & { volumeId: string; source: ExportAddress; readsZero: boolean; digest: boolean },
+    ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+      runWithProgress(deps, input, async (from, options) => {
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
+        const { source, bandwidth, digest } = input;
+        return deps.copier.run({ kind: 'copy', source, tls: source.tls ? deps.tls : null, destination, from, bandwidth, digest }, options);
+      }),
+
+    /** Reads the destination back from its device and digests it, the way the copy digested what arrived. */
+    digestVolume: async (input: TransferInput): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+      runWithProgress(deps, input, async (from, options) => {
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        return deps.copier.run({ kind: 'digest', device, from, bandwidth: input.bandwidth }, options);
+      }),
+
+    /** Ends an export; its server's process is gone on return. */
+    removeExport: beating(async (input: { backEnd: string; exportName: string }): Promise<void> => {
+      await deps.exports.remove(input.exportName);
+    }),
+
+    /** Takes back what `prepareDestination` made. Nothing there: done. Not made by this migration: `NotOwned`. */
+    deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
+      await deleteUnlessCurrent(input, migrationTag(input.migrationId));
+    }),
+
+    /** Deletes the device a volume has left, after the registry's switch. Still exported or open: `DeviceInUse`, tried again. */
+    deleteSource: beating(async (input: OnDevice & { volumeId: string }): Promise<void> => {
+      await deleteUnlessCurrent(input, volumeTag(input.volumeId));
+    }),
+
+    /** The destination is an ordinary volume's device now: its migration's tag comes off. */
+    settleDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
+      await driverOf(input.backEnd).retag(input.deviceName, { add: [], remove: [migrationTag(input.migrationId)] });
+    }),
+  };
+}

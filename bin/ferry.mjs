@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+// Runs Ferry on the Node version that the project pins, whatever Node the user has.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const node = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
+const main = fileURLToPath(new URL('./ferry.ts', import.meta.url));
+if (!existsSync(node)) {
+  console.error('Ferry is not installed yet: run `npm ci` in its folder first.');
+  process.exit(1);
+}
+const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));

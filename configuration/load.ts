@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises';
+import * as z from 'zod';
+import { FerryError } from '../model/errors.ts';
+import { configuration, type Configuration } from './schema.ts';
+
+/** Environment variables and what they set; the environment wins over the file. Secrets (the database's URL) belong here. */
+const fromEnvironment = {
+  FERRY_DATABASE_URL: 'databaseUrl',
+  FERRY_METRICS_ADDRESS: 'metricsAddress',
+  FERRY_LOG_LEVEL: 'logLevel',
+} as const;
+
+/**
+ * Ferry's configuration: the JSON file that `file` or FERRY_CONFIG names (none is fine), overlaid with the environment.
+ * Anything wrong is `InvalidInput` and names the file and the field.
+ */
+export async function loadConfiguration(env: NodeJS.ProcessEnv, file = env['FERRY_CONFIG']): Promise<Configuration> {
+  const text = file ? await readText(file) : '{}';
+  const values = parseJson(text, file);
+  for (const [variable, field] of Object.entries(fromEnvironment)) {
+    if (env[variable]) values[field] = env[variable];
+  }
+  const parsed = configuration.safeParse(values);
+  if (parsed.success) return parsed.data;
+  throw new FerryError('InvalidInput', `The configuration ${file ? `${file} ` : ''}is not right:\n${z.prettifyError(parsed.error)}`);
+}
+
+/** The database's URL, or an error that says where to put it. */
+export function requireDatabaseUrl(c: Configuration): string {
+  if (c.databaseUrl) return c.databaseUrl;
+  throw new FerryError('InvalidInput', 'No database is configured: set FERRY_DATABASE_URL, or "databaseUrl" in the file that FERRY_CONFIG names.');
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new FerryError('InvalidInput', `The configuration ${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function parseJson(text: string, file: string | undefined): Record<string, unknown> {
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+  } catch (error) {
+    throw new FerryError('InvalidInput', `The configuration ${file} is not a JSON object: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { glob, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DefaultLogger, bundleWorkflowCode } from '@temporalio/worker';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * The workflows as one bundle, made once per state of the sources and kept in `build/`: every control worker of a checkout runs
+ * the same code, and the second start takes no seconds.
+ */
+export async function workflowBundle(): Promise<{ codePath: string }> {
+  const codePath = path.join(root, 'build', `workflows-${await sourcesHash()}.js`);
+  const made = await readFile(codePath).then(
+    () => true,
+    () => false,
+  );
+  if (made) return { codePath };
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: path.join(root, 'workflows/index.ts'),
+    logger: new DefaultLogger('WARN'),
+  });
+  await mkdir(path.dirname(codePath), { recursive: true });
+  const unfinished = `${codePath}.${process.pid}`;
+  await writeFile(unfinished, code);
+  await rename(unfinished, codePath);
+  return { codePath };
+}
+
+/** Names the code that runs: the worker's build id. */
+export async function sourcesHash(): Promise<string> {
+  const hash = createHash('sha256');
+  const files = await Array.fromAsync(glob(['workflows/**/*.ts', 'model/**/*.ts', 'package-lock.json'], { cwd: root }));
+  for (const file of files.toSorted()) hash.update(file).update(await readFile(path.join(root, file)));
+  return hash.digest('hex').slice(0, 16);
+}

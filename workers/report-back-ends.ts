@@ -1,0 +1,50 @@
+import type { Logger } from 'pino';
+import type { VolumeDriver } from '../activities/storage/driver.ts';
+import type { NodeConfiguration } from '../configuration/schema.ts';
+import { heartbeatEveryMs } from '../model/back-end.ts';
+import { reportBackEnds } from '../registry/back-ends.ts';
+import type { Registry } from '../registry/open-registry.ts';
+
+/**
+ * Tells the registry, now and every few seconds, that this node's back ends are served and what they can hold. A report that
+ * fails is said once in the log and made again at the next beat.
+ */
+export function startReporting(deps: {
+  node: NodeConfiguration;
+  drivers: ReadonlyMap<string, VolumeDriver>;
+  registry: Registry;
+  log: Logger;
+}): { stop: () => void } {
+  const { node, drivers, registry, log } = deps;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  const report = async () => {
+    const rows = await Promise.all(
+      [...drivers].map(async ([name, driver]) => {
+        const base = { name, availabilityZone: node.availabilityZone, driver: driver.kind };
+        try {
+          return { ...base, ...(await driver.capacity()), fault: null };
+        } catch (error) {
+          return { ...base, totalBytes: 0, freeBytes: 0, fault: (error as Error).message };
+        }
+      }),
+    );
+    await reportBackEnds(registry, node.name, rows);
+  };
+  const beat = async () => {
+    try {
+      await report();
+    } catch (error) {
+      log.warn({ error: (error as Error).message }, 'back ends could not be reported');
+    }
+    if (!stopped) timer = setTimeout(() => void beat(), heartbeatEveryMs);
+  };
+  void beat();
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import { DefaultLogger, Runtime, type LogLevel, type RuntimeOptions } from '@temporalio/worker';
+import { pino, type Logger } from 'pino';
+
+const pinoLevel = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const satisfies Record<LogLevel, string>;
+
+/**
+ * Logger and metrics of this process's Temporal runtime; once per process, before the first connection. Logs are JSON lines on
+ * standard error: standard output belongs to commands.
+ */
+export function installRuntime(options: { logLevel: string; metricsAddress?: string | undefined }): Logger {
+  const log = pino({ name: 'ferry', level: options.logLevel }, pino.destination(2));
+  const telemetry: RuntimeOptions['telemetryOptions'] = {
+    logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } },
+    ...(options.metricsAddress ? { metrics: { prometheus: { bindAddress: options.metricsAddress } } } : {}),
+  };
+  Runtime.install({
+    logger: new DefaultLogger('DEBUG', (entry) => log[pinoLevel[entry.level]]({ ...entry.meta }, entry.message)),
+    telemetryOptions: telemetry,
+    shutdownSignals: [],
+  });
+  return log;
+}

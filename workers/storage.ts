@@ -1,0 +1,97 @@
+import path from 'node:path';
+import { Client } from '@temporalio/client';
+import { activityInfo } from '@temporalio/activity';
+import { Worker, type NativeConnection } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import type { NodeConfiguration } from '../configuration/schema.ts';
+import { createCopier } from '../activities/storage/copier/create-copier.ts';
+import type { TlsFiles } from '../activities/storage/copy-job.ts';
+import { copySlots } from '../activities/storage/copy-slots.ts';
+import { createDriver } from '../activities/storage/create-driver.ts';
+import { createStorageActivities } from '../activities/storage/create-storage-activities.ts';
+import { createQemuNbdExports } from '../activities/storage/exports/create-qemu-nbd-exports.ts';
+import { runCommand } from '../activities/storage/run-command.ts';
+import { messages } from '../model/messages.ts';
+import { storageQueue } from '../model/names.ts';
+import type { Registry } from '../registry/open-registry.ts';
+import { isCurrentLocation } from '../registry/volumes.ts';
+import { activityFailures } from './activity-failures.ts';
+import { shutdown } from './control.ts';
+import { startReporting } from './report-back-ends.ts';
+import type { Stoppable } from './run-until-stopped.ts';
+
+/** A transfer that moves nothing for this long has failed: longer than a path fail-over or a disk's own retries take. */
+const noProgressMs = 60_000;
+
+/** Steps under way at once, transfers that wait for their slot among them: what a node takes up is never what is waited for. */
+const concurrentSteps = 500;
+
+/**
+ * The worker of one storage node: serves the node's back ends from the node's own queue and reports them to the registry.
+ * Stopped, it lets go of its transfers at their last flushed byte.
+ */
+export async function createStorageWorker(deps: {
+  connection: NativeConnection;
+  namespace: string;
+  registry: Registry;
+  node: NodeConfiguration;
+  log: Logger;
+  noProgressMs?: number;
+}): Promise<Stoppable> {
+  const { node, registry } = deps;
+  const drivers = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, runCommand)]));
+  const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
+  const copier = createCopier({ stateDirectory: node.stateDirectory });
+  const client = new Client({ connection: deps.connection, namespace: deps.namespace });
+  const activities = createStorageActivities({
+    drivers,
+    copier,
+    tls,
+    slots: copySlots(node.maxConcurrentCopies),
+    exports: createQemuNbdExports({
+      stateDirectory: node.stateDirectory,
+      address: node.address,
+      ports: node.exportPorts,
+      tls: node.tls ?? null,
+      insecureNetwork: node.insecureNetwork,
+      run: runCommand,
+    }),
+    isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
+    noProgressMs: deps.noProgressMs ?? noProgressMs,
+    reportProgress: async (progress) => {
+      const { workflowId, runId } = activityInfo().workflowExecution!;
+      await client.workflow
+        .getHandle(workflowId, runId)
+        .signal(messages.progressReported, progress)
+        .catch((error: unknown) => deps.log.debug({ error }, 'progress could not be reported'));
+    },
+  });
+  const worker = await Worker.create({
+    connection: deps.connection,
+    namespace: deps.namespace,
+    taskQueue: storageQueue(node.name),
+    activities,
+    interceptors: { activity: [() => ({ inbound: activityFailures })] },
+    maxConcurrentActivityTaskExecutions: concurrentSteps,
+    // A cancel or pause reaches a copy with the next beat that is sent: within a second.
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+  });
+  const reporting = startReporting({ node, drivers, registry, log: deps.log });
+  return {
+    async run() {
+      try {
+        await worker.run();
+      } finally {
+        reporting.stop();
+        await copier.dispose();
+      }
+    },
+    stop: () => shutdown(worker),
+  };
+}
+
+function clientTlsFiles(directory: string): TlsFiles {
+  const file = (name: string) => path.join(directory, name);
+  return { ca: file('ca-cert.pem'), cert: file('client-cert.pem'), key: file('client-key.pem') };
+}

@@ -1,0 +1,44 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { RegistryActivities } from '../activities/registry/create-registry-activities.ts';
+import type { StorageActivities } from '../activities/storage/create-storage-activities.ts';
+import { controlQueue, storageQueue } from '../model/names.ts';
+
+/**
+ * The registry. Every statement is idempotent for its owner, and Postgres comes back: tried until it answers. Ten seconds are
+ * far above any statement and below the patience of somebody who waits.
+ */
+export const registry = proxyActivities<RegistryActivities>({
+  taskQueue: controlQueue,
+  startToCloseTimeout: '10s',
+  retry: { initialInterval: '200ms', maximumInterval: '10s' },
+});
+
+/**
+ * Short steps on a storage node. They beat once a second, so fifteen seconds of silence mean that the worker is gone, not slow;
+ * lvremove alone may take five. `patienceSeconds` bounds the wait for a node that is away, and all tries together.
+ */
+export function storageSteps(node: string, patienceSeconds: number) {
+  return proxyActivities<Omit<StorageActivities, 'pullVolume' | 'digestVolume'>>({
+    taskQueue: storageQueue(node),
+    startToCloseTimeout: '10m',
+    heartbeatTimeout: '15s',
+    scheduleToCloseTimeout: `${patienceSeconds}s`,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { initialInterval: '500ms', maximumInterval: '10s' },
+  });
+}
+
+/**
+ * The two long steps. They are bounded by progress, not by time: a beat a second, and the activity itself fails when no byte
+ * moves. What can be cured by the workflow (the source's export is gone) is not retried blindly.
+ */
+export function storageTransfers(node: string, patienceSeconds: number) {
+  return proxyActivities<Pick<StorageActivities, 'pullVolume' | 'digestVolume'>>({
+    taskQueue: storageQueue(node),
+    startToCloseTimeout: '30 days',
+    heartbeatTimeout: '15s',
+    scheduleToStartTimeout: `${patienceSeconds}s`,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes: ['SourceUnreachable', 'NoProgress'] },
+  });
+}

@@ -1,0 +1,66 @@
+import { CancellationScope } from '@temporalio/workflow';
+import { nodeOf } from '../model/ids.ts';
+import { storageSteps } from './activities.ts';
+
+/**
+ * One thing to take away after a migration, on either side of the switch. Data, not closures: what cannot be done now (the
+ * node is away) is handed to the `cleanUp` workflow. Each may be repeated and finds its thing already gone.
+ */
+export type CleanUpStep =
+  | { kind: 'removeExport'; backEnd: string; exportName: string }
+  | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
+  | { kind: 'deleteSource'; backEnd: string; deviceName: string; volumeId: string }
+  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string };
+
+/** Runs one step; tries for `patienceSeconds` in all. */
+export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number): Promise<void> {
+  const node = storageSteps(nodeOf(step.backEnd), patienceSeconds);
+  const summary = { summary: describe(step) };
+  switch (step.kind) {
+    case 'removeExport':
+      return node.removeExport.executeWithOptions(summary, [step]);
+    case 'deleteDestination':
+      return node.deleteDestination.executeWithOptions(summary, [step]);
+    case 'deleteSource':
+      return node.deleteSource.executeWithOptions(summary, [step]);
+    case 'settleDestination':
+      return node.settleDestination.executeWithOptions(summary, [step]);
+  }
+}
+
+/**
+ * Runs the steps in order, whatever happens to the workflow meanwhile; steps of one node wait for each other, the nodes do
+ * not. Returns what could not be done in time, in order.
+ */
+export async function runCleanUp(steps: readonly CleanUpStep[], patienceSeconds: number): Promise<CleanUpStep[]> {
+  const byNode = Map.groupBy(steps, (step) => nodeOf(step.backEnd));
+  const left = await CancellationScope.nonCancellable(() =>
+    Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds))),
+  );
+  return left.flat();
+}
+
+async function runInOrder(steps: readonly CleanUpStep[], patienceSeconds: number): Promise<CleanUpStep[]> {
+  for (const [done, step] of steps.entries()) {
+    try {
+      await runCleanUpStep(step, patienceSeconds);
+    } catch {
+      return steps.slice(done);
+    }
+  }
+  return [];
+}
+
+/** The step for people: in the Web UI, and in what an operator is told. */
+export function describe(step: CleanUpStep): string {
+  switch (step.kind) {
+    case 'removeExport':
+      return `end export ${step.exportName} on ${nodeOf(step.backEnd)}`;
+    case 'deleteDestination':
+      return `delete the unfinished ${step.deviceName} on ${step.backEnd}`;
+    case 'deleteSource':
+      return `delete the old ${step.deviceName} on ${step.backEnd}`;
+    case 'settleDestination':
+      return `take the migration's tag off ${step.deviceName} on ${step.backEnd}`;
+  }
+}

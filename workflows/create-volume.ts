@@ -1,0 +1,51 @@
+import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
+import * as z from 'zod';
+import { backEndName, nodeOf, tenantId, volumeId } from '../model/ids.ts';
+import { deviceName, volumeTag } from '../model/names.ts';
+import { gib, sizeGib } from '../model/sizes.ts';
+import { registry, storageSteps } from './activities.ts';
+import { failureOf, reasonOf } from './failures.ts';
+import { workflowOwner } from './owner.ts';
+
+/** What `createVolume` is started with. */
+export const createVolumeRequest = z.object({
+  volumeId,
+  tenantId,
+  name: z.string().max(255).nullable().default(null),
+  description: z.string().max(255).nullable().default(null),
+  sizeGib,
+  backEnd: backEndName,
+  metadata: z.record(z.string().max(255), z.string().max(255)).default({}),
+  bootable: z.boolean().default(false),
+});
+export type CreateVolumeRequest = z.infer<typeof createVolumeRequest>;
+
+/** How long a back end may take to make the device, its node's absence included. */
+const patienceSeconds = 300;
+
+/**
+ * Makes a volume: its row first (status `creating`), then the device, zeroed, then `available`. When the device cannot be made
+ * the row stays with status `error`, as in Cinder, so that its tenant sees it and can delete it.
+ */
+export async function createVolume(input: unknown): Promise<{ volumeId: string }> {
+  const parsed = createVolumeRequest.safeParse(input);
+  if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
+  const request = parsed.data;
+  const owner = workflowOwner();
+  await registry.beginCreate({ ...request, owner });
+  try {
+    await storageSteps(nodeOf(request.backEnd), patienceSeconds).createDevice({
+      backEnd: request.backEnd,
+      deviceName: deviceName({ id: request.volumeId, nameId: null }),
+      sizeBytes: request.sizeGib * gib,
+      tags: [volumeTag(request.volumeId)],
+    });
+  } catch (error) {
+    const reason = reasonOf(error);
+    await CancellationScope.nonCancellable(() => registry.failCreate({ volumeId: request.volumeId, owner, reason }));
+    throw failureOf(reason);
+  }
+  await CancellationScope.nonCancellable(() => registry.finishCreate({ volumeId: request.volumeId, owner }));
+  return { volumeId: request.volumeId };
+}
+

@@ -1,0 +1,12 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { MigrationState } from '../model/migration.ts';
+import { messages } from '../model/messages.ts';
+
+/** The messages of `migrateVolume`, as the SDK wants them; names and meaning are in model/messages.ts. */
+export const awaitClaim = defineUpdate<{ migrationId: string }>(messages.awaitClaim);
+export const cancelMigration = defineUpdate<void>(messages.cancelMigration);
+export const pauseMigration = defineUpdate<void>(messages.pauseMigration);
+export const resumeMigration = defineUpdate<void>(messages.resumeMigration);
+export const setBandwidth = defineUpdate<void, [bytesPerSecond: number | null]>(messages.setBandwidth);
+export const progressReported = defineSignal<[unknown]>(messages.progressReported);
+export const migrationState = defineQuery<MigrationState>(messages.migrationState);

@@ -1,0 +1,174 @@
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, setHandler, startChild, uuid4 } from '@temporalio/workflow';
+import * as z from 'zod';
+import type { Reason } from '../model/errors.ts';
+import { bandwidthPayload, progressPayload } from '../model/messages.ts';
+import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
+import { cleanUpWorkflowId, deviceName } from '../model/names.ts';
+import { registry } from './activities.ts';
+import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
+import { cleanUp } from './clean-up.ts';
+import { failureOf, reasonOf } from './failures.ts';
+import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
+import * as messages from './messages.ts';
+import { MigrationRun } from './migration-run.ts';
+import { workflowOwner } from './owner.ts';
+
+/**
+ * How long clean-up may hold the volume. A node that does not answer for longer is waited for by a workflow of its own,
+ * and the volume is released. Above the five seconds that lvremove may take on a device that is just being closed.
+ */
+const cleanUpPatienceSeconds = 30;
+
+export interface MigrationResult {
+  migrationId: string;
+  volumeId: string;
+  source: string;
+  destination: string;
+  digest: string | null;
+}
+
+/**
+ * Moves one volume to another back end. Claim → flow → switch → clean up → release. The switch is the point of no return:
+ * before it every failure, and a cancel, goes back to the original state; after it everything is tried until it is done.
+ */
+export async function migrateVolume(input: unknown): Promise<MigrationResult> {
+  const parsed = migrationRequest.safeParse(input);
+  if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
+  const run = new MigrationRun(parsed.data);
+  const verdict = handleMessages(run);
+  try {
+    const m = await claimVolume(run);
+    verdict.claimed = { migrationId: m.claim.migrationId };
+    return await moveClaimed(run, m);
+  } catch (error) {
+    verdict.refused ??= verdict.claimed ? null : reasonOf(error);
+    if (verdict.refused) run.enter('finished');
+    throw failureOf(reasonOf(error));
+  } finally {
+    await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+  }
+}
+
+/** The claim is decided whole, even if a cancel comes meanwhile: half of it could not be told from none. */
+async function claimVolume(run: MigrationRun): Promise<ClaimedMigration & { destinationNameId: string }> {
+  const destinationNameId = uuid4();
+  const m = await CancellationScope.nonCancellable(() =>
+    registry.claimVolume.executeWithOptions({ summary: `claim volume ${run.request.volumeId}` }, [
+      { request: run.request, migrationId: run.state.migrationId, owner: workflowOwner(), destinationNameId },
+    ]),
+  );
+  run.claimed(m);
+  return { ...m, destinationNameId };
+}
+
+async function moveClaimed(run: MigrationRun, m: ClaimedMigration & { destinationNameId: string }): Promise<MigrationResult> {
+  const undo: CleanUpStep[] = [];
+  let flow: FlowResult;
+  try {
+    flow = await run.scope.run(() => runFlow(run, m, undo));
+    run.throwIfCancelled();
+  } catch (error) {
+    await goBack(run, m.claim, undo, reasonOf(error));
+    throw error;
+  }
+  await CancellationScope.nonCancellable(() => goForward(run, m.claim, flow));
+  return {
+    migrationId: m.claim.migrationId,
+    volumeId: m.claim.volumeId,
+    source: m.source.backEnd,
+    destination: m.destination.backEnd,
+    digest: flow.digest,
+  };
+}
+
+async function runFlow(
+  run: MigrationRun,
+  m: ClaimedMigration & { destinationNameId: string },
+  undo: CleanUpStep[],
+): Promise<FlowResult> {
+  const name = deviceName({ id: m.claim.volumeId, nameId: m.destinationNameId });
+  if (m.flow === 'generic-detached') return genericDetached(run, m, name, undo);
+  throw ApplicationFailure.nonRetryable(
+    `Volume ${m.claim.volumeId} would move by the flow ${m.flow}, which this release does not have. Detach it first.`,
+    'VolumeStatusRefused',
+  );
+}
+
+/** Before the point of no return: everything made is taken away, the volume is as it was. */
+async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpStep[], reason: Reason): Promise<void> {
+  // Fenced: the volume is somebody else's now, and so is the decision about what is left; the repair finds it by its tags.
+  if (reason.type === 'Fenced') return;
+  await CancellationScope.nonCancellable(async () => {
+    run.enter('undoing');
+    await registry.enterPhase({ claim, phase: 'undoing' });
+    await cleanUpOrHandOver(claim, undo.toReversed());
+    const outcome = reason.type === 'Cancelled' ? 'cancelled' : 'error';
+    await registry.releaseVolume({ claim, outcome, error: outcome === 'error' ? reason : null });
+    run.enter('finished');
+  });
+}
+
+/** From the switch on: retried until it is done. */
+async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Promise<void> {
+  run.enter('switching');
+  await registry.switchVolume.executeWithOptions({ summary: 'switch the volume to its new place: the point of no return' }, [
+    { claim, digest: flow.digest, transferredBytes: flow.transferredBytes },
+  ]);
+  run.enter('cleaning-up');
+  await cleanUpOrHandOver(claim, flow.cleanUp);
+  await registry.releaseVolume({ claim, outcome: 'success', error: null });
+  run.enter('finished');
+}
+
+async function cleanUpOrHandOver(claim: Claim, steps: readonly CleanUpStep[]): Promise<void> {
+  const left = await runCleanUp(steps, cleanUpPatienceSeconds);
+  if (left.length === 0) return;
+  await startChild(cleanUp, {
+    workflowId: cleanUpWorkflowId(claim.migrationId),
+    parentClosePolicy: 'ABANDON',
+    args: [{ migrationId: claim.migrationId, volumeId: claim.volumeId, steps: left }],
+    staticSummary: `clean up after the migration of ${claim.volumeId}`,
+  });
+}
+
+interface Verdict {
+  claimed: { migrationId: string } | null;
+  refused: Reason | null;
+}
+
+function handleMessages(run: MigrationRun): Verdict {
+  const verdict: Verdict = { claimed: null, refused: null };
+  setHandler(messages.awaitClaim, async () => {
+    await CancellationScope.nonCancellable(() => condition(() => verdict.claimed !== null || verdict.refused !== null));
+    if (verdict.claimed) return verdict.claimed;
+    throw failureOf(verdict.refused!);
+  });
+  setHandler(messages.cancelMigration, () => run.cancel(), {
+    validator: () => {
+      if (!run.pastPointOfNoReturn) return;
+      throw ApplicationFailure.nonRetryable(
+        `The migration of volume ${run.request.volumeId} is past the point of no return (${run.state.phase}): the volume is on ${run.request.destination}. To go back, migrate it again.`,
+        'PastPointOfNoReturn',
+      );
+    },
+  });
+  const beforeSwitch = () => {
+    if (!run.pastPointOfNoReturn && run.state.phase !== 'undoing') return;
+    throw ApplicationFailure.nonRetryable(`The copy is over (${run.state.phase}); there is nothing to pause or slow down.`, 'PastPointOfNoReturn');
+  };
+  setHandler(messages.pauseMigration, () => run.change({ paused: true }), { validator: beforeSwitch });
+  setHandler(messages.resumeMigration, () => run.change({ paused: false }), { validator: beforeSwitch });
+  setHandler(messages.setBandwidth, (bandwidth) => run.change({ bandwidth }), {
+    validator: (bandwidth: unknown) => {
+      beforeSwitch();
+      const parsed = bandwidthPayload.safeParse(bandwidth);
+      if (!parsed.success) throw ApplicationFailure.nonRetryable(`bandwidth: ${z.prettifyError(parsed.error)}`, 'InvalidInput');
+    },
+  });
+  setHandler(messages.progressReported, (payload) => {
+    const parsed = progressPayload.safeParse(payload);
+    if (parsed.success) run.report(parsed.data);
+  });
+  setHandler(messages.migrationState, () => run.state);
+  return verdict;
+}

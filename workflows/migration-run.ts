@@ -1,0 +1,129 @@
+import {
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  setCurrentDetails,
+  upsertMemo,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { migrationDetails } from '../model/migration-details.ts';
+import type { ClaimedMigration, MigrationRequest, MigrationState, Phase } from '../model/migration.ts';
+import { searchAttributes } from '../model/search-attributes.ts';
+
+const keys = {
+  volume: defineSearchAttributeKey(searchAttributes.volume, 'KEYWORD'),
+  source: defineSearchAttributeKey(searchAttributes.source, 'KEYWORD'),
+  destination: defineSearchAttributeKey(searchAttributes.destination, 'KEYWORD'),
+  phase: defineSearchAttributeKey(searchAttributes.phase, 'KEYWORD'),
+  flow: defineSearchAttributeKey(searchAttributes.flow, 'KEYWORD'),
+  tenant: defineSearchAttributeKey(searchAttributes.tenant, 'KEYWORD'),
+};
+
+/** Phases from which there is no way back: the switch is under way or done. */
+const pastReturn: ReadonlySet<Phase> = new Set(['switching', 'cleaning-up', 'finished']);
+
+/** One migration's state as its workflow knows it, and the controls that messages turn. Lives as long as the workflow run. */
+export class MigrationRun {
+  readonly request: MigrationRequest;
+  readonly state: MigrationState;
+  /** All work before the switch runs in here; cancelling it starts the way back. */
+  readonly scope = new CancellationScope();
+  #transfer: CancellationScope | null = null;
+
+  constructor(request: MigrationRequest) {
+    this.request = request;
+    this.state = {
+      migrationId: workflowInfo().runId,
+      volumeId: request.volumeId,
+      source: null,
+      destination: request.destination,
+      flow: null,
+      phase: 'claiming',
+      paused: false,
+      bandwidth: request.bandwidth,
+      totalBytes: 0,
+      bytesDone: 0,
+      bytesPerSecond: 0,
+      waitingFor: null,
+      cancelRequested: false,
+      refusedOperations: 0,
+    };
+    upsertSearchAttributes([
+      { key: keys.volume, value: request.volumeId },
+      { key: keys.destination, value: request.destination },
+      { key: keys.phase, value: 'claiming' },
+    ]);
+    this.show();
+  }
+
+  /** The claim stands: from here on it is known what moves, from where, how. */
+  claimed(m: ClaimedMigration): void {
+    Object.assign(this.state, { source: m.source.backEnd, flow: m.flow, totalBytes: m.sizeBytes });
+    upsertSearchAttributes([
+      { key: keys.source, value: m.source.backEnd },
+      { key: keys.flow, value: m.flow },
+      { key: keys.tenant, value: m.tenantId },
+      { key: keys.phase, value: 'preparing' },
+    ]);
+    upsertMemo({ migrationId: m.claim.migrationId, sizeBytes: m.sizeBytes });
+    this.state.phase = 'preparing';
+    this.show();
+  }
+
+  enter(phase: Phase): void {
+    if (this.state.phase === phase) return;
+    this.state.phase = phase;
+    this.state.waitingFor = null;
+    upsertSearchAttributes([{ key: keys.phase, value: phase }]);
+    this.show();
+  }
+
+  get pastPointOfNoReturn(): boolean {
+    return pastReturn.has(this.state.phase);
+  }
+
+  report(progress: { bytesDone: number; bytesPerSecond: number }): void {
+    Object.assign(this.state, progress);
+    this.show();
+  }
+
+  waitFor(what: string | null): void {
+    this.state.waitingFor = what;
+    this.show();
+  }
+
+  cancel(): void {
+    this.state.cancelRequested = true;
+    this.show();
+    this.scope.cancel();
+  }
+
+  /** A new setting reaches a transfer by stopping it at its last flushed byte; it goes on from there with the setting. */
+  change(setting: Partial<Pick<MigrationState, 'paused' | 'bandwidth'>>): void {
+    Object.assign(this.state, setting);
+    this.show();
+    this.#transfer?.cancel();
+  }
+
+  /** Runs one stretch of a transfer so that `change` can stop it; waits first while the migration is paused. */
+  async stretch<T>(work: () => Promise<T>): Promise<T> {
+    await condition(() => !this.state.paused);
+    this.#transfer = new CancellationScope();
+    try {
+      return await this.#transfer.run(work);
+    } finally {
+      this.#transfer = null;
+    }
+  }
+
+  /** Throws if a cancel has come: called between steps, so that none begins after it. */
+  throwIfCancelled(): void {
+    if (this.scope.consideredCancelled) throw new CancelledFailure('The migration was cancelled.');
+  }
+
+  show(): void {
+    setCurrentDetails(migrationDetails(this.state));
+  }
+}
