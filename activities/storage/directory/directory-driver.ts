@@ -1,0 +1,149 @@
+import { type BigIntStats } from 'node:fs';
+import { lstat, readdir, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FerryError } from '../../../model/errors.ts';
+import { checkName, checkSpec, checkTags } from '../device-name.ts';
+import type { Device, VolumeDriver } from '../driver.ts';
+import { withFileLock } from '../file-lock.ts';
+import { deviceExists, insufficientSpace, isOurs, notOwned, sizeDiffers } from '../refusals.ts';
+import { nullIfMissing, systemCode } from '../system-errors.ts';
+import { createLayout } from './layout.ts';
+import { isOpen } from './open-files.ts';
+import { readTags, writeTags } from './tag-files.ts';
+
+export interface DirectoryDriverOptions {
+  readonly path: string;
+  /** What the back end says it can hold; more than the file system has is the operator's promise. */
+  readonly capacityBytes?: number | undefined;
+}
+
+/** Volumes as sparse files `<path>/volumes/<name>`. */
+export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOptions): VolumeDriver {
+  const layout = createLayout(path);
+  const lockFile = join(path, '.lock');
+
+  /** Throws `BackEndUnavailable` unless the folder is there; every other method starts here. */
+  async function checkFolder(): Promise<void> {
+    const unavailable = (why: string, cause?: unknown) =>
+      new FerryError('BackEndUnavailable', `directory ${path} is not available: ${why}`, { path }, { cause });
+    const found = await stat(path).catch((error: unknown) => {
+      throw unavailable(systemCode(error) === 'ENOENT' ? 'it does not exist; is its file system mounted?' : String(error), error);
+    });
+    if (!found.isDirectory()) throw unavailable('it is not a directory');
+  }
+
+  /** Changes are one at a time, whoever makes them. */
+  async function changing<T>(action: () => Promise<T>): Promise<T> {
+    await checkFolder();
+    return withFileLock(lockFile, async () => {
+      await layout.prepare();
+      return action();
+    });
+  }
+
+  type Found = Device & { readonly stat: BigIntStats };
+
+  async function find(name: string): Promise<Found | null> {
+    const { device, tags } = layout.files(name);
+    for (;;) {
+      const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
+      if (!entry) return null;
+      const known = await readTags(tags);
+      const found = { name, path: device, sizeBytes: Number(entry.size), stat: entry };
+      if (known && known.inode === String(entry.ino) && entry.isFile()) return { ...found, tags: known.tags };
+      // Tags are there before a device appears and stay until it is gone. None: a stranger's, or gone or made just now.
+      const again = await lstat(device, { bigint: true }).catch(nullIfMissing);
+      if (again?.ino === entry.ino) return { ...found, tags: [] };
+    }
+  }
+
+  async function list(): Promise<Found[]> {
+    const names = (await readdir(layout.volumes).catch(nullIfMissing)) ?? [];
+    return (await Promise.all(names.map(find))).filter((found) => found !== null);
+  }
+
+  async function capacity(): Promise<{ totalBytes: number; freeBytes: number }> {
+    const devices = await list();
+    if (capacityBytes !== undefined) {
+      const taken = devices.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      return { totalBytes: capacityBytes, freeBytes: Math.max(0, capacityBytes - taken) };
+    }
+    const { blocks, bavail, bsize } = await statfs(path);
+    // What sparse files have been promised and have not taken yet is not free.
+    const promised = devices.reduce((sum, device) => sum + Math.max(0, device.sizeBytes - Number(device.stat.blocks) * 512), 0);
+    return { totalBytes: blocks * bsize, freeBytes: Math.max(0, bavail * bsize - promised) };
+  }
+
+  const device = ({ name, path: file, sizeBytes, tags }: Found): Device => ({ name, path: file, sizeBytes, tags });
+
+  return {
+    kind: 'directory',
+
+    async capacity() {
+      await checkFolder();
+      return capacity();
+    },
+
+    async create(spec) {
+      checkSpec(spec);
+      const { name, sizeBytes, tags } = spec;
+      return changing(async () => {
+        const found = await find(name);
+        if (found) {
+          if (!isOurs(found, tags)) throw deviceExists(found, tags);
+          if (found.sizeBytes !== sizeBytes) throw sizeDiffers(found, sizeBytes);
+          return { ...device(found), readsZero: false };
+        }
+        const { freeBytes } = await capacity();
+        if (freeBytes < sizeBytes) throw insufficientSpace(path, sizeBytes, freeBytes);
+        try {
+          await layout.make(name, sizeBytes, tags);
+        } catch (error) {
+          const code = systemCode(error) ?? '';
+          // No room for the entry itself, or a size the file system cannot hold.
+          if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) throw insufficientSpace(path, sizeBytes, (await capacity()).freeBytes, error);
+          const stranger = code === 'EEXIST' ? await find(name) : null;
+          throw stranger ? deviceExists(stranger, tags) : error;
+        }
+        return { name, path: layout.files(name).device, sizeBytes, tags, readsZero: true };
+      });
+    },
+
+    async find(name) {
+      checkName(name);
+      await checkFolder();
+      const found = await find(name);
+      return found && device(found);
+    },
+
+    async list() {
+      await checkFolder();
+      return (await list()).map(device);
+    },
+
+    async delete(name, tag) {
+      checkName(name);
+      checkTags([tag]);
+      await changing(async () => {
+        const found = await find(name);
+        if (!found) return;
+        if (!isOurs(found, [tag])) throw notOwned(found, tag);
+        if (await isOpen(found.stat)) {
+          throw new FerryError('DeviceInUse', `${found.path} is open: exported or being copied; end that first`, { name });
+        }
+        await layout.remove(name);
+      });
+    },
+
+    async retag(name, { add, remove }) {
+      checkName(name);
+      checkTags([...add, ...remove]);
+      await changing(async () => {
+        const found = await find(name);
+        if (!found) throw new FerryError('DeviceMissing', `there is no ${layout.files(name).device} to tag`, { name });
+        const tags = [...new Set([...found.tags.filter((tag) => !remove.includes(tag)), ...add])];
+        await writeTags(layout.files(name).tags, { inode: String(found.stat.ino), tags });
+      });
+    },
+  };
+}

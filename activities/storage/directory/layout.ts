@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto';
+import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { syncFolder } from '../atomic-file.ts';
+import { nullIfMissing } from '../system-errors.ts';
+import { readTags, writeTags } from './tag-files.ts';
+
+/** Between a device's name and what makes a staged file's name unique; in no device's name. */
+const separator = '~';
+
+/**
+ * Where a directory back end keeps what, and in which order it changes it, so that a device is never seen without its tags
+ * and that whatever a crash leaves behind is harmless and goes away with the next change:
+ *
+ * - `volumes/<name>`: the device. It appears by a link and disappears by a rename, whole each time.
+ * - `tags/<name>.json`: its tags, written before it appears, removed after it has disappeared.
+ * - `staging/<name>~<uuid>`: a device not yet there or no longer there. It outlives stale tags, whose inode thus cannot
+ *   come back as another file's.
+ */
+export function createLayout(path: string) {
+  const volumes = join(path, 'volumes');
+  const tagFolder = join(path, 'tags');
+  const staging = join(path, 'staging');
+
+  const files = (name: string) => ({ device: join(volumes, name), tags: join(tagFolder, `${name}.json`) });
+  const stage = (name: string) => join(staging, `${name}${separator}${randomUUID()}`);
+
+  /** Finishes what was left half done: tags that are of no device, then the staged files. */
+  async function sweep(): Promise<void> {
+    for (const staged of await readdir(staging)) {
+      const { device, tags } = files(staged.slice(0, staged.indexOf(separator)));
+      const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
+      const known = await readTags(tags);
+      if (known && known.inode !== String(entry?.ino)) {
+        await rm(tags, { force: true });
+        await syncFolder(tagFolder);
+      }
+      await rm(join(staging, staged), { force: true });
+    }
+  }
+
+  return {
+    volumes,
+    files,
+
+    /** Makes what is missing of the folders, cleans up after a crash. Before every change, and only with the lock held. */
+    async prepare(): Promise<void> {
+      for (const folder of [volumes, tagFolder, staging]) await mkdir(folder, { recursive: true, mode: 0o700 });
+      await sweep();
+    },
+
+    /** Makes a sparse device with its tags. `EEXIST` when a stranger made a file of that name meanwhile: that one stays. */
+    async make(name: string, sizeBytes: number, tags: readonly string[]): Promise<void> {
+      const staged = stage(name);
+      const target = files(name);
+      try {
+        await using handle = await open(staged, 'wx', 0o600);
+        await handle.truncate(sizeBytes);
+        await handle.sync();
+        const { ino } = await handle.stat({ bigint: true });
+        await writeTags(target.tags, { inode: String(ino), tags: [...tags] });
+        await link(staged, target.device);
+        await syncFolder(volumes);
+      } finally {
+        await sweep();
+      }
+    },
+
+    /** Removes a device, then its tags, then its bytes. */
+    async remove(name: string): Promise<void> {
+      await rename(files(name).device, stage(name));
+      await syncFolder(volumes);
+      await sweep();
+    },
+  };
+}

@@ -1,0 +1,119 @@
+import { rm } from 'node:fs/promises';
+import { BlockList } from 'node:net';
+import { join, resolve } from 'node:path';
+import { FerryError } from '../../../model/errors.ts';
+import { checkName, checkTags } from '../device-name.ts';
+import type { ExportAddress, Exports } from '../exports.ts';
+import { withNamedLock } from '../file-lock.ts';
+import type { RunCommand } from '../run-command.ts';
+import { createRecords } from './records.ts';
+import { pidFile, type ServerSettings } from './server-command.ts';
+import { endServer, listens, runningServers, type Server } from './servers.ts';
+import { createStartServer, type PortRange } from './start-server.ts';
+
+export interface QemuNbdExportsOptions {
+  /** Keeps the exports' tags and pid files, in `exports/`; one for all workers of the node. */
+  readonly stateDirectory: string;
+  /** Where the servers listen and other nodes reach them. */
+  readonly address: string;
+  readonly ports: PortRange;
+  /** Folder of the certificates; null is no TLS. */
+  readonly tls: { readonly directory: string } | null;
+  readonly insecureNetwork: boolean;
+  readonly run: RunCommand;
+}
+
+/**
+ * Exports by one `qemu-nbd` each, in a session of its own. Its command line says what it serves and is read back from the
+ * system at every call, so that a lost or stale state folder misleads nobody.
+ */
+export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
+  const { address, ports, run } = options;
+  const tlsDirectory = options.tls && resolve(options.tls.directory);
+  if (!isLoopback(address) && tlsDirectory === null && !options.insecureNetwork) {
+    throw new FerryError(
+      'InvalidInput',
+      `exports on ${address} could be read and written by anyone who reaches it: configure node.tls, or node.insecureNetwork for a network of the nodes' own`,
+    );
+  }
+  const folder = resolve(options.stateDirectory, 'exports');
+  const records = createRecords(folder);
+  const startServer = createStartServer(folder, ports, run);
+
+  const addressOf = ({ exportName, port }: Pick<ServerSettings, 'exportName' | 'port'>): ExportAddress => ({ host: address, port, exportName, tls: tlsDirectory !== null });
+
+  /** One at a time for a name, so that two that ensure the same get the same server. */
+  async function alone<T>(exportName: string, action: () => Promise<T>): Promise<T> {
+    await records.prepare();
+    return withNamedLock(join(folder, 'locks'), exportName, action);
+  }
+
+  async function end(servers: readonly Server[], exportName: string): Promise<void> {
+    await Promise.all(servers.map(endServer));
+    await records.remove(exportName);
+    await rm(pidFile(folder, exportName), { force: true });
+  }
+
+  return {
+    async ensure({ exportName, path, writable, tags }) {
+      checkName(exportName, 'export');
+      checkTags(tags);
+      if (!path.startsWith('/')) throw new FerryError('InvalidInput', `${path} is not an absolute path`);
+      const wanted = { exportName, path, writable, address, tlsDirectory };
+      return alone(exportName, async () => {
+        const running = await runningServers(folder);
+        const named = running.filter((server) => server.exportName === exportName);
+        const [server] = named;
+        if (server && named.length === 1 && serves(server, wanted) && (await listens(server))) {
+          await records.write(exportName, tags);
+          return addressOf(server);
+        }
+        await end(named, exportName);
+        await records.write(exportName, tags);
+        try {
+          const port = await startServer(wanted, new Set(running.map((other) => other.port)));
+          return addressOf({ exportName, port });
+        } catch (error) {
+          // Cancelled or out of time: the server may have come up nevertheless.
+          await end((await runningServers(folder)).filter((late) => late.exportName === exportName), exportName);
+          throw error;
+        }
+      });
+    },
+
+    async remove(exportName) {
+      checkName(exportName, 'export');
+      await alone(exportName, async () => {
+        await end((await runningServers(folder)).filter((server) => server.exportName === exportName), exportName);
+      });
+    },
+
+    async list() {
+      const servers = await runningServers(folder);
+      // One that only starts or ends serves nobody.
+      const listening = await Promise.all(servers.map(listens));
+      return Promise.all(
+        servers.filter((_, i) => listening[i]).map(async (server) => ({
+          exportName: server.exportName,
+          path: server.path,
+          writable: server.writable,
+          tags: await records.tags(server.exportName),
+          pid: server.pid,
+          address: addressOf(server),
+        })),
+      );
+    },
+  };
+}
+
+function serves(server: Server, wanted: Omit<ServerSettings, 'port'>): boolean {
+  return (['path', 'writable', 'address', 'tlsDirectory'] as const).every((key) => server[key] === wanted[key]);
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || loopback.check(address, 'ipv4') || loopback.check(address, 'ipv6');
+}

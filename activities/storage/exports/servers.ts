@@ -1,0 +1,112 @@
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FerryError } from '../../../model/errors.ts';
+import { systemCode } from '../system-errors.ts';
+import { parseServerCommand, type ServerSettings } from './server-command.ts';
+
+/** A server that runs. A pid alone does not name a process for long; with its start time it does. */
+export interface Server extends ServerSettings {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** How long a server may take to answer TERM: it only has to let go of its clients. */
+const graceMs = 2000;
+/** After KILL only a device that does not answer can hold a process; then the step is tried again later. */
+const killedMs = 30_000;
+
+/** The servers that run for `folder`, as the system knows them: by their command lines, and of this user. */
+export async function runningServers(folder: string): Promise<Server[]> {
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+  return (await Promise.all(pids.map((pid) => serverOf(folder, pid)))).filter((server) => server !== null);
+}
+
+async function serverOf(folder: string, pid: number): Promise<Server | null> {
+  const life = await lifeOf(pid);
+  // The name first: reading another process's arguments may wait for its memory.
+  if (life?.name !== 'qemu-nbd') return null;
+  try {
+    const owner = await stat(`/proc/${pid}`);
+    // Another user's process could carry any arguments.
+    if (owner.uid !== process.geteuid!()) return null;
+    const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
+    const settings = parseServerCommand(folder, argv);
+    // Still starting or already ending: it does not listen, so it serves nobody, but it can be ended like the others.
+    return settings && { ...settings, pid, startTime: life.startTime };
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+/** The process's name and start time; null when it is gone or only waits for its parent to notice. */
+async function lifeOf(pid: number): Promise<{ name: string; startTime: string } | null> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1');
+    // "pid (name) state ...": the name may hold anything, also blanks and parentheses.
+    const end = text.lastIndexOf(')');
+    const fields = text.slice(end + 2).split(' ');
+    const [state, startTime] = [fields[0], fields[19]];
+    if (state === 'Z' || state === 'X' || startTime === undefined) return null;
+    return { name: text.slice(text.indexOf('(') + 1, end), startTime };
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+async function isAlive({ pid, startTime }: Server): Promise<boolean> {
+  return (await lifeOf(pid))?.startTime === startTime;
+}
+
+/** Ends the server and waits for its end. Throws `DeviceInUse` when it hangs on its device. */
+export async function endServer(server: Server): Promise<void> {
+  for (const [signal, patience] of [['SIGTERM', graceMs], ['SIGKILL', killedMs]] as const) {
+    if (!(await isAlive(server))) return;
+    try {
+      process.kill(server.pid, signal);
+    } catch (error) {
+      if (systemCode(error) !== 'ESRCH') throw error;
+    }
+    for (const deadline = performance.now() + patience; performance.now() < deadline; await sleep(10)) {
+      if (!(await isAlive(server))) return;
+    }
+  }
+  throw new FerryError('DeviceInUse', `the server of export ${server.exportName} (process ${server.pid}) does not end: ${server.path} does not answer`, {
+    exportName: server.exportName,
+    pid: server.pid,
+  });
+}
+
+/**
+ * Whether the server listens on its port. Asked of the system, not by a connection: that would take the one place of a
+ * writable export's client.
+ */
+export async function listens({ pid, port }: Server): Promise<boolean> {
+  try {
+    const tables = await Promise.all(['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'latin1').catch(emptyIfMissing)));
+    const listening = '0A';
+    const localPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const inodes = tables
+      .flatMap((table) => table.split('\n'))
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === listening && fields[1]?.endsWith(localPort))
+      .map((fields) => `socket:[${fields[9]}]`);
+    const folder = `/proc/${pid}/fd`;
+    const open = await Promise.all((await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(emptyIfMissing)));
+    return inodes.some((socket) => open.includes(socket));
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ESRCH'].includes(systemCode(error) ?? '');
+}
+
+function emptyIfMissing(error: unknown): string {
+  if (isGone(error)) return '';
+  throw error;
+}

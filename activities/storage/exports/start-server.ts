@@ -1,0 +1,82 @@
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { FerryError } from '../../../model/errors.ts';
+import type { RunCommand } from '../run-command.ts';
+import { systemCode } from '../system-errors.ts';
+import { type Aio, serverCommand, type ServerSettings } from './server-command.ts';
+
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Opening a device that answers takes milliseconds. */
+const startMs = 20_000;
+
+/**
+ * Makes the function that starts a server on the first port of the range that nobody has, and answers with the port once it
+ * listens. Throws `DeviceMissing`, `DeviceInUse`, or `ToolFailed` with the server's last words.
+ */
+export function createStartServer(folder: string, ports: PortRange, run: RunCommand) {
+  // Some kernels and containers refuse io_uring. What they refused once is not asked for again.
+  let aio: Aio = 'io_uring';
+
+  async function tryStart(settings: ServerSettings): Promise<void> {
+    const start = (mode: Aio) => run(serverCommand(folder, settings, mode), { timeoutMs: startMs });
+    try {
+      await start(aio);
+    } catch (error) {
+      if (aio === 'threads' || (await isTaken(settings)) || !(await exists(settings.path))) throw error;
+      await start('threads');
+      aio = 'threads';
+    }
+  }
+
+  return async (settings: Omit<ServerSettings, 'port'>, taken: ReadonlySet<number>): Promise<number> => {
+    const { exportName, path, address } = settings;
+    if (!(await exists(path))) throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
+    for (let port = ports.from; port <= ports.to; port += 1) {
+      if (taken.has(port) || (await isTaken({ address, port }))) continue;
+      try {
+        await tryStart({ ...settings, port });
+        return port;
+      } catch (error) {
+        // Somebody took it meanwhile: the next one.
+        if (await isTaken({ address, port })) continue;
+        throw classify(error, settings);
+      }
+    }
+    throw new FerryError('ToolFailed', `no port from ${ports.from} to ${ports.to} of ${address} is free to export ${path}; widen node.exportPorts`, { exportName });
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(() => true, (error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  });
+}
+
+/** Whether the port cannot be listened on because somebody does. */
+async function isTaken({ address, port }: { address: string; port: number }): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', (error) => {
+      if (systemCode(error) === 'EADDRINUSE') return resolve(true);
+      reject(new FerryError('InvalidInput', `exports cannot listen on ${address} (${error.message}): node.address must be an address of this node`));
+    });
+    server.listen({ host: address, port }, () => server.close(() => resolve(false)));
+  });
+}
+
+/** QEMU has one exit code for everything: only its words tell that another process has locked the file. */
+function classify(error: unknown, { exportName, path }: { exportName: string; path: string }): unknown {
+  if (!(error instanceof FerryError) || error.type !== 'ToolFailed') return error;
+  const { stderr } = error.details;
+  if (typeof stderr !== 'string') return error;
+  const details = { exportName, path, stderr };
+  if (/Failed to get ".*" lock|Device or resource busy/.test(stderr)) {
+    return new FerryError('DeviceInUse', `${path} cannot be exported: another process uses it`, details, { cause: error });
+  }
+  return error;
+}

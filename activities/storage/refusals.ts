@@ -1,0 +1,24 @@
+import { FerryError } from '../../model/errors.ts';
+import { formatBytes } from '../../model/sizes.ts';
+import type { Device } from './driver.ts';
+
+/** Whether the device carries all of `tags`. */
+export function isOurs(device: Pick<Device, 'tags'>, tags: readonly string[]): boolean {
+  return tags.every((tag) => device.tags.includes(tag));
+}
+
+export function deviceExists(device: Pick<Device, 'name' | 'path' | 'tags'>, tags: readonly string[]): FerryError {
+  return new FerryError('DeviceExists', `${device.path} exists and does not carry ${tags.join(', ')}: it was not made for this`, { name: device.name, tags: device.tags });
+}
+
+export function notOwned(device: Pick<Device, 'name' | 'path' | 'tags'>, tag: string): FerryError {
+  return new FerryError('NotOwned', `${device.path} does not carry ${tag}: it is left alone`, { name: device.name, tags: device.tags });
+}
+
+export function sizeDiffers(device: Pick<Device, 'name' | 'path' | 'sizeBytes'>, sizeBytes: number): FerryError {
+  return new FerryError('SizeMismatch', `${device.path} has ${device.sizeBytes} bytes instead of ${sizeBytes}`, { name: device.name, sizeBytes: device.sizeBytes });
+}
+
+export function insufficientSpace(where: string, sizeBytes: number, freeBytes: number, cause?: unknown): FerryError {
+  return new FerryError('InsufficientSpace', `${where} has ${formatBytes(Math.max(0, freeBytes))} free, ${formatBytes(sizeBytes)} are needed`, { sizeBytes, freeBytes }, { cause });
+}
