@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemPath } from '../setup/find-program.mjs';
 import type { Order, OrderAnswer, OrderMessage } from './keeper-messages.ts';
-import { systemPath } from './requirements.ts';
 
 /** The process that keeps the nodes, seen from outside; see keeper.ts. */
 export class Keeper {

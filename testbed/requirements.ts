@@ -1,5 +1,7 @@
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { findProgram, systemPath } from '../setup/find-program.mjs';
+
+export { systemPath };
 
 /** Thrown when storage nodes cannot run on this machine; the message says why and what to do. */
 export class NodesUnavailable extends Error {
@@ -9,11 +11,6 @@ export class NodesUnavailable extends Error {
   }
 }
 
-/** A user's PATH often lacks the folders of administrators' programs, which these need no administrator to run. */
-export const systemPath = [process.env['PATH'], '/usr/local/sbin', '/usr/sbin', '/sbin']
-  .filter(Boolean)
-  .join(delimiter);
-
 const programs = ['linux.uml', 'lvm', 'gcc', 'busybox', 'ip', 'unshare', 'setpriv', 'taskset', 'mount'];
 
 /** @throws {NodesUnavailable} */
@@ -21,23 +18,12 @@ export function checkRequirements(): void {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new NodesUnavailable(`they need Linux on x86-64, this is ${process.platform} on ${process.arch}.`);
   }
-  const missing = programs.filter(
-    (program) => !systemPath.split(delimiter).some((folder) => executable(folder, program)),
-  );
+  const missing = programs.filter((program) => !findProgram(program));
   if (missing.length)
     throw new NodesUnavailable(`missing ${missing.join(', ')}; \`npm test\` or \`npm run demo\` install them.`);
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
   } catch (error) {
     throw new NodesUnavailable('/dev/net/tun is not there or not open to this user.', error);
-  }
-}
-
-function executable(folder: string, program: string): boolean {
-  try {
-    accessSync(join(folder, program), constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }
