@@ -73,28 +73,41 @@ function volumeReasons(f: MigrationFacts): Reason[] {
 }
 
 function destinationReasons(f: MigrationFacts): Reason[] {
-  const d = f.destination;
+  const alreadyThere = f.volume !== null && f.volume.host === f.destination?.name;
+  const reasons = reasonsNotToPlace({
+    destinationName: f.destinationName,
+    destination: f.destination,
+    what: `volume ${f.volumeId}`,
+    neededBytes: f.volume === null || alreadyThere ? 0 : f.volume.sizeGib * gib,
+    promisedBytes: f.promisedBytes,
+    now: f.now,
+  });
+  if (alreadyThere) {
+    reasons.push({ type: 'SameBackEnd', message: `Volume ${f.volumeId} is already on ${f.destinationName}; name another back end.` });
+  }
+  return reasons;
+}
+
+/** Every reason why nothing of that size may be placed on a back end now; empty when it may. `what` is for the message. */
+export function reasonsNotToPlace(
+  p: Pick<MigrationFacts, 'destinationName' | 'destination' | 'promisedBytes' | 'now'> & { what: string; neededBytes: number },
+): Reason[] {
+  const d = p.destination;
   if (!d) {
-    return [{ type: 'BackEndNotFound', message: `Back end ${f.destinationName} is not known. See: ferry host list` }];
+    return [{ type: 'BackEndNotFound', message: `Back end ${p.destinationName} is not known. See: ferry host list` }];
   }
   const reasons: Reason[] = [];
   if (d.disabled) {
     const why = d.disabledReason ? ` (${d.disabledReason})` : '';
     reasons.push({ type: 'BackEndDisabled', message: `Back end ${d.name} is disabled${why}; nothing may be placed on it.` });
   }
-  if (backEndState(d, f.now) === 'down') reasons.push(downReason(d, 'destination'));
-  if (!f.volume) return reasons;
-  if (f.volume.host === d.name) {
-    reasons.push({ type: 'SameBackEnd', message: `Volume ${f.volume.id} is already on ${d.name}; name another back end.` });
-    return reasons;
-  }
-  const needed = f.volume.sizeGib * gib;
-  const free = Math.max(0, d.freeBytes - f.promisedBytes);
-  if (free < needed) {
+  if (backEndState(d, p.now) === 'down') reasons.push(downReason(d, 'destination'));
+  const free = Math.max(0, d.freeBytes - p.promisedBytes);
+  if (free < p.neededBytes) {
     reasons.push({
       type: 'InsufficientSpace',
-      message: `Back end ${d.name} has ${formatBytes(free)} free; volume ${f.volume.id} needs ${formatBytes(needed)}.`,
-      details: { freeBytes: free, neededBytes: needed },
+      message: `Back end ${d.name} has ${formatBytes(free)} free; ${p.what} needs ${formatBytes(p.neededBytes)}.`,
+      details: { freeBytes: free, neededBytes: p.neededBytes },
     });
   }
   return reasons;

@@ -1,0 +1,70 @@
+import type { Reason } from '../../model/errors.ts';
+import type { Claim, Outcome, Phase } from '../../model/migration.ts';
+import type { MigrationStatus } from '../../model/volume.ts';
+import * as attachments from '../../registry/attachments.ts';
+import { claimVolume, type ClaimArguments } from '../../registry/claim.ts';
+import * as creation from '../../registry/creation.ts';
+import { beginExtend } from '../../registry/extension.ts';
+import * as steps from '../../registry/migration-steps.ts';
+import { findVolume, type Visibility } from '../../registry/volumes.ts';
+import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
+import type { Registry } from '../../registry/open-registry.ts';
+import * as snapshots from '../../registry/snapshots.ts';
+
+/** An operation that went wrong. */
+type Failed<T extends Ticket = Ticket> = T & { reason: Reason };
+type AttachmentTicket = Ticket & { attachmentId: string };
+type SnapshotTicket = Ticket & { snapshotId: string };
+
+/**
+ * The registry, as far as workflows need it; one statement or transaction each. All may be repeated by their owner; what is promised and
+ * refused is told at the functions that they call.
+ */
+export function createRegistryActivities({ registry }: { registry: Registry }) {
+  return {
+    findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
+
+    claimVolume: (args: ClaimArguments) => claimVolume(registry, args),
+    enterPhase: (at: { claim: Claim; phase: Exclude<Phase, 'finished'>; migrationStatus?: NonNullable<MigrationStatus> | undefined }) =>
+      steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
+    switchVolume: (at: { claim: Claim } & steps.Switch) => steps.switchVolume(registry, at.claim, at),
+    releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) => steps.releaseVolume(registry, end.claim, end),
+
+    beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
+    finishCreate: (ticket: Ticket) => creation.finishCreate(registry, ticket),
+    failCreate: (failed: Failed) => creation.failCreate(registry, failed),
+
+    beginDelete: (ticket: Ticket & { force?: boolean | undefined }) => beginOperation(registry, 'delete', ticket),
+    finishDelete: (ticket: Ticket) => creation.finishDelete(registry, ticket),
+    failDelete: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'delete', failed)),
+
+    beginExtend: (ticket: Ticket & { sizeGib: number }) => beginExtend(registry, ticket),
+    finishExtend: async (ticket: Ticket & { sizeGib: number }): Promise<void> =>
+      void (await finishOperation(registry, 'extend', ticket, { sizeGib: ticket.sizeGib })),
+    /** `untouched`: the device is as it was, and so the volume is available again; else it is `error_extending`. */
+    failExtend: async (failed: Failed & { untouched?: boolean | undefined }): Promise<void> =>
+      void (await failOperation(registry, 'extend', failed, failed.untouched ? 'available' : undefined)),
+
+    beginRetype: (ticket: Ticket) => beginOperation(registry, 'retype', ticket),
+    finishRetype: async (ticket: Ticket & { volumeType: string }): Promise<void> =>
+      void (await finishOperation(registry, 'retype', ticket, { volumeType: ticket.volumeType })),
+    failRetype: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'retype', failed)),
+
+    beginAttach: (wanted: attachments.NewAttachment) => attachments.beginAttach(registry, wanted),
+    finishAttach: (done: attachments.Attached) => attachments.finishAttach(registry, done),
+    failAttach: (failed: Failed<AttachmentTicket>) => attachments.failAttach(registry, failed),
+    beginDetach: (ticket: AttachmentTicket) => attachments.beginDetach(registry, ticket),
+    finishDetach: (ticket: AttachmentTicket) => attachments.finishDetach(registry, ticket),
+    failDetach: (failed: Failed<AttachmentTicket>) => attachments.failDetach(registry, failed),
+    listAttachments: (of: { volumeId: string }) => attachments.listAttachments(registry, of),
+
+    beginSnapshot: (wanted: snapshots.NewSnapshot) => snapshots.beginSnapshot(registry, wanted),
+    finishSnapshot: (ticket: SnapshotTicket) => snapshots.finishSnapshot(registry, ticket),
+    failSnapshot: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshot(registry, failed),
+    beginSnapshotDelete: (ticket: SnapshotTicket) => snapshots.beginSnapshotDelete(registry, ticket),
+    finishSnapshotDelete: (ticket: SnapshotTicket) => snapshots.finishSnapshotDelete(registry, ticket),
+    failSnapshotDelete: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshotDelete(registry, failed),
+  };
+}
+
+export type RegistryActivities = ReturnType<typeof createRegistryActivities>;

@@ -1,0 +1,114 @@
+import * as z from 'zod';
+import { backEnd } from '../model/back-end.ts';
+import { FerryError, type Reason } from '../model/errors.ts';
+import { reasonsNotToPlace } from '../model/preconditions.ts';
+import { gib } from '../model/sizes.ts';
+import { volume, type Volume } from '../model/volume.ts';
+import { fenced, type Queries, type Registry } from './open-registry.ts';
+import { failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
+import { volumeOrNull } from './volumes.ts';
+
+export interface NewVolume extends Ticket {
+  tenantId: string;
+  sizeGib: number;
+  backEnd: string;
+  name?: string | null | undefined;
+  description?: string | null | undefined;
+  volumeType?: string | null | undefined;
+  bootable?: boolean | undefined;
+  snapshotId?: string | null | undefined;
+  sourceVolumeId?: string | null | undefined;
+  metadata?: Record<string, string> | undefined;
+}
+
+/**
+ * Makes the volume's row, status `creating`, if the back end may take it; its bytes are promised from now on. By the same owner again:
+ * the same row. Refused with `BackEndNotFound`, `BackEndDisabled`, `BackEndDown`, `InsufficientSpace`, or `InvalidInput` for an id that
+ * another volume has. `Fenced` when this owner's creation is over already.
+ */
+export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
+  return registry.transaction(async (q) => {
+    // Before the statement that decides: it must see what others were promised meanwhile.
+    const [place] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1 FOR NO KEY UPDATE', [wanted.backEnd]);
+    const record = await recordOf(q, 'create', wanted);
+    if (record) return alreadyBegun(q, wanted, record.outcome);
+    if (await volumeOrNull(q, wanted.volumeId)) throw idTaken(wanted.volumeId);
+    const [promised] = await q.rows(
+      z.object({ bytes: z.number(), now: z.date() }),
+      'SELECT promised_bytes($1) AS bytes, now()::timestamptz(3) AS now',
+      [wanted.backEnd],
+    );
+    const [reason] = reasonsNotToPlace({
+      destinationName: wanted.backEnd,
+      destination: place ?? null,
+      what: `volume ${wanted.volumeId}`,
+      neededBytes: wanted.sizeGib * gib,
+      promisedBytes: promised!.bytes,
+      now: promised!.now,
+    });
+    if (reason) throw new FerryError(reason.type, reason.message, reason.details);
+    return insertVolume(q, wanted);
+  });
+}
+
+async function alreadyBegun(q: Queries, wanted: NewVolume, outcome: string | null): Promise<Volume> {
+  const found = outcome === null ? await volumeOrNull(q, wanted.volumeId) : null;
+  if (!found) throw fenced(`The creation of volume ${wanted.volumeId}`);
+  return found;
+}
+
+async function insertVolume(q: Queries, wanted: NewVolume): Promise<Volume> {
+  const [made] = await q.rows(
+    volume,
+    `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'create', $3))
+     INSERT INTO volumes (
+       id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_gib, host,
+       availability_zone, volume_type, bootable, snapshot_id, source_volume_id, metadata
+     )
+     SELECT $1, 'create', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8, $9, $10, $11, $12
+     FROM back_ends b WHERE b.name = $7
+     ON CONFLICT (id) DO NOTHING RETURNING *`,
+    [
+      wanted.volumeId,
+      wanted.owner,
+      wanted.tenantId,
+      wanted.name ?? null,
+      wanted.description ?? null,
+      wanted.sizeGib,
+      wanted.backEnd,
+      wanted.volumeType ?? null,
+      wanted.bootable ?? false,
+      wanted.snapshotId ?? null,
+      wanted.sourceVolumeId ?? null,
+      wanted.metadata ?? {},
+    ],
+  );
+  if (!made) throw idTaken(wanted.volumeId);
+  return made;
+}
+
+/** The device is there: the volume is `available`. */
+export async function finishCreate(registry: Queries, ticket: Ticket): Promise<void> {
+  await finishOperation(registry, 'create', ticket, { status: 'available' });
+}
+
+/** The device could not be made: the volume stays, with status `error`, for its tenant to see and delete. */
+export async function failCreate(registry: Queries, ticket: Ticket & { reason: Reason }): Promise<void> {
+  await failOperation(registry, 'create', ticket);
+}
+
+/** The device is gone, or never was: the row goes as well. What migrations and operations did stays on record. */
+export async function finishDelete(registry: Queries, ticket: Ticket): Promise<void> {
+  const deleted = await registry.rows(
+    z.object({ volumeId: z.string() }),
+    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = 'delete' AND operation_owner = $2 RETURNING id)
+     UPDATE operations o SET outcome = 'success', finished_at = now()
+     FROM gone WHERE o.owner = $2 AND o.volume_id = gone.id AND o.operation = 'delete' RETURNING o.volume_id`,
+    [ticket.volumeId, ticket.owner],
+  );
+  if (deleted.length === 0) await mustHaveEnded(registry, 'delete', ticket, 'success');
+}
+
+function idTaken(volumeId: string): FerryError {
+  return new FerryError('InvalidInput', `A volume of the id ${volumeId} exists already; choose another id.`, { volumeId });
+}

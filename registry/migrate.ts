@@ -1,0 +1,57 @@
+import { readdir, readFile } from 'node:fs/promises';
+import type pg from 'pg';
+import { FerryError } from '../model/errors.ts';
+import { inTransaction } from './in-transaction.ts';
+
+const folder = new URL('./sql/', import.meta.url);
+
+/** Any number, but the same in every Ferry: who changes the schema holds it. */
+const advisoryLock = 6_077_279;
+
+/** The numbered files of a folder, in order. */
+async function migrationFiles(from: URL): Promise<{ version: number; url: URL }[]> {
+  const names = (await readdir(from)).filter((name) => /^\d{6}\.sql$/.test(name)).toSorted();
+  return names.map((name) => ({ version: Number(name.slice(0, 6)), url: new URL(name, from) }));
+}
+
+/**
+ * Brings the database's schema up to what this code knows: each numbered file once, in order, each in a transaction of its own.
+ * May be run by many at once. Throws `InvalidInput` when the database is newer than the code: an older Ferry must not write to it.
+ */
+export async function migrate(pool: pg.Pool, from: URL = folder): Promise<void> {
+  const files = await migrationFiles(from);
+  const known = files.at(-1)?.version ?? 0;
+  if ((await appliedVersion(pool, known)) === known) return;
+  for (const file of files) {
+    const statements = await readFile(file.url, 'utf8');
+    await inTransaction(pool, 'BEGIN', (client) => apply(client, file.version, statements));
+  }
+  await appliedVersion(pool, known);
+}
+
+/** The newest file that was applied; 0 in an empty database. */
+async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
+  const table = await pool.query<{ there: boolean }>(`SELECT to_regclass('schema_versions') IS NOT NULL AS there`);
+  if (!table.rows[0]?.there) return 0;
+  const { rows } = await pool.query<{ version: number }>('SELECT coalesce(max(version), 0) AS version FROM schema_versions');
+  const version = rows[0]?.version ?? 0;
+  if (version > known) {
+    throw new FerryError(
+      'InvalidInput',
+      `The database has schema ${version}, but this Ferry knows only ${known}. Upgrade Ferry, or name another databaseUrl.`,
+      { version, known },
+    );
+  }
+  return version;
+}
+
+/** One file, within a transaction. Its row goes in first: whoever comes second finds it and leaves the file alone. */
+async function apply(client: pg.PoolClient, version: number, statements: string): Promise<void> {
+  // Creating the table is no safer against others than creating any other: the lock comes before everything.
+  await client.query('SELECT pg_advisory_xact_lock($1)', [advisoryLock]);
+  await client.query(
+    'CREATE TABLE IF NOT EXISTS schema_versions (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
+  );
+  const mine = await client.query('INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING', [version]);
+  if (mine.rowCount === 1) await client.query(statements);
+}

@@ -1,0 +1,45 @@
+import * as z from 'zod';
+import type { Reason } from '../model/errors.ts';
+import type { MigrationRequest } from '../model/migration.ts';
+import { reasonsNotToMigrate, type MigrationFacts } from '../model/preconditions.ts';
+import { backEnd } from '../model/back-end.ts';
+import { listAttachments } from './attachments.ts';
+import type { Queries, Registry } from './open-registry.ts';
+import { volumeOrNull } from './volumes.ts';
+
+const counts = z.object({ snapshots: z.number(), promised: z.number(), now: z.date() });
+
+/** All that decides whether the volume may move, as it was at one moment. */
+export function gatherFacts(registry: Registry, request: Pick<MigrationRequest, 'volumeId' | 'destination'>): Promise<MigrationFacts> {
+  return registry.transaction((q) => factsAt(q, request.volumeId, request.destination), 'snapshot');
+}
+
+async function factsAt(q: Queries, volumeId: string, destinationName: string): Promise<MigrationFacts> {
+  const volume = await volumeOrNull(q, volumeId);
+  const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = ANY ($1)', [[destinationName, volume?.host ?? '']]);
+  const [counted] = await q.rows(
+    counts,
+    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised, now()::timestamptz(3) AS now`,
+    [volumeId, destinationName],
+  );
+  return {
+    volumeId,
+    destinationName,
+    volume,
+    source: backEnds.find((b) => b.name === volume?.host) ?? null,
+    destination: backEnds.find((b) => b.name === destinationName) ?? null,
+    snapshots: counted!.snapshots,
+    attachments: await listAttachments(q, { volumeId }),
+    promisedBytes: counted!.promised,
+    now: counted!.now,
+  };
+}
+
+/** What a migration would find now, and every reason why it would be refused. Changes nothing. */
+export async function planMigration(
+  registry: Registry,
+  request: Pick<MigrationRequest, 'volumeId' | 'destination'>,
+): Promise<{ facts: MigrationFacts; reasons: Reason[] }> {
+  const facts = await gatherFacts(registry, request);
+  return { facts, reasons: reasonsNotToMigrate(facts) };
+}

@@ -1,0 +1,139 @@
+import * as z from 'zod';
+import { FerryError, type Reason } from '../model/errors.ts';
+import { outcome, phase, type Claim, type Outcome, type Phase } from '../model/migration.ts';
+import type { MigrationStatus } from '../model/volume.ts';
+import { fenced, type Queries } from './open-registry.ts';
+import { noColumns } from './rows.ts';
+
+/** The guard of every write by a migration: this claim's volume, locked; no row when the claim is not ours. Takes $1 to $3. */
+const held = `held AS MATERIALIZED (
+  SELECT id FROM volumes WHERE id = $1 AND migration_owner = $2 AND migration_epoch = $3 FOR NO KEY UPDATE
+)`;
+
+/** $1 to $4 of every statement here. */
+const proof = (claim: Claim) => [claim.volumeId, claim.owner, claim.epoch, claim.migrationId];
+
+/** `m.phases` with the phase added, unless it is the one that it is in. */
+const addPhase = (name: string) =>
+  `CASE WHEN m.phase = ${name} THEN m.phases ELSE m.phases || jsonb_build_object('phase', ${name}, 'at', now()) END`;
+
+/**
+ * Records that the migration enters a phase, and what `migration_status` says from now on (as it was, if not given). May be repeated; a
+ * late repeat of an earlier phase changes nothing. `undoing` after the switch is refused with `PastPointOfNoReturn`: from then on the
+ * migration can only go forward. `Fenced` when the claim is not ours.
+ */
+export async function enterPhase(
+  registry: Queries,
+  claim: Claim,
+  next: Exclude<Phase, 'finished'>,
+  migrationStatus?: NonNullable<MigrationStatus>,
+): Promise<void> {
+  const entered = await registry.rows(
+    noColumns,
+    // The generic flows make their device before they copy, the storage itself while it does.
+    `WITH ${held}, entered AS (
+       UPDATE migrations m SET phase = $5, phases = ${addPhase('$5::text')},
+         allocated_at = CASE WHEN $5 IN ('verifying', 'switching', 'cleaning-up') OR ($5 = 'copying' AND m.flow <> 'assisted')
+                             THEN coalesce(m.allocated_at, now()) ELSE m.allocated_at END
+       FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL
+         AND array_position($7::text[], $5) >= array_position($7::text[], m.phase)
+         AND ($5 <> 'undoing' OR m.switched_at IS NULL)
+       RETURNING m.volume_id
+     )
+     UPDATE volumes v SET migration_status = coalesce($6, v.migration_status) FROM entered WHERE v.id = entered.volume_id
+     RETURNING v.id`,
+    [...proof(claim), next, migrationStatus ?? null, phase.options],
+  );
+  if (entered.length > 0) return;
+  const now = await standing(registry, claim);
+  if (!now?.held) throw fenced(`The claim of volume ${claim.volumeId}`);
+  if (next === 'undoing' && now.switched) throw pastTheSwitch(claim);
+}
+
+export interface Switch {
+  /** What the destination was verified to hold; null without a digest. */
+  digest?: string | null | undefined;
+  transferredBytes?: number | null | undefined;
+  /** How the hypervisor reaches the volume from now on, if it is attached. */
+  attachment?: { id: string; connection: Record<string, unknown> } | undefined;
+}
+
+/**
+ * The point of no return: from its commit on, the volume is on the destination, under the claim's name. Everything in one statement.
+ * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
+ */
+export async function switchVolume(registry: Queries, claim: Claim, found: Switch = {}): Promise<void> {
+  const switched = await registry.rows(
+    noColumns,
+    `WITH ${held}, switched AS (
+       UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
+         phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
+         phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
+         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes)
+       FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
+       RETURNING m.volume_id, m.destination, m.destination_name_id
+     ), connected AS (
+       UPDATE attachments a SET connection = $8 FROM switched s WHERE a.id = $7 AND a.volume_id = s.volume_id
+     )
+     UPDATE volumes v SET host = s.destination, name_id = s.destination_name_id, availability_zone = b.availability_zone,
+       migration_status = 'completing'
+     FROM switched s JOIN back_ends b ON b.name = s.destination WHERE v.id = s.volume_id
+     RETURNING v.id`,
+    [
+      ...proof(claim),
+      found.digest ?? null,
+      found.transferredBytes ?? null,
+      found.attachment?.id ?? null,
+      found.attachment?.connection ?? null,
+    ],
+  );
+  if (switched.length > 0) return;
+  const now = await standing(registry, claim);
+  if (now?.outcome !== 'success') throw fenced(`The claim of volume ${claim.volumeId}`);
+}
+
+/**
+ * Ends the migration: the volume is free, the record has its outcome. May be repeated; the first outcome stays. `success` is only for a
+ * switched volume, anything else only for one that was not (`PastPointOfNoReturn`). `Fenced` when the claim is not ours.
+ */
+export async function releaseVolume(registry: Queries, claim: Claim, end: { outcome: Outcome; error?: Reason | null }): Promise<void> {
+  const released = await registry.rows(
+    noColumns,
+    `WITH ${held}, finished AS (
+       UPDATE migrations m SET outcome = $5, error = $6, finished_at = now(), phase = 'finished', phases = ${addPhase(`'finished'`)}
+       FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND (m.switched_at IS NOT NULL) = ($5 = 'success')
+       RETURNING m.volume_id
+     )
+     UPDATE volumes v SET migration_owner = NULL, migration_status = NULL, migration_since = NULL
+     FROM finished WHERE v.id = finished.volume_id RETURNING v.id`,
+    [...proof(claim), end.outcome, end.error ?? null],
+  );
+  if (released.length > 0) return;
+  const now = await standing(registry, claim);
+  if (now && now.outcome !== null) return;
+  if (!now?.held) throw fenced(`The claim of volume ${claim.volumeId}`);
+  if (now.switched) throw pastTheSwitch(claim);
+  throw new FerryError('InvalidInput', `Migration ${claim.migrationId} cannot end as a success: its volume was not switched.`);
+}
+
+const standingRow = z.object({ held: z.boolean(), switched: z.boolean(), outcome: outcome.nullable() });
+
+/** How this claim stands, when a guarded write changed nothing. Null: there was never such a claim. */
+async function standing(registry: Queries, claim: Claim): Promise<z.infer<typeof standingRow> | null> {
+  const [row] = await registry.rows(
+    standingRow,
+    `SELECT v.id IS NOT NULL AS held, m.switched_at IS NOT NULL AS switched, m.outcome
+     FROM migrations m LEFT JOIN volumes v ON v.id = m.volume_id AND v.migration_owner = m.owner AND v.migration_epoch = m.epoch
+     WHERE m.volume_id = $1 AND m.owner = $2 AND m.epoch = $3 AND m.id = $4`,
+    proof(claim),
+  );
+  return row ?? null;
+}
+
+function pastTheSwitch(claim: Claim): FerryError {
+  return new FerryError(
+    'PastPointOfNoReturn',
+    `Migration ${claim.migrationId} is past the point of no return: volume ${claim.volumeId} is on its destination.`,
+    { volumeId: claim.volumeId, migrationId: claim.migrationId },
+  );
+}

@@ -1,0 +1,66 @@
+import * as z from 'zod';
+import { FerryError } from '../model/errors.ts';
+import { migrationRecord, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
+import type { Queries } from './open-registry.ts';
+
+/** The migration of that id, or the last one of the volume of that id. `MigrationNotFound` if there is none. */
+export async function findMigration(registry: Queries, idOrVolume: string): Promise<MigrationRecord> {
+  const id = z.uuid().safeParse(idOrVolume);
+  const [found] = id.success
+    ? await registry.rows(
+        migrationRecord,
+        'SELECT * FROM migrations WHERE id = $1 OR volume_id = $1 ORDER BY (id = $1) DESC, epoch DESC LIMIT 1',
+        [id.data],
+      )
+    : [];
+  if (!found) {
+    throw new FerryError('MigrationNotFound', `No migration, nor a volume that ever migrated, has the id ${idOrVolume}.`, { id: idOrVolume });
+  }
+  return found;
+}
+
+export interface MigrationFilter {
+  volumeId?: string | undefined;
+  outcome?: Outcome | undefined;
+  running?: boolean | undefined;
+  /** From or to this back end. */
+  backEnd?: string | undefined;
+  limit?: number | undefined;
+}
+
+/** The migrations that fit, the last begun first. */
+export function listMigrations(registry: Queries, filter: MigrationFilter = {}): Promise<MigrationRecord[]> {
+  return registry.rows(
+    migrationRecord,
+    `SELECT * FROM migrations WHERE ($1::uuid IS NULL OR volume_id = $1) AND ($2::text IS NULL OR outcome = $2)
+       AND ($3::boolean IS NULL OR (outcome IS NULL) = $3) AND ($4::text IS NULL OR $4 IN (source, destination))
+     ORDER BY started_at DESC, id LIMIT $5`,
+    [filter.volumeId ?? null, filter.outcome ?? null, filter.running ?? null, filter.backEnd ?? null, filter.limit ?? null],
+  );
+}
+
+const heldClaim = z.object({
+  volumeId: z.uuid(),
+  migrationId: z.uuid(),
+  owner: z.string(),
+  epoch: z.number(),
+  phase,
+  /** The volume is on its destination: a repair can only go forward. */
+  switched: z.boolean(),
+  since: z.date(),
+});
+
+/** A claim that holds a volume now, with all that a repair needs when its workflow is gone. */
+export type HeldClaim = Claim & Pick<z.infer<typeof heldClaim>, 'phase' | 'switched' | 'since'>;
+
+/** Every claim that holds a volume now, the oldest first; or that of one volume. */
+export function listClaims(registry: Queries, filter: { volumeId?: string | undefined } = {}): Promise<HeldClaim[]> {
+  return registry.rows(
+    heldClaim,
+    `SELECT v.id AS volume_id, m.id AS migration_id, m.owner, m.epoch, m.phase, m.switched_at IS NOT NULL AS switched,
+       v.migration_since AS since
+     FROM volumes v JOIN migrations m ON m.volume_id = v.id AND m.epoch = v.migration_epoch
+     WHERE v.migration_owner IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.migration_since`,
+    [filter.volumeId ?? null],
+  );
+}

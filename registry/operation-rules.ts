@@ -1,0 +1,102 @@
+import type { Reason } from '../model/errors.ts';
+import type { Phase } from '../model/migration.ts';
+import type { Volume, VolumeStatus } from '../model/volume.ts';
+
+/** What happens to a volume besides migrations, one at a time. */
+export type Operation = 'create' | 'delete' | 'extend' | 'retype' | 'attach' | 'detach' | 'snapshot' | 'delete-snapshot';
+
+interface Rule {
+  /** The statuses from which it may begin. */
+  readonly from: readonly VolumeStatus[];
+  /** With `force`: these as well. */
+  readonly forced: readonly VolumeStatus[];
+  /** The status meanwhile; null: as it was. */
+  readonly meanwhile: VolumeStatus | null;
+  /** The status when it failed; null: as it was. */
+  readonly failed: VolumeStatus | null;
+  /** The volume must have neither attachments nor snapshots. */
+  readonly bare: boolean;
+}
+
+/** As in Cinder, but for what a migration forbids: that is the same for all, and no rule's business. */
+export const rules: Readonly<Record<Exclude<Operation, 'create'>, Rule>> = {
+  delete: {
+    from: ['available', 'error', 'error_deleting', 'error_extending'],
+    forced: ['reserved', 'maintenance', 'in-use'],
+    meanwhile: 'deleting',
+    failed: 'error_deleting',
+    bare: true,
+  },
+  extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: false },
+  retype: { from: ['available', 'in-use'], forced: [], meanwhile: 'retyping', failed: null, bare: false },
+  attach: { from: ['available'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
+  detach: { from: ['in-use'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
+  snapshot: { from: ['available'], forced: ['in-use'], meanwhile: 'snapshotting', failed: null, bare: false },
+  'delete-snapshot': { from: ['available', 'in-use', 'error', 'error_deleting'], forced: [], meanwhile: null, failed: null, bare: false },
+};
+
+export function mayBeginFrom(operation: Exclude<Operation, 'create'>, force: boolean): readonly VolumeStatus[] {
+  const rule = rules[operation];
+  return force ? [...rule.from, ...rule.forced] : rule.from;
+}
+
+export interface OperationFacts {
+  volume: Volume;
+  /** Of the migration that claims the volume. */
+  phase: Phase | null;
+  attachments: number;
+  snapshots: number;
+}
+
+/** Who holds the volume, as a reason why something else may not happen to it now; null when nobody does. */
+export function reasonHeld(operation: string, v: Volume, phase: Phase | null): Reason | null {
+  if (v.migrationOwner !== null) {
+    return {
+      type: 'VolumeMigrating',
+      message: `Volume ${v.id} is migrating (${phase ?? v.migrationStatus}); ${operation} is refused until the migration ends.`,
+      details: {
+        volumeId: v.id, operation, owner: v.migrationOwner, phase,
+        migrationStatus: v.migrationStatus, since: v.migrationSince?.toISOString() ?? null,
+      },
+    };
+  }
+  if (v.operation !== null) {
+    return {
+      type: 'VolumeBusy',
+      message: `Volume ${v.id} is busy: ${v.operation} is under way. Try again when it is done.`,
+      details: { volumeId: v.id, operation: v.operation, owner: v.operationOwner },
+    };
+  }
+  return null;
+}
+
+/** Why the operation may not begin now, the weightiest reason; null when it may. */
+export function reasonNotToBegin(operation: Exclude<Operation, 'create'>, force: boolean, f: OperationFacts): Reason | null {
+  const v = f.volume;
+  const held = reasonHeld(operation, v, f.phase);
+  if (held) return held;
+  const from = mayBeginFrom(operation, force);
+  if (!from.includes(v.status)) {
+    return {
+      type: 'VolumeStatusRefused',
+      message: `Volume ${v.id} has status ${v.status}; for ${operation} it must be ${from.join(' or ')}.`,
+      details: { volumeId: v.id, operation, status: v.status, allowed: from },
+    };
+  }
+  if (!rules[operation].bare) return null;
+  if (f.attachments > 0) {
+    return {
+      type: 'VolumeStatusRefused',
+      message: `Volume ${v.id} is attached; detach it first.`,
+      details: { volumeId: v.id, operation, attachments: f.attachments },
+    };
+  }
+  if (f.snapshots > 0) {
+    return {
+      type: 'VolumeHasSnapshots',
+      message: `Volume ${v.id} has ${f.snapshots} snapshot${f.snapshots === 1 ? '' : 's'}; delete them first.`,
+      details: { volumeId: v.id, snapshots: f.snapshots },
+    };
+  }
+  return null;
+}

@@ -1,0 +1,129 @@
+import * as z from 'zod';
+import { FerryError, type Reason } from '../model/errors.ts';
+import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
+import { listClaims } from './migrations.ts';
+import { fenced, type Queries } from './open-registry.ts';
+import { mayBeginFrom, reasonNotToBegin, rules, type Operation } from './operation-rules.ts';
+import { findVolume, type Visibility } from './volumes.ts';
+
+/** Who does something to which volume. */
+export interface Ticket extends Visibility {
+  volumeId: string;
+  /** Unique to this one operation, e.g. `<workflow id>/<run id>`: the same owner again is a repeat. */
+  owner: string;
+}
+
+/** How often a refusal for which no reason is found (any more) is asked again. */
+const attempts = 5;
+
+/**
+ * Takes the volume for an operation, if nothing else has it: from then on it is neither migrated nor touched by another operation.
+ * By the same owner again: the same volume, no change. Refused with `VolumeNotFound`, `VolumeMigrating`, `VolumeBusy`,
+ * `VolumeStatusRefused` or `VolumeHasSnapshots`; `Fenced` when this owner's operation is over already.
+ */
+export async function beginOperation(
+  registry: Queries,
+  operation: Exclude<Operation, 'create'>,
+  ticket: Ticket & { force?: boolean | undefined },
+): Promise<Volume> {
+  const force = ticket.force ?? false;
+  const { meanwhile, bare } = rules[operation];
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
+    const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7)', [
+      ticket.volumeId,
+      operation,
+      ticket.owner,
+      ticket.tenantId ?? null,
+      mayBeginFrom(operation, force),
+      meanwhile,
+      bare,
+    ]);
+    if (begun) return begun;
+    const found = await findVolume(registry, ticket.volumeId, ticket);
+    if (found.operation === operation && found.operationOwner === ticket.owner) return found;
+    if (await recordOf(registry, operation, ticket)) throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
+    const reason = reasonNotToBegin(operation, force, await factsOf(registry, found));
+    if (reason) throw new FerryError(reason.type, reason.message, reason.details);
+  }
+  throw new FerryError('VolumeBusy', `Volume ${ticket.volumeId} changes too often for ${operation} now. Try again.`);
+}
+
+async function factsOf(registry: Queries, found: Volume) {
+  const [claim] = found.migrationOwner === null ? [] : await listClaims(registry, { volumeId: found.id });
+  const [counted] = await registry.rows(
+    z.object({ attachments: z.number(), snapshots: z.number() }),
+    `SELECT (SELECT count(*) FROM attachments WHERE volume_id = $1) AS attachments,
+            (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots`,
+    [found.id],
+  );
+  return { volume: found, phase: claim?.phase ?? null, ...counted! };
+}
+
+/** What the volume is when its operation has gone well. */
+export interface Result {
+  /** As it was before, if not given. */
+  status?: VolumeStatus | undefined;
+  sizeGib?: number | undefined;
+  volumeType?: string | undefined;
+}
+
+/** Frees the volume after the operation. True when this call did it, false when it was done before. `Fenced` when it is not ours. */
+export function finishOperation(registry: Queries, operation: Operation, ticket: Ticket, result: Result = {}): Promise<boolean> {
+  return endOperation(registry, operation, ticket, 'success', null, result);
+}
+
+/** Frees the volume after the operation failed; its status is what the operation's rule says, if not given. Answers as `finishOperation`. */
+export function failOperation(
+  registry: Queries,
+  operation: Operation,
+  ticket: Ticket & { reason: Reason },
+  status?: VolumeStatus,
+): Promise<boolean> {
+  const failed = operation === 'create' ? 'error' : rules[operation].failed;
+  return endOperation(registry, operation, ticket, 'error', ticket.reason, { status: status ?? failed ?? undefined });
+}
+
+async function endOperation(
+  registry: Queries,
+  operation: Operation,
+  ticket: Ticket,
+  outcome: 'success' | 'error',
+  error: Reason | null,
+  result: Result,
+): Promise<boolean> {
+  const [ended] = await registry.rows(volume, 'SELECT * FROM end_operation($1, $2, $3, $4, $5, $6, $7, $8)', [
+    ticket.volumeId,
+    operation,
+    ticket.owner,
+    outcome,
+    error,
+    result.status ?? null,
+    result.sizeGib ?? null,
+    result.volumeType ?? null,
+  ]);
+  if (ended) return true;
+  await mustHaveEnded(registry, operation, ticket, outcome);
+  return false;
+}
+
+/** For an end that changed nothing: fine when it is a repeat, else `Fenced`. */
+export async function mustHaveEnded(registry: Queries, operation: Operation, ticket: Ticket, outcome: 'success' | 'error'): Promise<void> {
+  const record = await recordOf(registry, operation, ticket);
+  if (record?.outcome !== outcome) throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
+}
+
+const operationRecord = z.object({ outcome: z.enum(['success', 'error', 'abandoned']).nullable() });
+
+/** What is recorded of this owner's operation; null when it never began. */
+export async function recordOf(
+  registry: Queries,
+  operation: Operation,
+  ticket: Ticket,
+): Promise<z.infer<typeof operationRecord> | null> {
+  const [record] = await registry.rows(
+    operationRecord,
+    'SELECT outcome FROM operations WHERE owner = $1 AND volume_id = $2 AND operation = $3',
+    [ticket.owner, ticket.volumeId, operation],
+  );
+  return record ?? null;
+}

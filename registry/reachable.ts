@@ -1,0 +1,43 @@
+import { FerryError } from '../model/errors.ts';
+
+/** Host, port and database of a URL, for messages: never its password. */
+export function databaseAddress(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`;
+}
+
+/** SQLSTATEs by which Postgres says that it does not serve us now: connections, authorization, resources, shutdown, no such database. */
+const refusesToServe = /^(08|28|53|57P|3D000)/;
+
+/** Our own statement timeout. */
+const tookTooLong = '57014';
+
+/** What Node and pg throw when there is no connection, or none any more. */
+const noConnection =
+  /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENETUNREACH|ENOENT|EACCES)$/;
+const noConnectionMessage = /connection terminated|timeout exceeded when trying to connect|query read timeout|not queryable|server does not support SSL/i;
+
+/** Runs `work`; what means that Postgres does not answer becomes `ServiceUnreachable`, in one line. All else is thrown as it is. */
+export async function reachable<T>(address: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const why = whyUnreachable(error);
+    if (why === null) throw error;
+    throw new FerryError(
+      'ServiceUnreachable',
+      `Postgres at ${address} cannot be reached: ${why}. Check that it runs, and the configured databaseUrl.`,
+      { service: 'postgres', address },
+      { cause: error },
+    );
+  }
+}
+
+function whyUnreachable(error: unknown): string | null {
+  // Node tries every address of a name and collects what each said.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  if (!(first instanceof Error)) return null;
+  const code = 'code' in first && typeof first.code === 'string' ? first.code : '';
+  const known = refusesToServe.test(code) || code === tookTooLong || noConnection.test(code) || noConnectionMessage.test(first.message);
+  return known ? first.message.replace(/\s*\n\s*/g, ' ') : null;
+}

@@ -1,0 +1,66 @@
+import * as z from 'zod';
+import { FerryError } from '../model/errors.ts';
+import { volume, type Volume } from '../model/volume.ts';
+import { listAttachments } from './attachments.ts';
+import { listClaims } from './migrations.ts';
+import { reasonHeld } from './operation-rules.ts';
+import type { Queries, Registry } from './open-registry.ts';
+import { noColumns } from './rows.ts';
+import { volumeNotFound, type Visibility } from './volumes.ts';
+
+/** What an administrator may set: the statuses in which nothing is under way. */
+export const resettableStatus = z.enum(['available', 'in-use', 'error', 'error_deleting', 'error_extending', 'maintenance']);
+
+export interface Reset extends Visibility {
+  volumeId: string;
+  status: z.infer<typeof resettableStatus>;
+  /** Forget the attachments: only when no guest has the volume. */
+  detached?: boolean | undefined;
+  /** The owner of an operation that is known to be dead: the volume is freed, and what that owner still writes is refused. */
+  abandon?: string | undefined;
+}
+
+/**
+ * Sets a volume's status by hand, without a look at the device. Never frees a volume that a migration holds (`VolumeMigrating`): cancel
+ * the migration. Frees one that an operation holds only if its owner is named (`VolumeBusy`). `available` is refused while there are
+ * attachments: a second writer could come. May be repeated.
+ */
+export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
+  return registry.transaction(async (q) => {
+    const found = await lockVolume(q, reset);
+    const abandoned = found.operation !== null && found.operationOwner === reset.abandon;
+    const [claim] = await listClaims(q, { volumeId: found.id });
+    const reason = abandoned ? null : reasonHeld('reset-state', found, claim?.phase ?? null);
+    if (reason) throw new FerryError(reason.type, reason.message, reason.details);
+    if (reset.detached) await q.rows(noColumns, 'DELETE FROM attachments WHERE volume_id = $1', [found.id]);
+    if (reset.status === 'available' && (await listAttachments(q, { volumeId: found.id })).length > 0) {
+      throw new FerryError('VolumeStatusRefused', `Volume ${found.id} has attachments; reset them too, if no guest has it.`, {
+        volumeId: found.id,
+      });
+    }
+    if (abandoned) {
+      await q.rows(
+        noColumns,
+        `UPDATE operations SET outcome = 'abandoned', finished_at = now() WHERE owner = $1 AND volume_id = $2 AND outcome IS NULL`,
+        [found.operationOwner, found.id],
+      );
+    }
+    const [changed] = await q.rows(
+      volume,
+      `UPDATE volumes SET status = $2, operation = NULL, operation_owner = NULL, operation_since = NULL, previous_status = NULL,
+         updated_at = now() WHERE id = $1 RETURNING *`,
+      [found.id, reset.status],
+    );
+    return changed!;
+  });
+}
+
+async function lockVolume(q: Queries, reset: Reset): Promise<Volume> {
+  const [found] = await q.rows(
+    volume,
+    'SELECT * FROM volumes WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) FOR NO KEY UPDATE',
+    [reset.volumeId, reset.tenantId ?? null],
+  );
+  if (!found) throw volumeNotFound(reset.volumeId);
+  return found;
+}
