@@ -72,7 +72,11 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 }
 
-async function start(options: SystemOptions, stops: (() => Promise<unknown>)[], stop: () => Promise<void>): Promise<System> {
+async function start(
+  options: SystemOptions,
+  stops: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<System> {
   const { directory, nodes: specs = seedNodes } = options;
   const services = join(directory, 'services');
   await mkdir(services, { recursive: true });
@@ -130,10 +134,14 @@ function processWorker(args: string[], env: Record<string, string>, log: string)
     async start() {
       const output = await open(log, 'a+');
       const from = (await output.stat()).size;
-      child = spawn(node, [ferryMain, ...args], { env: { ...process.env, ...env }, stdio: ['ignore', output.fd, output.fd] });
+      child = spawn(node, [ferryMain, ...args], {
+        env: { ...process.env, ...env },
+        stdio: ['ignore', output.fd, output.fd],
+      });
       const running = child;
       await untilReady(log, async () => {
-        if (running.exitCode !== null) throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
+        if (running.exitCode !== null)
+          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
         const { size } = await output.stat();
         const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
         return buffer.toString();
@@ -151,7 +159,12 @@ function processWorker(args: string[], env: Record<string, string>, log: string)
 }
 
 /** The storage worker inside a node. Its state folder and log are on the shared folder: they survive a loss of power, as a disk's do. */
-async function nodeWorker(nodes: StorageNodes, spec: SystemNode, common: object, env: Record<string, string>): Promise<ManagedWorker> {
+async function nodeWorker(
+  nodes: StorageNodes,
+  spec: SystemNode,
+  common: object,
+  env: Record<string, string>,
+): Promise<ManagedWorker> {
   const log = join(nodes.share, `${spec.name}.log`);
   const configFile = join(nodes.share, `${spec.name}.json`);
   await writeFile(
@@ -172,8 +185,14 @@ async function nodeWorker(nodes: StorageNodes, spec: SystemNode, common: object,
   return {
     async start() {
       const before = (await nodes.exec(spec.name, ['sh', '-c', `cat ${log} 2>/dev/null | wc -c`])).stdout.trim();
-      pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], { env: { ...env, FERRY_CONFIG: configFile }, log });
-      await untilReady(log, async () => (await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log])).stdout);
+      pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
+        env: { ...env, FERRY_CONFIG: configFile },
+        log,
+      });
+      await untilReady(
+        log,
+        async () => (await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log])).stdout,
+      );
     },
     async signal(signal) {
       if (pid !== null) await nodes.kill(spec.name, pid, signal);

@@ -41,7 +41,7 @@ export async function createStorageWorker(deps: {
   const { node, registry } = deps;
   const drivers = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, runCommand)]));
   const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
-  const copier = createCopier({ stateDirectory: node.stateDirectory });
+  const copier = createCopier();
   const client = new Client({ connection: deps.connection, namespace: deps.namespace });
   const activities = createStorageActivities({
     drivers,

@@ -9,7 +9,7 @@ import { storageSteps } from './activities.ts';
 export type CleanUpStep =
   | { kind: 'removeExport'; backEnd: string; exportName: string }
   | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
-  | { kind: 'deleteSource'; backEnd: string; deviceName: string; volumeId: string }
+  | { kind: 'retireSource'; backEnd: string; deviceName: string; volumeId: string; exportName: string }
   | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string };
 
 /** Runs one step; tries for `patienceSeconds` in all. */
@@ -21,8 +21,8 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
       return node.removeExport.executeWithOptions(summary, [step]);
     case 'deleteDestination':
       return node.deleteDestination.executeWithOptions(summary, [step]);
-    case 'deleteSource':
-      return node.deleteSource.executeWithOptions(summary, [step]);
+    case 'retireSource':
+      return node.retireSource.executeWithOptions(summary, [step]);
     case 'settleDestination':
       return node.settleDestination.executeWithOptions(summary, [step]);
   }
@@ -58,8 +58,8 @@ export function describe(step: CleanUpStep): string {
       return `end export ${step.exportName} on ${nodeOf(step.backEnd)}`;
     case 'deleteDestination':
       return `delete the unfinished ${step.deviceName} on ${step.backEnd}`;
-    case 'deleteSource':
-      return `delete the old ${step.deviceName} on ${step.backEnd}`;
+    case 'retireSource':
+      return `end the export of and delete the old ${step.deviceName} on ${step.backEnd}`;
     case 'settleDestination':
       return `take the migration's tag off ${step.deviceName} on ${step.backEnd}`;
   }

@@ -129,8 +129,12 @@ export function createStorageActivities(deps: StorageDependencies) {
       await deleteUnlessCurrent(input, migrationTag(input.migrationId));
     }),
 
-    /** Deletes the device a volume has left, after the registry's switch. Still exported or open: `DeviceInUse`, tried again. */
-    deleteSource: beating(async (input: OnDevice & { volumeId: string }): Promise<void> => {
+    /**
+     * Ends the export of the device that a volume has left, then deletes it; only after the registry's switch. Still open
+     * somewhere: `DeviceInUse`, tried again.
+     */
+    retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
+      await deps.exports.remove(input.exportName);
       await deleteUnlessCurrent(input, volumeTag(input.volumeId));
     }),
 

@@ -48,10 +48,9 @@ export async function genericDetached(
 
   run.throwIfCancelled();
   run.enter('copying');
-  await registry.enterPhase({ claim, phase: 'copying', migrationStatus: 'migrating' });
   const transfers = storageTransfers(nodeOf(destination.backEnd), patience);
   const digest = run.request.verify !== 'none';
-  const copied = await runTransfer(
+  const copying = runTransfer(
     run,
     (from) =>
       transfers.pullVolume.executeWithOptions({ summary: `copy ${formatBytes(sizeBytes)} from ${source.backEnd} to ${destination.backEnd}` }, [
@@ -61,14 +60,14 @@ export async function genericDetached(
       address = await exportSource(left);
     },
   );
+  const [copied] = await Promise.all([copying, registry.enterPhase({ claim, phase: 'copying', migrationStatus: 'migrating' })]);
 
   if (run.request.verify === 'reread') await verify(run, m, deviceName, copied);
   return {
     digest: digest ? copied.chain : null,
     transferredBytes: copied.transferred,
     cleanUp: [
-      { kind: 'removeExport', ...exported },
-      { kind: 'deleteSource', backEnd: source.backEnd, deviceName: source.deviceName, volumeId },
+      { kind: 'retireSource', ...exported, deviceName: source.deviceName, volumeId },
       { kind: 'settleDestination', ...there },
     ],
   };
@@ -79,8 +78,7 @@ async function verify(run: MigrationRun, m: ClaimedMigration, deviceName: string
   const { claim, destination, sizeBytes } = m;
   run.enter('verifying');
   run.report({ bytesDone: 0, bytesPerSecond: 0 });
-  await registry.enterPhase({ claim, phase: 'verifying' });
-  const read = await runTransfer(
+  const reading = runTransfer(
     run,
     (from) =>
       storageTransfers(nodeOf(destination.backEnd), run.request.nodeTimeoutSeconds).digestVolume.executeWithOptions(
@@ -89,6 +87,7 @@ async function verify(run: MigrationRun, m: ClaimedMigration, deviceName: string
       ),
     null,
   );
+  const [read] = await Promise.all([reading, registry.enterPhase({ claim, phase: 'verifying' })]);
   if (read.chain === copied.chain) return;
   throw ApplicationFailure.nonRetryable(
     `${deviceName} on ${destination.backEnd} does not hold what ${m.source.backEnd} served; the volume stays on ${m.source.backEnd}. Check the destination's disk, then migrate again.`,
