@@ -1,19 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import * as z from 'zod';
 import { migrationRequest, type MigrationRequestInput } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { reportBackEnds, type BackEndReport } from '../../registry/back-ends.ts';
 import type { ClaimArguments } from '../../registry/claim.ts';
 import type { Queries } from '../../registry/open-registry.ts';
-
-const none = z.object({});
+import { noColumns } from '../../registry/rows.ts';
 
 /** Writes rows as no function of the registry would: the states that the tests begin with. */
 export async function put(registry: Queries, table: string, row: Record<string, unknown>): Promise<void> {
   const columns = Object.keys(row);
   await registry.rows(
-    none,
+    noColumns,
     `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map((_, i) => `$${i + 1}`).join(', ')})`,
     Object.values(row),
   );

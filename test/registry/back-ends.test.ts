@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { before, describe, test } from 'node:test';
+import { backEndState } from '../../model/back-end.ts';
+import { gib } from '../../model/sizes.ts';
+import { findBackEnd, listBackEnds, reportBackEnds, setDisabled } from '../../registry/back-ends.ts';
+import { claimVolume } from '../../registry/claim.ts';
+import { beginCreate, failCreate } from '../../registry/creation.ts';
+import { planMigration } from '../../registry/migration-facts.ts';
+import { enterPhase, releaseVolume } from '../../registry/migration-steps.ts';
+import { noColumns } from '../../registry/rows.ts';
+import { testRegistry } from './database.ts';
+import { anOwner, claimArguments, ferryError, putBackEnd, putVolume, source } from './world.ts';
+
+describe('back ends', () => {
+  let registry: Awaited<ReturnType<typeof testRegistry>>;
+  before(async () => {
+    registry = await testRegistry({ maxConnections: 20 });
+    await putBackEnd(registry, source);
+  });
+
+  const report = { availabilityZone: 'z1', driver: 'lvm', totalBytes: 10, freeBytes: 5, fault: null } as const;
+
+  test('report themselves, and are up', async () => {
+    await reportBackEnds(registry, 'n1', [{ ...report, name: 'n1@b' }, { ...report, name: 'n1@a', driver: 'directory' }]);
+    const a = await findBackEnd(registry, 'n1@a');
+    assert.deepEqual({ ...a, heartbeatAt: null }, {
+      ...report, name: 'n1@a', node: 'n1', driver: 'directory', disabled: false, disabledReason: null, heartbeatAt: null,
+    });
+    assert.equal(backEndState(a, new Date()), 'up');
+    const names = (await listBackEnds(registry)).map((b) => b.name);
+    assert.deepEqual(names, names.toSorted());
+  });
+
+  test('keep their newest report, and what the administrator set', async () => {
+    await reportBackEnds(registry, 'n2', [{ ...report, name: 'n2@a' }]);
+    await setDisabled(registry, 'n2@a', true, 'decommissioned');
+    await reportBackEnds(registry, 'n2', [{ ...report, name: 'n2@a', freeBytes: 1, fault: 'gone', availabilityZone: 'z2' }]);
+    const b = await findBackEnd(registry, 'n2@a');
+    assert.deepEqual(
+      [b.freeBytes, b.fault, b.availabilityZone, b.disabled, b.disabledReason],
+      [1, 'gone', 'z2', true, 'decommissioned'],
+    );
+    assert.equal(backEndState(b, new Date()), 'down');
+    assert.equal((await setDisabled(registry, 'n2@a', false, 'ignored')).disabledReason, null);
+  });
+
+  test('of another node are not reported by mistake', async () => {
+    await assert.rejects(reportBackEnds(registry, 'n3', [{ ...report, name: 'n4@a' }]), /violates/);
+    assert.deepEqual(await reportBackEnds(registry, 'n3', []), []);
+  });
+
+  test('that are not known are not found', async () => {
+    await assert.rejects(findBackEnd(registry, 'n9@a'), ferryError('BackEndNotFound'));
+    await assert.rejects(setDisabled(registry, 'n9@a', true), ferryError('BackEndNotFound'));
+  });
+
+  test('are reported by many at once without waiting for each other for ever', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `n5@b${i}`);
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) => {
+        const order = i % 2 === 0 ? names : names.toReversed();
+        return reportBackEnds(registry, 'n5', order.map((name) => ({ ...report, name })));
+      }),
+    );
+  });
+
+  describe('promise their free bytes once', () => {
+    const free = async (destination: string, freeGib: number) => putBackEnd(registry, destination, { freeBytes: freeGib * gib });
+    const promised = async (destination: string) =>
+      (await planMigration(registry, { volumeId: randomUUID(), destination })).facts.promisedBytes / gib;
+    const later = (destination: string, seconds: number) =>
+      registry.rows(noColumns, `UPDATE back_ends SET heartbeat_at = now() + $2 * interval '1 second' WHERE name = $1`, [destination, seconds]);
+
+    test('to a migration, until the device is there and the back end\'s own report knows of it', async () => {
+      await free('p1@a', 3);
+      const { claim } = await claimVolume(registry, claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p1@a' }));
+      const another = () => putVolume(registry, { size_gib: 2 });
+      assert.equal(await promised('p1@a'), 2);
+      await assert.rejects(claimVolume(registry, claimArguments(await another(), { destination: 'p1@a' })), ferryError('InsufficientSpace'));
+      await enterPhase(registry, claim, 'preparing');
+      assert.equal(await promised('p1@a'), 2);
+      await enterPhase(registry, claim, 'copying', 'migrating');
+      // The last report may have been measured before the device was made.
+      assert.equal(await promised('p1@a'), 2);
+      await later('p1@a', 6);
+      assert.equal(await promised('p1@a'), 0);
+    });
+
+    test('to a migration that the storage makes, until its copy is over', async () => {
+      await free('p2@a', 3);
+      const { claim } = await claimVolume(registry, {
+        ...claimArguments(await putVolume(registry), { destination: 'p2@a' }), driverCanMove: true,
+      });
+      await enterPhase(registry, claim, 'copying');
+      await later('p2@a', 6);
+      assert.equal(await promised('p2@a'), 1);
+      await enterPhase(registry, claim, 'switching');
+      assert.equal(await promised('p2@a'), 0);
+    });
+
+    test('to a migration no longer than it runs', async () => {
+      await free('p3@a', 3);
+      const { claim } = await claimVolume(registry, claimArguments(await putVolume(registry), { destination: 'p3@a' }));
+      await releaseVolume(registry, claim, { outcome: 'cancelled' });
+      assert.equal(await promised('p3@a'), 0);
+    });
+
+    test('to a volume that is being created', async () => {
+      await free('p4@a', 3);
+      const ticket = { volumeId: randomUUID(), owner: anOwner('create') };
+      await beginCreate(registry, { ...ticket, tenantId: 't', sizeGib: 2, backEnd: 'p4@a' });
+      assert.equal(await promised('p4@a'), 2);
+      await assert.rejects(
+        claimVolume(registry, claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p4@a' })),
+        ferryError('InsufficientSpace'),
+      );
+      await failCreate(registry, { ...ticket, reason: { type: 'ToolFailed', message: 'no' } });
+      assert.equal(await promised('p4@a'), 0);
+    });
+  });
+});

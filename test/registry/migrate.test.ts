@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import pg from 'pg';
+import { migrate } from '../../registry/migrate.ts';
+import { openRegistry } from '../../registry/open-registry.ts';
+import { emptyDatabase } from './database.ts';
+import { ferryError } from './world.ts';
+
+describe('migrations of the schema', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'ferry-sql-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  /** A folder of numbered files, one statement each. */
+  async function files(...statements: string[]): Promise<URL> {
+    const made = await mkdtemp(path.join(folder, 'f-'));
+    for (const [i, statement] of statements.entries()) await writeFile(path.join(made, `${String(i + 1).padStart(6, '0')}.sql`), statement);
+    return pathToFileURL(`${made}/`);
+  }
+
+  async function withPool<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+    const pool = new pg.Pool({ connectionString: await emptyDatabase() });
+    try {
+      return await work(pool);
+    } finally {
+      await pool.end();
+    }
+  }
+
+  const versions = async (pool: pg.Pool) => (await pool.query('SELECT version FROM schema_versions ORDER BY version')).rows.map((r) => r.version);
+
+  test('make an empty database what the code needs, and may be repeated', async () => {
+    const url = await emptyDatabase();
+    for (let i = 0; i < 2; i += 1) await (await openRegistry(url)).close();
+    const pool = new pg.Pool({ connectionString: url });
+    const known = (await readdir(new URL('../../registry/sql/', import.meta.url))).length;
+    assert.deepEqual(await versions(pool), Array.from({ length: known }, (_, i) => i + 1));
+    await pool.end();
+  });
+
+  test('run once each when many workers start at the same time', () =>
+    withPool(async (pool) => {
+      const from = await files('CREATE TABLE a (n int)', 'INSERT INTO a VALUES (1)', 'INSERT INTO a VALUES (2)');
+      await Promise.all(Array.from({ length: 10 }, () => migrate(pool, from)));
+      assert.deepEqual(await versions(pool), [1, 2, 3]);
+      assert.deepEqual((await pool.query('SELECT n FROM a ORDER BY n')).rows, [{ n: 1 }, { n: 2 }]);
+    }));
+
+  test('go on from where an older version of the code stopped', () =>
+    withPool(async (pool) => {
+      await migrate(pool, await files('CREATE TABLE a (n int)'));
+      await migrate(pool, await files('CREATE TABLE a (n int)', 'ALTER TABLE a ADD m int'));
+      assert.deepEqual(await versions(pool), [1, 2]);
+    }));
+
+  test('leave nothing of a file that fails, and keep the files before it', () =>
+    withPool(async (pool) => {
+      const from = await files('CREATE TABLE a (n int)', 'CREATE TABLE b (n int); SELECT 1 / 0');
+      await assert.rejects(migrate(pool, from), /division by zero/);
+      assert.deepEqual(await versions(pool), [1]);
+      assert.equal((await pool.query(`SELECT to_regclass('b') AS b`)).rows[0].b, null);
+    }));
+
+  test('refuse a database that a newer Ferry has changed', async () => {
+    const url = await emptyDatabase();
+    const newer = path.join(folder, 'newer');
+    await mkdir(newer);
+    const sql = new URL('../../registry/sql/', import.meta.url);
+    for (const name of await readdir(sql)) await copyFile(new URL(name, sql), path.join(newer, name));
+    await writeFile(path.join(newer, '000999.sql'), 'CREATE TABLE later (n int)');
+    const pool = new pg.Pool({ connectionString: url });
+    await migrate(pool, pathToFileURL(`${newer}/`));
+    await pool.end();
+    await assert.rejects(openRegistry(url), ferryError('InvalidInput'));
+  });
+});

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import type { Claim } from '../../model/migration.ts';
+import { gib } from '../../model/sizes.ts';
+import { claimVolume } from '../../registry/claim.ts';
+import { enterPhase, releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
+import { findMigration, listMigrations } from '../../registry/migrations.ts';
+import { findVolume } from '../../registry/volumes.ts';
+import { testRegistry } from './database.ts';
+import { claimArguments, destination, ferryError, putBackEnd, putVolume, source } from './world.ts';
+
+const reason = { type: 'NoProgress', message: 'no byte moved' } as const;
+
+describe('steps of a migration', () => {
+  let registry: Awaited<ReturnType<typeof testRegistry>>;
+  before(async () => {
+    registry = await testRegistry({ maxConnections: 20 });
+    await putBackEnd(registry, source);
+    await putBackEnd(registry, destination, { freeBytes: 5000 * gib });
+  });
+
+  const claimed = async (): Promise<Claim> => (await claimVolume(registry, claimArguments(await putVolume(registry)))).claim;
+  const state = async (claim: Claim) => ({
+    volume: await findVolume(registry, claim.volumeId),
+    record: await findMigration(registry, claim.migrationId),
+  });
+
+  /** Each step, after what must come before it. */
+  const steps: { name: string; prepare: (c: Claim) => Promise<unknown>; step: (c: Claim) => Promise<unknown> }[] = [
+    { name: 'entering a phase', prepare: async () => {}, step: (c) => enterPhase(registry, c, 'copying', 'migrating') },
+    { name: 'undoing', prepare: (c) => enterPhase(registry, c, 'copying'), step: (c) => enterPhase(registry, c, 'undoing') },
+    { name: 'the switch', prepare: async () => {}, step: (c) => switchVolume(registry, c, { digest: 'd', transferredBytes: 1 }) },
+    { name: 'cleaning up', prepare: (c) => switchVolume(registry, c), step: (c) => enterPhase(registry, c, 'cleaning-up') },
+    { name: 'a release after an error', prepare: async () => {}, step: (c) => releaseVolume(registry, c, { outcome: 'error', error: reason }) },
+    { name: 'a release after success', prepare: (c) => switchVolume(registry, c), step: (c) => releaseVolume(registry, c, { outcome: 'success' }) },
+  ];
+
+  for (const { name, prepare, step } of steps) {
+    test(`${name} may be repeated, and changes nothing the second time`, async () => {
+      const claim = await claimed();
+      await prepare(claim);
+      await step(claim);
+      const once = await state(claim);
+      await step(claim);
+      assert.deepEqual(await state(claim), once);
+    });
+
+    test(`${name} is done once by many repeats at the same time`, async () => {
+      const claim = await claimed();
+      await prepare(claim);
+      await Promise.all(Array.from({ length: 10 }, () => step(claim)));
+      const { record } = await state(claim);
+      const names = record.phases.map((p) => p.phase);
+      assert.deepEqual(names, [...new Set(names)]);
+    });
+
+    test(`${name} is fenced for another owner, an older epoch and another migration`, async () => {
+      const claim = await claimed();
+      await prepare(claim);
+      const before = await state(claim);
+      for (const other of [{ owner: 'somebody/else' }, { epoch: claim.epoch - 1 }, { epoch: claim.epoch + 1 }, { volumeId: await putVolume(registry) }]) {
+        await assert.rejects(step({ ...claim, ...other }), ferryError('Fenced'));
+      }
+      const stranger = await claimed();
+      await assert.rejects(step({ ...claim, migrationId: stranger.migrationId }), ferryError('Fenced'));
+      assert.deepEqual(await state(claim), before);
+    });
+
+    test(`${name} is fenced, or a repeat of what was done, once the volume is another migration's`, async () => {
+      const claim = await claimed();
+      await releaseVolume(registry, claim, { outcome: 'cancelled' });
+      await claimVolume(registry, claimArguments(claim.volumeId));
+      const before = await findVolume(registry, claim.volumeId);
+      await step(claim).catch(ferryError('Fenced'));
+      assert.deepEqual(await findVolume(registry, claim.volumeId), before);
+    });
+  }
+
+  test('a late repeat of an earlier phase changes nothing', async () => {
+    const claim = await claimed();
+    await enterPhase(registry, claim, 'copying', 'migrating');
+    await enterPhase(registry, claim, 'switching', 'completing');
+    await enterPhase(registry, claim, 'copying', 'migrating');
+    const { volume, record } = await state(claim);
+    assert.equal(volume.migrationStatus, 'completing');
+    assert.equal(record.phase, 'switching');
+  });
+
+  test('what is switched is not undone, nor ended as an error', async () => {
+    const claim = await claimed();
+    await switchVolume(registry, claim);
+    await assert.rejects(enterPhase(registry, claim, 'undoing'), ferryError('PastPointOfNoReturn'));
+    await assert.rejects(releaseVolume(registry, claim, { outcome: 'cancelled' }), ferryError('PastPointOfNoReturn'));
+    await assert.rejects(releaseVolume(registry, claim, { outcome: 'error', error: reason }), ferryError('PastPointOfNoReturn'));
+    const { volume } = await state(claim);
+    assert.equal(volume.host, destination);
+    assert.equal(volume.migrationOwner, claim.owner);
+  });
+
+  test('what is being undone is not switched', async () => {
+    const claim = await claimed();
+    await enterPhase(registry, claim, 'undoing');
+    await assert.rejects(switchVolume(registry, claim), ferryError('Fenced'));
+    assert.equal((await state(claim)).volume.host, source);
+  });
+
+  test('what was not switched is no success', async () => {
+    const claim = await claimed();
+    await assert.rejects(releaseVolume(registry, claim, { outcome: 'success' }), ferryError('InvalidInput'));
+    assert.equal((await state(claim)).record.outcome, null);
+  });
+
+  test('of a switch and an undoing at the same time exactly one wins', async () => {
+    let switches = 0;
+    for (let round = 0; round < 200; round += 1) {
+      const claim = await claimed();
+      const [switched, undone] = await Promise.allSettled(
+        round % 2 === 0
+          ? [switchVolume(registry, claim), enterPhase(registry, claim, 'undoing')]
+          : [enterPhase(registry, claim, 'undoing'), switchVolume(registry, claim)].toReversed(),
+      );
+      assert.notEqual(switched!.status, undone!.status);
+      const { volume } = await state(claim);
+      assert.equal(volume.host, switched!.status === 'fulfilled' ? destination : source);
+      if (switched!.status === 'fulfilled') switches += 1;
+    }
+    assert.ok(switches > 0 && switches < 200, `${switches} of 200 switched: the race was none`);
+  });
+
+  test('the first outcome stays', async () => {
+    const claim = await claimed();
+    await releaseVolume(registry, claim, { outcome: 'error', error: reason });
+    await releaseVolume(registry, claim, { outcome: 'cancelled' });
+    const { record } = await state(claim);
+    assert.equal(record.outcome, 'error');
+    assert.deepEqual(record.error, reason);
+  });
+
+  test('assisted keeps the name, and the host changes', async () => {
+    const id = await putVolume(registry);
+    const { claim } = await claimVolume(registry, { ...claimArguments(id), driverCanMove: true });
+    await switchVolume(registry, claim);
+    const { volume } = await state(claim);
+    assert.equal(volume.nameId, null);
+    assert.equal(volume.host, destination);
+  });
+
+  test('a tenant sees nothing of it in the volume', async () => {
+    const id = await putVolume(registry);
+    const seen = async () => {
+      const v = await findVolume(registry, id);
+      return { status: v.status, name: v.name, updatedAt: v.updatedAt, sizeGib: v.sizeGib, metadata: v.metadata };
+    };
+    const before = await seen();
+    const { claim } = await claimVolume(registry, claimArguments(id));
+    await enterPhase(registry, claim, 'copying', 'migrating');
+    assert.deepEqual(await seen(), before);
+    await switchVolume(registry, claim);
+    await releaseVolume(registry, claim, { outcome: 'success' });
+    assert.deepEqual(await seen(), before);
+  });
+
+  test('records are listed by outcome, by whether they run, and by back end', async () => {
+    const claim = await claimed();
+    const running = await listMigrations(registry, { running: true });
+    assert.ok(running.some((m) => m.id === claim.migrationId));
+    await releaseVolume(registry, claim, { outcome: 'cancelled' });
+    const cancelled = await listMigrations(registry, { outcome: 'cancelled', backEnd: destination, limit: 1 });
+    assert.deepEqual(cancelled.map((m) => m.id), [claim.migrationId]);
+    await assert.rejects(findMigration(registry, 'no id at all'), ferryError('MigrationNotFound'));
+  });
+});
