@@ -33,7 +33,7 @@ export type Job = CopyJob | DigestJob;
 
 /** What the copier process tells its worker, one message each. */
 export type CopierMessage =
-  | { readonly type: 'progress'; readonly checkpoint: Checkpoint }
+  | { readonly type: 'progress'; readonly checkpoint: Checkpoint; readonly position: number }
   | { readonly type: 'stopped'; readonly checkpoint: Checkpoint; readonly finished: boolean }
   | { readonly type: 'failed'; readonly error: { readonly type: FerryErrorType; readonly message: string; readonly details: Record<string, unknown> } };
 
@@ -44,7 +44,13 @@ export type CopierCommand = { readonly type: 'start'; readonly job: Job } | { re
 export interface Copier {
   /**
    * Runs the job until it is finished or `signal` is aborted; resolves only when its process has ended, so that nothing is
-   * written afterwards. Aborted: the position reached, flushed. Rejects with a `FerryError`.
+   * written afterwards. Aborted: the position reached, flushed. Rejects with a `FerryError`. A job that writes to a device
+   * ends any other copier of this machine that still does.
+   *
+   * `position` runs ahead of the checkpoint, for display: bytes done, flushed or not, also inside a range.
    */
-  run(job: Job, options: { signal: AbortSignal; onProgress: (checkpoint: Checkpoint) => void }): Promise<{ checkpoint: Checkpoint; finished: boolean }>;
+  run(
+    job: Job,
+    options: { signal: AbortSignal; onProgress: (checkpoint: Checkpoint, position: number) => void },
+  ): Promise<{ checkpoint: Checkpoint; finished: boolean }>;
 }

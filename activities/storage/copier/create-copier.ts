@@ -1,0 +1,83 @@
+import { FerryError } from '../../../model/errors.ts';
+import type { Checkpoint } from '../../../model/migration.ts';
+import type { Copier, CopierMessage } from '../copy-job.ts';
+import { startChild, type CopierChild } from './child.ts';
+
+/** How long a stop may take before the process is killed: a cancel must hold within two seconds whatever hangs. */
+const stopPatience = 1500;
+
+/** A worker that has just begun to copy has better to do at once than to start the next process. */
+const spareDelay = 500;
+
+/** A copier, and the end of it: its waiting process is ended, running jobs are not. */
+export interface DisposableCopier extends Copier {
+  dispose(): Promise<void>;
+}
+
+/** Runs each job in a process of its own, and keeps one waiting, so that a job does not wait for Node to start. */
+export function createCopier(): DisposableCopier {
+  let spare: CopierChild | null = null;
+  let disposed = false;
+
+  const keepSpare = () => {
+    if (disposed || spare?.alive) return;
+    spare = startChild();
+    spare.hold(false);
+  };
+  const takeChild = () => {
+    const child = spare?.alive ? spare : startChild();
+    spare = null;
+    child.hold(true);
+    setTimeout(keepSpare, spareDelay).unref();
+    return child;
+  };
+  keepSpare();
+
+  return {
+    async run(job, { signal, onProgress }) {
+      let checkpoint = job.from;
+      if (signal.aborted) return { checkpoint, finished: false };
+      let last: CopierMessage | null = null;
+      let killer: NodeJS.Timeout | undefined;
+      const child = takeChild();
+      const stop = () => {
+        child.tell({ type: 'stop' });
+        killer = setTimeout(() => child.kill(), stopPatience);
+      };
+      signal.addEventListener('abort', stop, { once: true });
+      child.onMessage((message) => {
+        last = message;
+        if (message.type === 'failed') return;
+        checkpoint = message.checkpoint;
+        if (message.type === 'progress') onProgress(checkpoint, message.position);
+      });
+      child.tell({ type: 'start', job });
+      const end = await child.ended;
+      signal.removeEventListener('abort', stop);
+      clearTimeout(killer);
+      return outcome(last, { checkpoint, aborted: signal.aborted, end });
+    },
+
+    async dispose() {
+      disposed = true;
+      spare?.kill();
+      await spare?.ended;
+      spare = null;
+    },
+  };
+}
+
+interface Ending {
+  readonly checkpoint: Checkpoint;
+  readonly aborted: boolean;
+  readonly end: Awaited<CopierChild['ended']>;
+}
+
+function outcome(last: CopierMessage | null, { checkpoint, aborted, end }: Ending): { checkpoint: Checkpoint; finished: boolean } {
+  if (last?.type === 'stopped') return { checkpoint: last.checkpoint, finished: last.finished };
+  if (last?.type === 'failed') throw new FerryError(last.error.type, last.error.message, last.error.details);
+  // Killed for not stopping in time: the last flushed position it told is where it is.
+  if (aborted) return { checkpoint, finished: false };
+  const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`;
+  throw new FerryError('ToolFailed', `The copier process ${how} before its job was done; it can go on from its last checkpoint`, { ...end });
+}

@@ -1,0 +1,60 @@
+import type { FileHandle } from 'node:fs/promises';
+import { FerryError } from '../../../model/errors.ts';
+import { inspectDevice, type DeviceFacts } from './block-device.ts';
+import { lockDevice, type DeviceLock } from './device-lock.ts';
+import { openDevice } from './open-device.ts';
+
+/** The device that is written to: locked, open, of the expected size. Errors are `DestinationWriteFailed` with an offset. */
+export class Destination {
+  readonly facts: DeviceFacts;
+  readonly lock: DeviceLock;
+  readonly #file: FileHandle;
+
+  private constructor(facts: DeviceFacts, lock: DeviceLock, file: FileHandle) {
+    this.facts = facts;
+    this.lock = lock;
+    this.#file = file;
+  }
+
+  static async open(path: string, sizeBytes: number): Promise<Destination> {
+    const facts = await inspectDevice(path, sizeBytes);
+    // The lock comes first: who has the device open without it is about to be refused, and never writes.
+    const lock = await lockDevice(facts.identity);
+    try {
+      return new Destination(facts, lock, await openDevice(facts, 'write'));
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.#try(offset + done, () =>
+        this.#file.write(bytes, done, bytes.length - done, offset + done),
+      );
+      done += bytesWritten;
+    }
+  }
+
+  /** Only what was written before this was called, and only if it returns, is safe on the medium. */
+  async flush(since: number): Promise<void> {
+    await this.#try(since, () => this.#file.datasync());
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+    this.lock.release();
+  }
+
+  async #try<T>(offset: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const { path } = this.facts;
+      const { code, message } = error as NodeJS.ErrnoException;
+      const text = `The destination ${path} cannot be written at byte ${offset}: ${message}`;
+      throw new FerryError('DestinationWriteFailed', text, { path, offset, code }, { cause: error });
+    }
+  }
+}

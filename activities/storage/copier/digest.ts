@@ -1,0 +1,98 @@
+import type { FileHandle } from 'node:fs/promises';
+import { FerryError } from '../../../model/errors.ts';
+import type { DigestJob } from '../copy-job.ts';
+import { BufferPool } from './aligned-buffers.ts';
+import { inspectDevice } from './block-device.ts';
+import { checkStart } from './check-start.ts';
+import type { JobOptions } from './copy.ts';
+import { blockDigest, isZero, zeroBlockDigest } from './digest-chain.ts';
+import { fileHoles } from './file-holes.ts';
+import { blockBytes } from './geometry.ts';
+import { Halt } from './halt.ts';
+import { openDevice } from './open-device.ts';
+import { Progress, type JobResult } from './progress.ts';
+import { RangeLedger } from './range-ledger.ts';
+import { createThrottle } from './token-bucket.ts';
+import { ZeroMaps } from './zero-map.ts';
+
+const buffers = 16;
+
+/** Reads a device from its medium and digests it as a copy does. Nothing is written. */
+export async function digest(job: DigestJob, { signal, onProgress }: JobOptions): Promise<JobResult> {
+  const { path, sizeBytes } = job.device;
+  checkStart(job.from, sizeBytes, true);
+  const facts = await inspectDevice(path, sizeBytes);
+  const halt = new Halt(signal);
+  const file = await openDevice(facts, 'read');
+  const ledger = new RangeLedger(sizeBytes, job.from, true);
+  const progress = new Progress({ ledger, halt, flush: async () => undefined, onProgress });
+  try {
+    const maps = new ZeroMaps(sizeBytes, facts.kind === 'file' ? fileHoles(path) : null);
+    await readAll({ job, file, ledger, halt, maps }).catch(halt.fail);
+    halt.throwIfFailed();
+    const checkpoint = await progress.end();
+    return { checkpoint, finished: checkpoint.offset === sizeBytes };
+  } finally {
+    progress.stop();
+    halt.end();
+    await file.close();
+  }
+}
+
+interface Reading {
+  readonly job: DigestJob;
+  readonly file: FileHandle;
+  readonly ledger: RangeLedger;
+  readonly halt: Halt;
+  readonly maps: ZeroMaps;
+}
+
+async function readAll(reading: Reading): Promise<void> {
+  const { job, ledger, halt, maps } = reading;
+  const { sizeBytes } = job.device;
+  const pool = new BufferPool(buffers, blockBytes);
+  const throttle = createThrottle(job.bandwidth, halt.signal);
+  const inFlight = new Set<Promise<void>>();
+  try {
+    for (let offset = job.from.offset; offset < sizeBytes && !halt.halted; ) {
+      const map = await maps.next(offset);
+      for (; offset < map.to && !halt.halted; offset += blockBytes) {
+        const length = Math.min(blockBytes, sizeBytes - offset);
+        if (map.dataRuns(offset, length).length === 0) {
+          ledger.complete(offset, length, zeroBlockDigest(length), 0);
+          continue;
+        }
+        await throttle(length);
+        const buffer = await pool.take();
+        const work = digestBlock(reading, buffer.subarray(0, length), offset).finally(() => {
+          inFlight.delete(work);
+          pool.give(buffer);
+        });
+        inFlight.add(work);
+      }
+    }
+  } finally {
+    await Promise.all(inFlight);
+  }
+}
+
+async function digestBlock({ job, file, ledger, halt }: Reading, block: Uint8Array, offset: number): Promise<void> {
+  try {
+    await readBlock(file, job.device.path, block, offset);
+    ledger.complete(offset, block.length, isZero(block) ? zeroBlockDigest(block.length) : blockDigest(block), block.length);
+  } catch (error) {
+    halt.fail(error);
+  }
+}
+
+async function readBlock(file: FileHandle, path: string, block: Uint8Array, offset: number): Promise<void> {
+  const unreadable = (why: string, cause?: unknown) =>
+    new FerryError('DestinationWriteFailed', `${path} cannot be read back at byte ${offset}: ${why}`, { path, offset }, { cause });
+  for (let done = 0; done < block.length; ) {
+    const { bytesRead } = await file.read(block, done, block.length - done, offset + done).catch((error: Error) => {
+      throw unreadable(error.message, error);
+    });
+    if (bytesRead === 0) throw unreadable('it ends there');
+    done += bytesRead;
+  }
+}
