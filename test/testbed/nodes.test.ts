@@ -227,7 +227,7 @@ test('after stop nothing runs and no disk or socket is left', async () => {
   await nodes.stop();
   assert.deepEqual(processesOf(runtime), []);
   await assert.rejects(readdir(runtime), /ENOENT/);
-  assert.deepEqual((await readdir(directory)).sort(), ['server1.console.log', 'server2.console.log', 'share']);
+  assert.deepEqual((await readdir(directory)).toSorted(), ['server1.console.log', 'server2.console.log', 'share']);
   await assert.rejects(nodes.exec('server1', ['true']), /server1 does not answer/);
   await assert.rejects(nodes.powerOn('server1'), /stopped/);
 });

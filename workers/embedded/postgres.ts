@@ -77,7 +77,7 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
 async function notAsRoot(): Promise<string[]> {
   if (process.getuid?.() !== 0) return [];
   const within = ['unshare', '--user', '--map-user=65534', '--map-group=65534', '--'];
-  const [command = '', ...args] = [...within, 'true'];
+  const [command, ...args] = [...within, 'true'];
   const { failed, stderr } = await execa(command, args, { reject: false });
   if (failed)
     throw new Error(

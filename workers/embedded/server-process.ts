@@ -52,7 +52,7 @@ export class ServerProcess {
     });
     closeSync(log);
     this.#process = server;
-    let problem: unknown;
+    let problem: Error | undefined;
     this.#ended = new Promise((resolve) => {
       server.once('exit', resolve).once('error', (error) => resolve((problem = error)));
     });
@@ -65,7 +65,7 @@ export class ServerProcess {
         if (!ended && Date.now() < deadline) continue;
         await this.crash();
         const what = ended ? 'did not start' : `was not ready after ${startSeconds} s`;
-        throw new Error(`${name} ${what}: ${problem ?? lastLines(logFile)} (log: ${logFile})`, { cause: error });
+        throw new Error(`${name} ${what}: ${problem?.message ?? lastLines(logFile)} (log: ${logFile})`, { cause: error });
       }
     }
   }
