@@ -1,0 +1,32 @@
+import type { BackEnd } from '../model/back-end.ts';
+import { findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
+import type { Context } from './context.ts';
+import { requireAdmin } from './identity.ts';
+
+/** What an administrator may ask about back ends. */
+export function backEndCommands({ registry, identity }: Context) {
+  return {
+    /** All back ends, by name. */
+    async listBackEnds(): Promise<BackEnd[]> {
+      requireAdmin(identity, 'list back ends');
+      return listBackEnds(registry);
+    },
+
+    /** `BackEndNotFound` if none has reported itself so. */
+    async findBackEnd(name: string): Promise<BackEnd> {
+      requireAdmin(identity, 'look at back ends');
+      return findBackEnd(registry, name);
+    },
+
+    /** Nothing new is placed on a disabled back end; what is there stays, and may leave. May be repeated. */
+    async disableBackEnd(name: string, reason: string | null = null): Promise<BackEnd> {
+      requireAdmin(identity, 'disable back ends');
+      return setDisabled(registry, name, true, reason);
+    },
+
+    async enableBackEnd(name: string): Promise<BackEnd> {
+      requireAdmin(identity, 'enable back ends');
+      return setDisabled(registry, name, false);
+    },
+  };
+}

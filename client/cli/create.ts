@@ -1,0 +1,45 @@
+import { Option, type Command } from 'commander';
+import * as z from 'zod';
+import { backEndName, tenantId } from '../../model/ids.ts';
+import { sizeGib } from '../../model/sizes.ts';
+import { isAdmin } from '../identity.ts';
+import { checked, pairs } from './arguments.ts';
+import { withFerry } from './session.ts';
+import { propertyTable } from './table.ts';
+import { volumeProperties } from './volume-properties.ts';
+
+interface Options {
+  size: number;
+  name?: string;
+  description?: string;
+  host?: string;
+  zone?: string;
+  tenant?: string;
+  metadata?: Record<string, string>;
+  bootable?: true;
+}
+
+const words = z.string().max(255, 'is too long (255 characters at most)');
+
+/** `ferry create`: makes a volume, all zeros, and shows it. */
+export function addCreate(program: Command): void {
+  program
+    .command('create')
+    .description('make a volume; waits until it is available')
+    .addOption(new Option('--size <GiB>', 'its size').argParser(checked('size', sizeGib)).makeOptionMandatory())
+    .option('--name <name>', 'what people call it', checked('name', words))
+    .option('--description <text>', 'what it is for', checked('description', words))
+    .option('--host <host>', 'the back end, node@name; else the one with the most free space', checked('host', backEndName))
+    .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', z.string().min(1)))
+    .option('--tenant <tenant>', 'its owner; else the caller', checked('tenant', tenantId))
+    .option('--metadata <key=value>', 'may be given more than once', pairs('metadata'))
+    .option('--bootable', 'it holds a system to boot from')
+    .action((o: Options, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const { size, host, zone, tenant, ...rest } = o;
+        const made = await ferry.createVolume({ ...rest, sizeGib: size, backEnd: host, availabilityZone: zone, tenantId: tenant });
+        const properties = volumeProperties(made, isAdmin(ferry.identity));
+        answer(properties, propertyTable(properties));
+      }),
+    );
+}

@@ -1,0 +1,70 @@
+import { FerryError } from '../../model/errors.ts';
+import type { MigrationRecord } from '../../model/migration.ts';
+import { formatBytes, formatSeconds } from '../../model/sizes.ts';
+import type { MigrationEvent } from '../watch-migration.ts';
+import { exitCodes } from './exit-codes.ts';
+import { progressDisplay } from './progress-display.ts';
+import type { Session } from './session.ts';
+
+/** A first Ctrl-C, also one that a terminal and a parent process both send, only detaches; a later one ends the process. */
+const sameKeyMs = 1_000;
+
+/** Aborts at Ctrl-C, so that the watching ends and the migration goes on. */
+export function detachOnInterrupt(): AbortSignal {
+  const controller = new AbortController();
+  let first = 0;
+  process.on('SIGINT', () => {
+    if (first !== 0 && Date.now() - first > sameKeyMs) process.exit(exitCodes.detached);
+    first ||= Date.now();
+    controller.abort();
+  });
+  return controller.signal;
+}
+
+/**
+ * Shows a migration's progress on standard error until it ends; resolves with its record. Null when the user detached, who is told
+ * then how to go on. Standard output is left to the result.
+ */
+export async function followMigration(
+  { ferry, json }: Session,
+  volumeId: string,
+  options: { migrationId?: string; signal: AbortSignal; onEvent?: (event: MigrationEvent) => void },
+): Promise<MigrationRecord | null> {
+  const { onEvent, ...watch } = options;
+  const display = json ? null : progressDisplay(process.stderr);
+  try {
+    for await (const event of ferry.watchMigration(volumeId, watch)) {
+      onEvent?.(event);
+      if (event.kind === 'ended') return event.record;
+      if (event.kind === 'progress') display?.show(event.view);
+      else display?.note(event.message);
+    }
+  } finally {
+    display?.end();
+  }
+  process.exitCode = exitCodes.detached;
+  process.stderr.write(
+    `Detached; the migration goes on.\nWatch it:  ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}\n`,
+  );
+  return null;
+}
+
+/** How a migration ended, for people; a bad end is thrown. */
+export function resultLine(r: MigrationRecord): string {
+  const stays = `The volume is on ${r.source}, as before.`;
+  if (r.outcome === 'cancelled') {
+    throw new FerryError('Cancelled', `The migration of volume ${r.volumeId} was cancelled. ${stays}`, { migrationId: r.id });
+  }
+  if (r.outcome !== 'success') {
+    const { type, message, details } = r.error ?? { type: 'ToolFailed' as const, message: 'no reason was recorded' };
+    throw new FerryError(type, `The migration of volume ${r.volumeId} failed: ${message}\n${stays}`, { ...details, migrationId: r.id });
+  }
+  const seconds = ((r.finishedAt?.getTime() ?? r.startedAt.getTime()) - r.startedAt.getTime()) / 1000;
+  const sent = r.transferredBytes === null ? '' : `, ${formatBytes(r.transferredBytes)} of them sent`;
+  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.`;
+}
+
+/** Short ones with a tenth: half a second is not `1s`. */
+export function duration(seconds: number): string {
+  return seconds < 10 ? `${seconds.toFixed(1)}s` : formatSeconds(seconds);
+}

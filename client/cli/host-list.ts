@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { backEndState, type BackEnd } from '../../model/back-end.ts';
+import { formatBytes } from '../../model/sizes.ts';
+import { withFerry } from './session.ts';
+import { columns, table } from './table.ts';
+
+/** `ferry host list`: the seed's list, one `node@name  zone` a line. */
+export function addHostList(host: Command): void {
+  host
+    .command('list')
+    .description('list the back ends and their zones')
+    .option('--long', 'with driver, state, space and why one cannot be used')
+    .action((options: { long?: boolean }, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const backEnds = await ferry.listBackEnds();
+        const now = new Date();
+        const described = backEnds.map((b) => ({ ...b, state: backEndState(b, now) }));
+        answer(described, options.long ? longList(backEnds, now) : hostList(backEnds));
+      }),
+    );
+}
+
+export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availabilityZone'>[]): string {
+  return columns(backEnds.map((b) => [b.name, b.availabilityZone]));
+}
+
+export function longList(backEnds: readonly BackEnd[], now: Date): string {
+  return table(
+    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Free', 'Total', 'Remark'],
+    backEnds.map((b) => [
+      b.name,
+      b.availabilityZone,
+      b.driver,
+      b.disabled ? 'disabled' : 'enabled',
+      backEndState(b, now),
+      formatBytes(b.freeBytes),
+      formatBytes(b.totalBytes),
+      [b.disabledReason, b.fault].filter((text) => text !== null).join('; '),
+    ]),
+  );
+}

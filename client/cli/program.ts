@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { addCreate } from './create.ts';
+import { exitCodesHelp } from './exit-codes.ts';
+import { addHostDisable } from './host-disable.ts';
+import { addHostEnable } from './host-enable.ts';
+import { addHostList } from './host-list.ts';
+import { addList } from './list.ts';
+import { addMigrate } from './migrate.ts';
+import { addMigrationCancel } from './migration-cancel.ts';
+import { addMigrationList } from './migration-list.ts';
+import { addMigrationPause } from './migration-pause.ts';
+import { addMigrationResume } from './migration-resume.ts';
+import { addMigrationSetBandwidth } from './migration-set-bandwidth.ts';
+import { addMigrationShow } from './migration-show.ts';
+import { addMigrationWatch } from './migration-watch.ts';
+import { addGlobalOptions } from './session.ts';
+import { addShow } from './show.ts';
+
+/** Adds everything that users and administrators call; the workers' commands are added by whoever has workers. */
+export function addClientCommands(program: Command): void {
+  program
+    .description('Moves block-storage volumes between storage back ends, as durable workflows.')
+    .configureHelp({ showGlobalOptions: true })
+    .showSuggestionAfterError()
+    .addHelpText('after', `\n${exitCodesHelp}\n\nConfiguration: FERRY_DATABASE_URL, or "databaseUrl" in the JSON file that FERRY_CONFIG names; TEMPORAL_ADDRESS and
+what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error comes from.`);
+  addGlobalOptions(program);
+
+  const host = program.command('host').description('back ends (node@name), as cinder-manage calls them');
+  addHostList(host);
+  addHostDisable(host);
+  addHostEnable(host);
+
+  addList(program);
+  addShow(program);
+  addCreate(program);
+  addMigrate(program);
+
+  const migration = program.command('migration').description('migrations: look at them, steer the running ones');
+  addMigrationList(migration);
+  addMigrationShow(migration);
+  addMigrationWatch(migration);
+  addMigrationCancel(migration);
+  addMigrationPause(migration);
+  addMigrationResume(migration);
+  addMigrationSetBandwidth(migration);
+}

@@ -1,0 +1,64 @@
+import type { Reason } from '../model/errors.ts';
+import type { Flow, MigrationRecord, MigrationRequestInput } from '../model/migration.ts';
+import { chooseFlow, type MigrationFacts } from '../model/preconditions.ts';
+import { planMigration } from '../registry/migration-facts.ts';
+import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
+import type { Context } from './context.ts';
+import { requireAdmin } from './identity.ts';
+import { readMigration, type MigrationView } from './migration-view.ts';
+import { startMigration } from './start-migration.ts';
+import { watchMigration, type MigrationEvent, type WatchOptions } from './watch-migration.ts';
+
+/** What a migration would be, and every reason why it would be refused. */
+export interface MigrationPlan {
+  allowed: boolean;
+  flow: Flow;
+  facts: MigrationFacts;
+  reasons: Reason[];
+}
+
+/** What an administrator may ask about migrations; steering a running one is in control-migration.ts. */
+export function migrationCommands(context: Context) {
+  const { registry, identity } = context;
+  return {
+    /** What `startMigration` would find now. Changes nothing, and needs no Temporal. */
+    async planMigration(request: Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy'>): Promise<MigrationPlan> {
+      requireAdmin(identity, 'migrate volumes');
+      const { facts, reasons } = await planMigration(registry, request);
+      const attached = facts.attachments.length > 0;
+      const flow = chooseFlow({ attached, forceHostCopy: request.forceHostCopy ?? false, driverCanMove: false });
+      return { allowed: reasons.length === 0, flow, facts, reasons };
+    },
+
+    /** See startMigration in start-migration.ts. */
+    async startMigration(request: MigrationRequestInput): Promise<{ migrationId: string }> {
+      requireAdmin(identity, 'migrate volumes');
+      return startMigration(context, request);
+    },
+
+    /** The volume's migration as it is now; null when none runs. */
+    async migrationState(volumeId: string): Promise<MigrationView | null> {
+      requireAdmin(identity, 'look at migrations');
+      const found = await readMigration(await context.temporal(), volumeId);
+      return found?.running ? found.view : null;
+    },
+
+    /** See watchMigration in watch-migration.ts. */
+    watchMigration(volumeId: string, options: WatchOptions = {}): AsyncGenerator<MigrationEvent, void> {
+      requireAdmin(identity, 'watch migrations');
+      return watchMigration(context, volumeId, options);
+    },
+
+    /** The audit record of a migration, by its id or as the last one of a volume. `MigrationNotFound` if there is none. */
+    async findMigration(idOrVolume: string): Promise<MigrationRecord> {
+      requireAdmin(identity, 'look at migrations');
+      return findMigration(registry, idOrVolume);
+    },
+
+    /** The audit records that fit, the last begun first. */
+    async listMigrations(filter: MigrationFilter = {}): Promise<MigrationRecord[]> {
+      requireAdmin(identity, 'list migrations');
+      return listMigrations(registry, filter);
+    },
+  };
+}

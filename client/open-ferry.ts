@@ -1,0 +1,43 @@
+import { requireDatabaseUrl } from '../configuration/load.ts';
+import type { Configuration } from '../configuration/schema.ts';
+import { openRegistry } from '../registry/open-registry.ts';
+import { backEndCommands } from './back-ends.ts';
+import type { Context } from './context.ts';
+import { controlCommands } from './control-migration.ts';
+import { administrator, type Identity } from './identity.ts';
+import { migrationCommands } from './migrations.ts';
+import { connectToTemporal, type Temporal } from './temporal.ts';
+import { volumeCommands } from './volumes.ts';
+
+export type Ferry = Awaited<ReturnType<typeof openFerry>>;
+
+/**
+ * Opens Ferry for a caller: all that a service or the CLI may ask. Everything that is refused or fails is a `FerryError`; Postgres
+ * or Temporal that cannot be reached is `ServiceUnreachable`, Temporal's at its first use. Close it in the end.
+ */
+export async function openFerry(options: { configuration: Configuration; identity?: Identity }) {
+  const { configuration, identity = administrator } = options;
+  const registry = await openRegistry(requireDatabaseUrl(configuration), { maxConnections: 4 });
+  let connecting: Promise<Temporal> | undefined;
+  const context: Context = {
+    configuration,
+    identity,
+    registry,
+    // A try that failed is not remembered: the next use tries again.
+    temporal: () => (connecting ??= connectToTemporal().catch((error: unknown) => {
+      connecting = undefined;
+      throw error;
+    })),
+  };
+  return {
+    identity,
+    ...backEndCommands(context),
+    ...volumeCommands(context),
+    ...migrationCommands(context),
+    ...controlCommands(context),
+    async close() {
+      await connecting?.then((temporal) => temporal.close(), () => {});
+      await registry.close();
+    },
+  };
+}

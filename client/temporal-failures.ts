@@ -1,0 +1,78 @@
+import {
+  WorkflowFailedError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+  isGrpcServiceError,
+} from '@temporalio/client';
+import { ApplicationFailure, CancelledFailure, NamespaceNotFoundError, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
+import { temporalUnreachable } from '../configuration/temporal.ts';
+import { FerryError, ferryErrorTypes, type FerryErrorType } from '../model/errors.ts';
+
+/** Codes of gRPC, as far as they mean something to people. */
+const grpc = { cancelled: 1, deadlineExceeded: 4, permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
+
+/** What an error of Temporal's SDK means in Ferry's words; null when Ferry does not know it. */
+export function explainFailure(error: unknown, address: string): FerryError | null {
+  if (error instanceof FerryError) return error;
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return noControlWorker(address);
+  if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowFailedError) return failureMeaning(error.cause);
+  if (error instanceof NamespaceNotFoundError) {
+    return new FerryError('InvalidInput', `Temporal at ${address} has no namespace ${error.namespace}. See TEMPORAL_NAMESPACE.`);
+  }
+  return grpcMeaning(error, address) ?? (error instanceof Error && error.cause ? grpcMeaning(error.cause, address) : null);
+}
+
+/** The typed failure by which a workflow, or an update's handler or validator, ended. */
+export function failureMeaning(cause: unknown): FerryError | null {
+  if (cause instanceof ApplicationFailure) return applicationFailure(cause);
+  if (cause instanceof CancelledFailure) return new FerryError('Cancelled', 'It was cancelled.', {}, { cause });
+  if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure) {
+    return new FerryError('ToolFailed', `Its workflow was ended from outside: ${cause.message}`, {}, { cause });
+  }
+  return null;
+}
+
+function applicationFailure(failure: ApplicationFailure): FerryError | null {
+  const { type } = failure;
+  if (type === 'AcceptedUpdateCompletedWorkflow') {
+    return new FerryError('NotMigrating', 'The migration ended in the same moment.', {}, { cause: failure });
+  }
+  if (!isFerryErrorType(type)) return null;
+  const details = failure.details?.[0];
+  const known = typeof details === 'object' && details !== null ? (details as Record<string, unknown>) : {};
+  return new FerryError(type, failure.message, known, { cause: failure });
+}
+
+/** Temporal answers, but no worker takes what is asked of a workflow. */
+export function noControlWorker(address: string): FerryError {
+  return new FerryError(
+    'ServiceUnreachable',
+    `No control worker answers (Temporal at ${address} does). Start one: ferry worker control`,
+    { service: 'control worker', address },
+  );
+}
+
+function grpcMeaning(error: unknown, address: string): FerryError | null {
+  if (!isGrpcServiceError(error)) return notReady(error, address);
+  switch (error.code as number) {
+    case grpc.unavailable:
+      return temporalUnreachable(address, error.details || 'unavailable', error);
+    case grpc.deadlineExceeded:
+      return temporalUnreachable(address, 'no answer in time', error);
+    case grpc.unauthenticated:
+    case grpc.permissionDenied:
+      return new FerryError('Forbidden', `Temporal at ${address} does not accept the credentials: ${error.details}`, {}, { cause: error });
+    default:
+      return null;
+  }
+}
+
+/** What gRPC says of a connection that did not come about. */
+function notReady(error: unknown, address: string): FerryError | null {
+  const known = error instanceof Error && /Failed to connect before the deadline/.test(error.message);
+  return known ? temporalUnreachable(address, 'no connection', error) : null;
+}
+
+function isFerryErrorType(type: unknown): type is FerryErrorType {
+  return (ferryErrorTypes as readonly unknown[]).includes(type);
+}
