@@ -67,6 +67,6 @@ for group in $NODE_VOLUME_GROUPS; do
 done
 
 cd /
-"$NODE_PROGRAM" --disable-warning=ExperimentalWarning "$NODE_AGENT" &
+"$NODE_PROGRAM" "$NODE_AGENT" &
 # pid 1 inherits every orphan, and a dead one must not look alive: `wait` reaps them all.
 while kill -0 $! 2>/dev/null; do wait; done

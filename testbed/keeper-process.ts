@@ -17,7 +17,7 @@ export class Keeper {
     // Root makes the namespaces itself; others become root in a user namespace of their own.
     const namespaces =
       process.getuid?.() === 0 ? ['--net', '--mount'] : ['--user', '--map-root-user', '--net', '--mount'];
-    const program = [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'keeper.ts')];
+    const program = [process.execPath, join(import.meta.dirname, 'keeper.ts')];
     this.#process = spawn('unshare', [...namespaces, '--', ...program, ...belongings], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, PATH: systemPath, LC_ALL: 'C' },
