@@ -65,7 +65,9 @@ export class ServerProcess {
         if (!ended && Date.now() < deadline) continue;
         await this.crash();
         const what = ended ? 'did not start' : `was not ready after ${startSeconds} s`;
-        throw new Error(`${name} ${what}: ${problem?.message ?? lastLines(logFile)} (log: ${logFile})`, { cause: error });
+        throw new Error(`${name} ${what}: ${problem?.message ?? lastLines(logFile)} (log: ${logFile})`, {
+          cause: error,
+        });
       }
     }
   }
