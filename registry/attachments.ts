@@ -20,7 +20,11 @@ export function listAttachments(
 }
 
 /** The attachment. `AttachmentNotFound` if there is none, or its volume is not the tenant's. */
-export async function findAttachment(registry: Queries, id: string, visible: { tenantId?: string | undefined } = {}): Promise<Attachment> {
+export async function findAttachment(
+  registry: Queries,
+  id: string,
+  visible: { tenantId?: string | undefined } = {},
+): Promise<Attachment> {
   const valid = z.uuid().safeParse(id);
   const [found] = valid.success
     ? await registry.rows(
@@ -75,10 +79,16 @@ export function finishAttach(registry: Registry, done: Attached): Promise<void> 
 }
 
 /** The guest did not get the volume: it is available again, the attachment is gone. May be repeated. */
-export function failAttach(registry: Registry, failed: Ticket & { attachmentId: string; reason: Reason }): Promise<void> {
+export function failAttach(
+  registry: Registry,
+  failed: Ticket & { attachmentId: string; reason: Reason },
+): Promise<void> {
   return registry.transaction(async (q) => {
     if (!(await failOperation(q, 'attach', failed))) return;
-    await q.rows(noColumns, 'DELETE FROM attachments WHERE id = $1 AND volume_id = $2', [failed.attachmentId, failed.volumeId]);
+    await q.rows(noColumns, 'DELETE FROM attachments WHERE id = $1 AND volume_id = $2', [
+      failed.attachmentId,
+      failed.volumeId,
+    ]);
   });
 }
 
@@ -104,12 +114,18 @@ export function finishDetach(registry: Registry, ticket: Ticket & { attachmentId
   return registry.transaction(async (q) => {
     const others = (await listAttachments(q, { volumeId: ticket.volumeId })).some((a) => a.id !== ticket.attachmentId);
     if (!(await finishOperation(q, 'detach', ticket, { status: others ? 'in-use' : 'available' }))) return;
-    await q.rows(noColumns, 'DELETE FROM attachments WHERE id = $1 AND volume_id = $2', [ticket.attachmentId, ticket.volumeId]);
+    await q.rows(noColumns, 'DELETE FROM attachments WHERE id = $1 AND volume_id = $2', [
+      ticket.attachmentId,
+      ticket.volumeId,
+    ]);
   });
 }
 
 /** The guest kept the volume: all is as it was before. May be repeated. */
-export function failDetach(registry: Registry, failed: Ticket & { attachmentId: string; reason: Reason }): Promise<void> {
+export function failDetach(
+  registry: Registry,
+  failed: Ticket & { attachmentId: string; reason: Reason },
+): Promise<void> {
   return registry.transaction(async (q) => {
     if (!(await failOperation(q, 'detach', failed))) return;
     await q.rows(noColumns, `UPDATE attachments SET status = 'attached' WHERE id = $1 AND volume_id = $2`, [

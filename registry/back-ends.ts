@@ -3,13 +3,20 @@ import { FerryError } from '../model/errors.ts';
 import type { Queries } from './open-registry.ts';
 
 /** What a storage worker says of one of its back ends. */
-export type BackEndReport = Pick<BackEnd, 'name' | 'availabilityZone' | 'driver' | 'totalBytes' | 'freeBytes' | 'fault'>;
+export type BackEndReport = Pick<
+  BackEnd,
+  'name' | 'availabilityZone' | 'driver' | 'totalBytes' | 'freeBytes' | 'fault'
+>;
 
 /**
  * Writes a node's back ends, and that they were heard of now. May be repeated. `disabled` is the administrator's and stays as it is.
  * A back end that is left out keeps its last report, and so goes down.
  */
-export async function reportBackEnds(registry: Queries, node: string, reports: readonly BackEndReport[]): Promise<BackEnd[]> {
+export async function reportBackEnds(
+  registry: Queries,
+  node: string,
+  reports: readonly BackEndReport[],
+): Promise<BackEnd[]> {
   // In order of names, so that two reports of one node cannot lock each other's rows crosswise.
   const rows = reports.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return registry.rows(
@@ -47,7 +54,12 @@ export async function findBackEnd(registry: Queries, name: string): Promise<Back
 }
 
 /** Whether new volumes may be placed on the back end. What is there stays, and may leave. May be repeated. */
-export async function setDisabled(registry: Queries, name: string, disabled: boolean, reason: string | null = null): Promise<BackEnd> {
+export async function setDisabled(
+  registry: Queries,
+  name: string,
+  disabled: boolean,
+  reason: string | null = null,
+): Promise<BackEnd> {
   const [changed] = await registry.rows(
     backEnd,
     'UPDATE back_ends SET disabled = $2, disabled_reason = $3 WHERE name = $1 RETURNING *',

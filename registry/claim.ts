@@ -5,7 +5,8 @@ import { flow, type ClaimedMigration, type MigrationRequest } from '../model/mig
 import { deviceName } from '../model/names.ts';
 import { chooseFlow, reasonsNotToMigrate } from '../model/preconditions.ts';
 import { gatherFacts } from './migration-facts.ts';
-import { fenced, type Queries, type Registry } from './open-registry.ts';
+import { fenced } from './fenced.ts';
+import type { Queries, Registry } from './open-registry.ts';
 
 const claimRow = z.object({
   epoch: z.number(),

@@ -1,11 +1,12 @@
 import * as z from 'zod';
-import { backEnd } from '../model/back-end.ts';
 import { FerryError, type Reason } from '../model/errors.ts';
-import { reasonsNotToPlace } from '../model/preconditions.ts';
 import { gib } from '../model/sizes.ts';
 import { volume, type Volume } from '../model/volume.ts';
-import { fenced, type Queries, type Registry } from './open-registry.ts';
+import { fenced } from './fenced.ts';
+import type { Queries, Registry } from './open-registry.ts';
 import { failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
+import { reasonsAgainstPlacing } from './placement.ts';
+import { noColumns } from './rows.ts';
 import { volumeOrNull } from './volumes.ts';
 
 export interface NewVolume extends Ticket {
@@ -28,24 +29,16 @@ export interface NewVolume extends Ticket {
  */
 export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
   return registry.transaction(async (q) => {
-    // Before the statement that decides: it must see what others were promised meanwhile.
-    const [place] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1 FOR NO KEY UPDATE', [wanted.backEnd]);
+    // Until the end, and before the statement that counts: the same bytes are not promised twice.
+    await q.rows(noColumns, 'SELECT FROM back_ends WHERE name = $1 FOR NO KEY UPDATE', [wanted.backEnd]);
+    const [reason] = await reasonsAgainstPlacing(q, {
+      backEnd: wanted.backEnd,
+      what: `volume ${wanted.volumeId}`,
+      neededBytes: wanted.sizeGib * gib,
+    });
     const record = await recordOf(q, 'create', wanted);
     if (record) return alreadyBegun(q, wanted, record.outcome);
     if (await volumeOrNull(q, wanted.volumeId)) throw idTaken(wanted.volumeId);
-    const [promised] = await q.rows(
-      z.object({ bytes: z.number(), now: z.date() }),
-      'SELECT promised_bytes($1) AS bytes, now()::timestamptz(3) AS now',
-      [wanted.backEnd],
-    );
-    const [reason] = reasonsNotToPlace({
-      destinationName: wanted.backEnd,
-      destination: place ?? null,
-      what: `volume ${wanted.volumeId}`,
-      neededBytes: wanted.sizeGib * gib,
-      promisedBytes: promised!.bytes,
-      now: promised!.now,
-    });
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
     return insertVolume(q, wanted);
   });
@@ -110,5 +103,7 @@ export async function finishDelete(registry: Queries, ticket: Ticket): Promise<v
 }
 
 function idTaken(volumeId: string): FerryError {
-  return new FerryError('InvalidInput', `A volume of the id ${volumeId} exists already; choose another id.`, { volumeId });
+  return new FerryError('InvalidInput', `A volume of the id ${volumeId} exists already; choose another id.`, {
+    volumeId,
+  });
 }

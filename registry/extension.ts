@@ -1,11 +1,9 @@
-import { backEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
-import { reasonsNotToPlace } from '../model/preconditions.ts';
 import { gib } from '../model/sizes.ts';
 import type { Volume } from '../model/volume.ts';
-import * as z from 'zod';
 import type { Registry } from './open-registry.ts';
 import { beginOperation, type Ticket } from './operations.ts';
+import { reasonsAgainstPlacing } from './placement.ts';
 
 /**
  * Takes the volume for an extension, if it becomes larger and its back end has room. By the same owner again: the same volume. Refused as
@@ -22,20 +20,13 @@ export function beginExtend(registry: Registry, ticket: Ticket & { sizeGib: numb
         { sizeGib: volume.sizeGib, wantedGib: ticket.sizeGib },
       );
     }
-    const [place] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1', [volume.host]);
-    const [promised] = await q.rows(
-      z.object({ bytes: z.number(), now: z.date() }),
-      'SELECT promised_bytes($1) AS bytes, now()::timestamptz(3) AS now',
-      [volume.host],
-    );
-    const space = reasonsNotToPlace({
-      destinationName: volume.host,
-      destination: place ?? null,
+    // The back end's row is not locked after the volume's: claims lock them the other way round. The device has the last word.
+    const reasons = await reasonsAgainstPlacing(q, {
+      backEnd: volume.host,
       what: `volume ${volume.id}`,
       neededBytes: (ticket.sizeGib - volume.sizeGib) * gib,
-      promisedBytes: promised!.bytes,
-      now: promised!.now,
-    }).find((reason) => reason.type === 'InsufficientSpace');
+    });
+    const space = reasons.find((reason) => reason.type === 'InsufficientSpace');
     if (space) throw new FerryError(space.type, space.message, space.details);
     return volume;
   });

@@ -33,7 +33,9 @@ export async function migrate(pool: pg.Pool, from: URL = folder): Promise<void> 
 async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
   const table = await pool.query<{ there: boolean }>(`SELECT to_regclass('schema_versions') IS NOT NULL AS there`);
   if (!table.rows[0]?.there) return 0;
-  const { rows } = await pool.query<{ version: number }>('SELECT coalesce(max(version), 0) AS version FROM schema_versions');
+  const { rows } = await pool.query<{ version: number }>(
+    'SELECT coalesce(max(version), 0) AS version FROM schema_versions',
+  );
   const version = rows[0]?.version ?? 0;
   if (version > known) {
     throw new FerryError(
@@ -52,6 +54,8 @@ async function apply(client: pg.PoolClient, version: number, statements: string)
   await client.query(
     'CREATE TABLE IF NOT EXISTS schema_versions (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
   );
-  const mine = await client.query('INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING', [version]);
+  const mine = await client.query('INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING', [
+    version,
+  ]);
   if (mine.rowCount === 1) await client.query(statements);
 }

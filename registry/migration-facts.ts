@@ -10,13 +10,18 @@ import { volumeOrNull } from './volumes.ts';
 const counts = z.object({ snapshots: z.number(), promised: z.number(), now: z.date() });
 
 /** All that decides whether the volume may move, as it was at one moment. */
-export function gatherFacts(registry: Registry, request: Pick<MigrationRequest, 'volumeId' | 'destination'>): Promise<MigrationFacts> {
+export function gatherFacts(
+  registry: Registry,
+  request: Pick<MigrationRequest, 'volumeId' | 'destination'>,
+): Promise<MigrationFacts> {
   return registry.transaction((q) => factsAt(q, request.volumeId, request.destination), 'snapshot');
 }
 
 async function factsAt(q: Queries, volumeId: string, destinationName: string): Promise<MigrationFacts> {
   const volume = await volumeOrNull(q, volumeId);
-  const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = ANY ($1)', [[destinationName, volume?.host ?? '']]);
+  const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = ANY ($1)', [
+    [destinationName, volume?.host ?? ''],
+  ]);
   const [counted] = await q.rows(
     counts,
     `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised, now()::timestamptz(3) AS now`,

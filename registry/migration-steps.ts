@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { outcome, phase, type Claim, type Outcome, type Phase } from '../model/migration.ts';
 import type { MigrationStatus } from '../model/volume.ts';
-import { fenced, type Queries } from './open-registry.ts';
+import { fenced } from './fenced.ts';
+import type { Queries } from './open-registry.ts';
 import { noColumns } from './rows.ts';
 
 /** The guard of every write by a migration: this claim's volume, locked; no row when the claim is not ours. Takes $1 to $3. */
@@ -96,7 +97,11 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
  * Ends the migration: the volume is free, the record has its outcome. May be repeated; the first outcome stays. `success` is only for a
  * switched volume, anything else only for one that was not (`PastPointOfNoReturn`). `Fenced` when the claim is not ours.
  */
-export async function releaseVolume(registry: Queries, claim: Claim, end: { outcome: Outcome; error?: Reason | null }): Promise<void> {
+export async function releaseVolume(
+  registry: Queries,
+  claim: Claim,
+  end: { outcome: Outcome; error?: Reason | null },
+): Promise<void> {
   const released = await registry.rows(
     noColumns,
     `WITH ${held}, finished AS (
@@ -113,7 +118,10 @@ export async function releaseVolume(registry: Queries, claim: Claim, end: { outc
   if (now && now.outcome !== null) return;
   if (!now?.held) throw fenced(`The claim of volume ${claim.volumeId}`);
   if (now.switched) throw pastTheSwitch(claim);
-  throw new FerryError('InvalidInput', `Migration ${claim.migrationId} cannot end as a success: its volume was not switched.`);
+  throw new FerryError(
+    'InvalidInput',
+    `Migration ${claim.migrationId} cannot end as a success: its volume was not switched.`,
+  );
 }
 
 const standingRow = z.object({ held: z.boolean(), switched: z.boolean(), outcome: outcome.nullable() });

@@ -14,7 +14,11 @@ export async function findMigration(registry: Queries, idOrVolume: string): Prom
       )
     : [];
   if (!found) {
-    throw new FerryError('MigrationNotFound', `No migration, nor a volume that ever migrated, has the id ${idOrVolume}.`, { id: idOrVolume });
+    throw new FerryError(
+      'MigrationNotFound',
+      `No migration, nor a volume that ever migrated, has the id ${idOrVolume}.`,
+      { id: idOrVolume },
+    );
   }
   return found;
 }
@@ -35,7 +39,13 @@ export function listMigrations(registry: Queries, filter: MigrationFilter = {}):
     `SELECT * FROM migrations WHERE ($1::uuid IS NULL OR volume_id = $1) AND ($2::text IS NULL OR outcome = $2)
        AND ($3::boolean IS NULL OR (outcome IS NULL) = $3) AND ($4::text IS NULL OR $4 IN (source, destination))
      ORDER BY started_at DESC, id LIMIT $5`,
-    [filter.volumeId ?? null, filter.outcome ?? null, filter.running ?? null, filter.backEnd ?? null, filter.limit ?? null],
+    [
+      filter.volumeId ?? null,
+      filter.outcome ?? null,
+      filter.running ?? null,
+      filter.backEnd ?? null,
+      filter.limit ?? null,
+    ],
   );
 }
 

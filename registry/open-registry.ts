@@ -1,6 +1,5 @@
 import pg from 'pg';
 import type * as z from 'zod';
-import { FerryError } from '../model/errors.ts';
 import { inTransaction } from './in-transaction.ts';
 import { migrate } from './migrate.ts';
 import { databaseAddress, reachable } from './reachable.ts';
@@ -79,9 +78,4 @@ export async function openRegistry(
       reachable(address, () => inTransaction(pool, begin[kind], (client) => work(queriesOn(client)))),
     close: () => (closing ??= pool.end()),
   };
-}
-
-/** What a guarded write means that changed nothing: the claim or the operation is not the caller's any more. */
-export function fenced(what: string): FerryError {
-  return new FerryError('Fenced', `${what}: it is not ours any more (released, or taken over). Nothing was changed.`);
 }

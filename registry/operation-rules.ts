@@ -3,7 +3,15 @@ import type { Phase } from '../model/migration.ts';
 import type { Volume, VolumeStatus } from '../model/volume.ts';
 
 /** What happens to a volume besides migrations, one at a time. */
-export type Operation = 'create' | 'delete' | 'extend' | 'retype' | 'attach' | 'detach' | 'snapshot' | 'delete-snapshot';
+export type Operation =
+  | 'create'
+  | 'delete'
+  | 'extend'
+  | 'retype'
+  | 'attach'
+  | 'detach'
+  | 'snapshot'
+  | 'delete-snapshot';
 
 interface Rule {
   /** The statuses from which it may begin. */
@@ -32,7 +40,13 @@ export const rules: Readonly<Record<Exclude<Operation, 'create'>, Rule>> = {
   attach: { from: ['available'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
   detach: { from: ['in-use'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
   snapshot: { from: ['available'], forced: ['in-use'], meanwhile: 'snapshotting', failed: null, bare: false },
-  'delete-snapshot': { from: ['available', 'in-use', 'error', 'error_deleting'], forced: [], meanwhile: null, failed: null, bare: false },
+  'delete-snapshot': {
+    from: ['available', 'in-use', 'error', 'error_deleting'],
+    forced: [],
+    meanwhile: null,
+    failed: null,
+    bare: false,
+  },
 };
 
 export function mayBeginFrom(operation: Exclude<Operation, 'create'>, force: boolean): readonly VolumeStatus[] {
@@ -55,8 +69,12 @@ export function reasonHeld(operation: string, v: Volume, phase: Phase | null): R
       type: 'VolumeMigrating',
       message: `Volume ${v.id} is migrating (${phase ?? v.migrationStatus}); ${operation} is refused until the migration ends.`,
       details: {
-        volumeId: v.id, operation, owner: v.migrationOwner, phase,
-        migrationStatus: v.migrationStatus, since: v.migrationSince?.toISOString() ?? null,
+        volumeId: v.id,
+        operation,
+        owner: v.migrationOwner,
+        phase,
+        migrationStatus: v.migrationStatus,
+        since: v.migrationSince?.toISOString() ?? null,
       },
     };
   }
@@ -71,7 +89,11 @@ export function reasonHeld(operation: string, v: Volume, phase: Phase | null): R
 }
 
 /** Why the operation may not begin now, the weightiest reason; null when it may. */
-export function reasonNotToBegin(operation: Exclude<Operation, 'create'>, force: boolean, f: OperationFacts): Reason | null {
+export function reasonNotToBegin(
+  operation: Exclude<Operation, 'create'>,
+  force: boolean,
+  f: OperationFacts,
+): Reason | null {
   const v = f.volume;
   const held = reasonHeld(operation, v, f.phase);
   if (held) return held;

@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
 import { listClaims } from './migrations.ts';
-import { fenced, type Queries } from './open-registry.ts';
+import { fenced } from './fenced.ts';
+import type { Queries } from './open-registry.ts';
 import { mayBeginFrom, reasonNotToBegin, rules, type Operation } from './operation-rules.ts';
 import { findVolume, type Visibility } from './volumes.ts';
 
@@ -41,7 +42,8 @@ export async function beginOperation(
     if (begun) return begun;
     const found = await findVolume(registry, ticket.volumeId, ticket);
     if (found.operation === operation && found.operationOwner === ticket.owner) return found;
-    if (await recordOf(registry, operation, ticket)) throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
+    if (await recordOf(registry, operation, ticket))
+      throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
     const reason = reasonNotToBegin(operation, force, await factsOf(registry, found));
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
   }
@@ -68,7 +70,12 @@ export interface Result {
 }
 
 /** Frees the volume after the operation. True when this call did it, false when it was done before. `Fenced` when it is not ours. */
-export function finishOperation(registry: Queries, operation: Operation, ticket: Ticket, result: Result = {}): Promise<boolean> {
+export function finishOperation(
+  registry: Queries,
+  operation: Operation,
+  ticket: Ticket,
+  result: Result = {},
+): Promise<boolean> {
   return endOperation(registry, operation, ticket, 'success', null, result);
 }
 
@@ -107,7 +114,12 @@ async function endOperation(
 }
 
 /** For an end that changed nothing: fine when it is a repeat, else `Fenced`. */
-export async function mustHaveEnded(registry: Queries, operation: Operation, ticket: Ticket, outcome: 'success' | 'error'): Promise<void> {
+export async function mustHaveEnded(
+  registry: Queries,
+  operation: Operation,
+  ticket: Ticket,
+  outcome: 'success' | 'error',
+): Promise<void> {
   const record = await recordOf(registry, operation, ticket);
   if (record?.outcome !== outcome) throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
 }

@@ -15,7 +15,8 @@ const tookTooLong = '57014';
 /** What Node and pg throw when there is no connection, or none any more. */
 const noConnection =
   /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENETUNREACH|ENOENT|EACCES)$/;
-const noConnectionMessage = /connection terminated|timeout exceeded when trying to connect|query read timeout|not queryable|server does not support SSL/i;
+const noConnectionMessage =
+  /connection terminated|timeout exceeded when trying to connect|query read timeout|not queryable|server does not support SSL/i;
 
 /** Runs `work`; what means that Postgres does not answer becomes `ServiceUnreachable`, in one line. All else is thrown as it is. */
 export async function reachable<T>(address: string, work: () => Promise<T>): Promise<T> {
@@ -38,6 +39,10 @@ function whyUnreachable(error: unknown): string | null {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   if (!(first instanceof Error)) return null;
   const code = 'code' in first && typeof first.code === 'string' ? first.code : '';
-  const known = refusesToServe.test(code) || code === tookTooLong || noConnection.test(code) || noConnectionMessage.test(first.message);
+  const known =
+    refusesToServe.test(code) ||
+    code === tookTooLong ||
+    noConnection.test(code) ||
+    noConnectionMessage.test(first.message);
   return known ? first.message.replace(/\s*\n\s*/g, ' ') : null;
 }

@@ -9,7 +9,14 @@ import { noColumns } from './rows.ts';
 import { volumeNotFound, type Visibility } from './volumes.ts';
 
 /** What an administrator may set: the statuses in which nothing is under way. */
-export const resettableStatus = z.enum(['available', 'in-use', 'error', 'error_deleting', 'error_extending', 'maintenance']);
+export const resettableStatus = z.enum([
+  'available',
+  'in-use',
+  'error',
+  'error_deleting',
+  'error_extending',
+  'maintenance',
+]);
 
 export interface Reset extends Visibility {
   volumeId: string;
@@ -34,9 +41,13 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
     if (reset.detached) await q.rows(noColumns, 'DELETE FROM attachments WHERE volume_id = $1', [found.id]);
     if (reset.status === 'available' && (await listAttachments(q, { volumeId: found.id })).length > 0) {
-      throw new FerryError('VolumeStatusRefused', `Volume ${found.id} has attachments; reset them too, if no guest has it.`, {
-        volumeId: found.id,
-      });
+      throw new FerryError(
+        'VolumeStatusRefused',
+        `Volume ${found.id} has attachments; reset them too, if no guest has it.`,
+        {
+          volumeId: found.id,
+        },
+      );
     }
     if (abandoned) {
       await q.rows(

@@ -7,7 +7,10 @@ import { noColumns } from './rows.ts';
 import type { Visibility } from './volumes.ts';
 
 /** The snapshots that fit, newest first. */
-export function listSnapshots(registry: Queries, filter: Visibility & { volumeId?: string | undefined } = {}): Promise<Snapshot[]> {
+export function listSnapshots(
+  registry: Queries,
+  filter: Visibility & { volumeId?: string | undefined } = {},
+): Promise<Snapshot[]> {
   return registry.rows(
     snapshot,
     `SELECT * FROM snapshots WHERE ($1::uuid IS NULL OR volume_id = $1) AND ($2::text IS NULL OR tenant_id = $2)
@@ -60,7 +63,10 @@ export function finishSnapshot(registry: Registry, ticket: Ticket & { snapshotId
 }
 
 /** The snapshot could not be made: it stays, with status `error`, to be deleted. May be repeated. */
-export function failSnapshot(registry: Registry, failed: Ticket & { snapshotId: string; reason: Reason }): Promise<void> {
+export function failSnapshot(
+  registry: Registry,
+  failed: Ticket & { snapshotId: string; reason: Reason },
+): Promise<void> {
   return registry.transaction(async (q) => {
     if (await failOperation(q, 'snapshot', failed)) await setStatus(q, failed, 'error');
   });
@@ -80,23 +86,33 @@ export function beginSnapshotDelete(registry: Registry, ticket: Ticket & { snaps
 export function finishSnapshotDelete(registry: Registry, ticket: Ticket & { snapshotId: string }): Promise<void> {
   return registry.transaction(async (q) => {
     if (!(await finishOperation(q, 'delete-snapshot', ticket))) return;
-    await q.rows(noColumns, 'DELETE FROM snapshots WHERE id = $1 AND volume_id = $2', [ticket.snapshotId, ticket.volumeId]);
+    await q.rows(noColumns, 'DELETE FROM snapshots WHERE id = $1 AND volume_id = $2', [
+      ticket.snapshotId,
+      ticket.volumeId,
+    ]);
   });
 }
 
 /** The snapshot could not be deleted: status `error_deleting`. May be repeated. */
-export function failSnapshotDelete(registry: Registry, failed: Ticket & { snapshotId: string; reason: Reason }): Promise<void> {
+export function failSnapshotDelete(
+  registry: Registry,
+  failed: Ticket & { snapshotId: string; reason: Reason },
+): Promise<void> {
   return registry.transaction(async (q) => {
     if (await failOperation(q, 'delete-snapshot', failed)) await setStatus(q, failed, 'error_deleting');
   });
 }
 
-async function setStatus(q: Queries, of: { snapshotId: string; volumeId: string }, status: Snapshot['status']): Promise<Snapshot | null> {
-  const [changed] = await q.rows(snapshot, 'UPDATE snapshots SET status = $3 WHERE id = $1 AND volume_id = $2 RETURNING *', [
-    of.snapshotId,
-    of.volumeId,
-    status,
-  ]);
+async function setStatus(
+  q: Queries,
+  of: { snapshotId: string; volumeId: string },
+  status: Snapshot['status'],
+): Promise<Snapshot | null> {
+  const [changed] = await q.rows(
+    snapshot,
+    'UPDATE snapshots SET status = $3 WHERE id = $1 AND volume_id = $2 RETURNING *',
+    [of.snapshotId, of.volumeId, status],
+  );
   return changed ?? null;
 }
 

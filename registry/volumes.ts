@@ -16,13 +16,18 @@ export async function findVolume(registry: Queries, volumeId: string, visible: V
   return found;
 }
 
-export async function volumeOrNull(registry: Queries, volumeId: string, visible: Visibility = {}): Promise<Volume | null> {
+export async function volumeOrNull(
+  registry: Queries,
+  volumeId: string,
+  visible: Visibility = {},
+): Promise<Volume | null> {
   const id = volumeIdSchema.safeParse(volumeId);
   if (!id.success) return null;
-  const [found] = await registry.rows(volume, 'SELECT * FROM volumes WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2)', [
-    id.data,
-    visible.tenantId ?? null,
-  ]);
+  const [found] = await registry.rows(
+    volume,
+    'SELECT * FROM volumes WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2)',
+    [id.data, visible.tenantId ?? null],
+  );
   return found ?? null;
 }
 

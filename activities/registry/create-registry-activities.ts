@@ -25,10 +25,14 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
     claimVolume: (args: ClaimArguments) => claimVolume(registry, args),
-    enterPhase: (at: { claim: Claim; phase: Exclude<Phase, 'finished'>; migrationStatus?: NonNullable<MigrationStatus> | undefined }) =>
-      steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
+    enterPhase: (at: {
+      claim: Claim;
+      phase: Exclude<Phase, 'finished'>;
+      migrationStatus?: NonNullable<MigrationStatus> | undefined;
+    }) => steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
     switchVolume: (at: { claim: Claim } & steps.Switch) => steps.switchVolume(registry, at.claim, at),
-    releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) => steps.releaseVolume(registry, end.claim, end),
+    releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) =>
+      steps.releaseVolume(registry, end.claim, end),
 
     beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
     finishCreate: (ticket: Ticket) => creation.finishCreate(registry, ticket),

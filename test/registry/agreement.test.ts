@@ -24,7 +24,10 @@ const backEnd = fc.record({
 
 const world = fc.record({
   volumeExists: mostly(true, false),
-  status: fc.oneof({ weight: 4, arbitrary: fc.constantFrom('available' as const, 'in-use' as const) }, fc.constantFrom(...volumeStatus.options)),
+  status: fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom('available' as const, 'in-use' as const) },
+    fc.constantFrom(...volumeStatus.options),
+  ),
   held: mostly<'operation' | 'migration' | null>(null, 'operation', 'migration'),
   sizeGib: fc.constantFrom(1, 4, 5),
   snapshots: mostly(0, 1, 2),
@@ -33,12 +36,22 @@ const world = fc.record({
   destination: fc.option(backEnd, { freq: 10 }),
   sameBackEnd: mostly(false, true),
   /** Running migrations to the destination: of how many GiB, and how long before the last report their device was there. */
-  promises: fc.array(fc.record({ sizeGib: fc.constantFrom(1, 2), allocated: mostly<number | null>(null, 0, 60) }), { maxLength: 2 }),
+  promises: fc.array(fc.record({ sizeGib: fc.constantFrom(1, 2), allocated: mostly<number | null>(null, 0, 60) }), {
+    maxLength: 2,
+  }),
   creating: fc.boolean(),
 });
-type World = (typeof world) extends fc.Arbitrary<infer T> ? T : never;
+type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
 
-const transitions = new Set(['creating', 'attaching', 'detaching', 'extending', 'snapshotting', 'deleting', 'retyping']);
+const transitions = new Set([
+  'creating',
+  'attaching',
+  'detaching',
+  'extending',
+  'snapshotting',
+  'deleting',
+  'retyping',
+]);
 
 describe('the guard in SQL and the decision in the model', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;
@@ -48,8 +61,15 @@ describe('the guard in SQL and the decision in the model', () => {
 
   async function putBackEndOf(name: string, b: World['source']): Promise<void> {
     await put(registry, 'back_ends', {
-      name, node: name.split('@')[0], availability_zone: 'z', driver: 'lvm', total_bytes: 100 * gib, free_bytes: b.freeGib * gib,
-      disabled: b.disabled, fault: b.fault, heartbeat_at: new Date(Date.now() - b.silentSeconds * 1000),
+      name,
+      node: name.split('@')[0],
+      availability_zone: 'z',
+      driver: 'lvm',
+      total_bytes: 100 * gib,
+      free_bytes: b.freeGib * gib,
+      disabled: b.disabled,
+      fault: b.fault,
+      heartbeat_at: new Date(Date.now() - b.silentSeconds * 1000),
     });
   }
 
@@ -57,11 +77,25 @@ describe('the guard in SQL and the decision in the model', () => {
     const now = new Date();
     const operation = w.held === 'operation' || transitions.has(w.status);
     await put(registry, 'volumes', {
-      id, tenant_id: 't', size_gib: w.sizeGib, status: w.status, host, availability_zone: 'z',
-      ...(operation && { operation: 'extend', operation_owner: 'o', operation_since: now, previous_status: 'available' }),
-      ...(w.held === 'migration' && !operation && {
-        migration_owner: 'm', migration_status: 'migrating', migration_since: now, migration_epoch: 1,
+      id,
+      tenant_id: 't',
+      size_gib: w.sizeGib,
+      status: w.status,
+      host,
+      availability_zone: 'z',
+      ...(operation && {
+        operation: 'extend',
+        operation_owner: 'o',
+        operation_since: now,
+        previous_status: 'available',
       }),
+      ...(w.held === 'migration' &&
+        !operation && {
+          migration_owner: 'm',
+          migration_status: 'migrating',
+          migration_since: now,
+          migration_epoch: 1,
+        }),
     });
   }
 
@@ -69,15 +103,33 @@ describe('the guard in SQL and the decision in the model', () => {
     for (const p of w.promises) {
       const heartbeat = Date.now() - (w.destination?.silentSeconds ?? 0) * 1000;
       await put(registry, 'migrations', {
-        id: randomUUID(), volume_id: randomUUID(), tenant_id: 't', requested_by: 'x', owner: 'x', epoch: 1, source: 'a@b', destination,
-        flow: 'generic-detached', phase: 'copying', phases: '[]', total_bytes: p.sizeGib * gib,
+        id: randomUUID(),
+        volume_id: randomUUID(),
+        tenant_id: 't',
+        requested_by: 'x',
+        owner: 'x',
+        epoch: 1,
+        source: 'a@b',
+        destination,
+        flow: 'generic-detached',
+        phase: 'copying',
+        phases: '[]',
+        total_bytes: p.sizeGib * gib,
         allocated_at: p.allocated === null ? null : new Date(heartbeat - p.allocated * 1000),
       });
     }
     if (w.creating && w.destination) {
       await put(registry, 'volumes', {
-        id: randomUUID(), tenant_id: 't', size_gib: 1, status: 'creating', host: destination, availability_zone: 'z',
-        operation: 'create', operation_owner: 'o', operation_since: new Date(), previous_status: 'error',
+        id: randomUUID(),
+        tenant_id: 't',
+        size_gib: 1,
+        status: 'creating',
+        host: destination,
+        availability_zone: 'z',
+        operation: 'create',
+        operation_owner: 'o',
+        operation_since: new Date(),
+        previous_status: 'error',
       });
     }
   }
@@ -109,8 +161,14 @@ describe('the guard in SQL and the decision in the model', () => {
       fc.asyncProperty(world, async (w) => {
         const request = await build(w);
         const { reasons } = await planMigration(registry, request);
-        const refused = await claimVolume(registry, claimArguments(request.volumeId, request)).then(() => [], reasonsOf);
-        assert.deepEqual(refused.map((r) => r.type), reasons.map((r) => r.type));
+        const refused = await claimVolume(registry, claimArguments(request.volumeId, request)).then(
+          () => [],
+          reasonsOf,
+        );
+        assert.deepEqual(
+          refused.map((r) => r.type),
+          reasons.map((r) => r.type),
+        );
         seen[reasons.length === 0 ? 'granted' : 'refused'] += 1;
       }),
       { numRuns: 600 },

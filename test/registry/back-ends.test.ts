@@ -22,11 +22,23 @@ describe('back ends', () => {
   const report = { availabilityZone: 'z1', driver: 'lvm', totalBytes: 10, freeBytes: 5, fault: null } as const;
 
   test('report themselves, and are up', async () => {
-    await reportBackEnds(registry, 'n1', [{ ...report, name: 'n1@b' }, { ...report, name: 'n1@a', driver: 'directory' }]);
+    await reportBackEnds(registry, 'n1', [
+      { ...report, name: 'n1@b' },
+      { ...report, name: 'n1@a', driver: 'directory' },
+    ]);
     const a = await findBackEnd(registry, 'n1@a');
-    assert.deepEqual({ ...a, heartbeatAt: null }, {
-      ...report, name: 'n1@a', node: 'n1', driver: 'directory', disabled: false, disabledReason: null, heartbeatAt: null,
-    });
+    assert.deepEqual(
+      { ...a, heartbeatAt: null },
+      {
+        ...report,
+        name: 'n1@a',
+        node: 'n1',
+        driver: 'directory',
+        disabled: false,
+        disabledReason: null,
+        heartbeatAt: null,
+      },
+    );
     assert.equal(backEndState(a, new Date()), 'up');
     const names = (await listBackEnds(registry)).map((b) => b.name);
     assert.deepEqual(names, names.toSorted());
@@ -35,7 +47,9 @@ describe('back ends', () => {
   test('keep their newest report, and what the administrator set', async () => {
     await reportBackEnds(registry, 'n2', [{ ...report, name: 'n2@a' }]);
     await setDisabled(registry, 'n2@a', true, 'decommissioned');
-    await reportBackEnds(registry, 'n2', [{ ...report, name: 'n2@a', freeBytes: 1, fault: 'gone', availabilityZone: 'z2' }]);
+    await reportBackEnds(registry, 'n2', [
+      { ...report, name: 'n2@a', freeBytes: 1, fault: 'gone', availabilityZone: 'z2' },
+    ]);
     const b = await findBackEnd(registry, 'n2@a');
     assert.deepEqual(
       [b.freeBytes, b.fault, b.availabilityZone, b.disabled, b.disabledReason],
@@ -60,28 +74,44 @@ describe('back ends', () => {
     await Promise.all(
       Array.from({ length: 50 }, (_, i) => {
         const order = i % 2 === 0 ? names : names.toReversed();
-        return reportBackEnds(registry, 'n5', order.map((name) => ({ ...report, name })));
+        return reportBackEnds(
+          registry,
+          'n5',
+          order.map((name) => ({ ...report, name })),
+        );
       }),
     );
   });
 
   describe('promise their free bytes once', () => {
-    const free = async (destination: string, freeGib: number) => putBackEnd(registry, destination, { freeBytes: freeGib * gib });
+    const free = async (destination: string, freeGib: number) =>
+      putBackEnd(registry, destination, { freeBytes: freeGib * gib });
     const promised = async (destination: string) =>
       (await planMigration(registry, { volumeId: randomUUID(), destination })).facts.promisedBytes / gib;
     const later = (destination: string, seconds: number) =>
-      registry.rows(noColumns, `UPDATE back_ends SET heartbeat_at = now() + $2 * interval '1 second' WHERE name = $1`, [destination, seconds]);
+      registry.rows(noColumns, `UPDATE back_ends SET heartbeat_at = now() + $2 * interval '1 second' WHERE name = $1`, [
+        destination,
+        seconds,
+      ]);
 
-    test('to a migration, until the device is there and the back end\'s own report knows of it', async () => {
+    test("to a migration, until the device is there and the back end's own report knows of it", async () => {
       await free('p1@a', 3);
-      const { claim } = await claimVolume(registry, claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p1@a' }));
+      const { claim } = await claimVolume(
+        registry,
+        claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p1@a' }),
+      );
       const another = () => putVolume(registry, { size_gib: 2 });
       assert.equal(await promised('p1@a'), 2);
-      await assert.rejects(claimVolume(registry, claimArguments(await another(), { destination: 'p1@a' })), ferryError('InsufficientSpace'));
+      await assert.rejects(
+        claimVolume(registry, claimArguments(await another(), { destination: 'p1@a' })),
+        ferryError('InsufficientSpace'),
+      );
       await enterPhase(registry, claim, 'preparing');
       assert.equal(await promised('p1@a'), 2);
       await enterPhase(registry, claim, 'copying', 'migrating');
       // The last report may have been measured before the device was made.
+      assert.equal(await promised('p1@a'), 2);
+      await later('p1@a', 3);
       assert.equal(await promised('p1@a'), 2);
       await later('p1@a', 6);
       assert.equal(await promised('p1@a'), 0);
@@ -90,7 +120,8 @@ describe('back ends', () => {
     test('to a migration that the storage makes, until its copy is over', async () => {
       await free('p2@a', 3);
       const { claim } = await claimVolume(registry, {
-        ...claimArguments(await putVolume(registry), { destination: 'p2@a' }), driverCanMove: true,
+        ...claimArguments(await putVolume(registry), { destination: 'p2@a' }),
+        driverCanMove: true,
       });
       await enterPhase(registry, claim, 'copying');
       await later('p2@a', 6);

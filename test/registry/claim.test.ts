@@ -9,7 +9,16 @@ import { enterPhase, releaseVolume, switchVolume } from '../../registry/migratio
 import { findMigration, listClaims, listMigrations } from '../../registry/migrations.ts';
 import { findVolume, isCurrentLocation, listVolumes } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
-import { claimArguments, destination, ferryError, putAttachment, putBackEnd, putSnapshot, putVolume, source } from './world.ts';
+import {
+  claimArguments,
+  destination,
+  ferryError,
+  putAttachment,
+  putBackEnd,
+  putSnapshot,
+  putVolume,
+  source,
+} from './world.ts';
 
 describe('claim of a volume', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;
@@ -39,7 +48,10 @@ describe('claim of a volume', () => {
     const record = await findMigration(registry, args.migrationId);
     assert.equal(record.requestedBy, 'alice');
     assert.equal(record.phase, 'claiming');
-    assert.deepEqual(record.phases.map((p) => p.phase), ['claiming']);
+    assert.deepEqual(
+      record.phases.map((p) => p.phase),
+      ['claiming'],
+    );
     assert.equal(record.destinationNameId, args.destinationNameId);
     assert.equal(record.sourceNameId, null);
     assert.equal(record.outcome, null);
@@ -73,7 +85,10 @@ describe('claim of a volume', () => {
       assert.equal(claim.epoch, epoch);
       await releaseVolume(registry, claim, { outcome: 'error', error: { type: 'NoProgress', message: 'stuck' } });
     }
-    assert.deepEqual((await listMigrations(registry, { volumeId: id })).map((m) => m.error?.type), ['NoProgress', 'NoProgress', 'NoProgress']);
+    assert.deepEqual(
+      (await listMigrations(registry, { volumeId: id })).map((m) => m.error?.type),
+      ['NoProgress', 'NoProgress', 'NoProgress'],
+    );
   });
 
   test('chooses the flow from what it finds: attached, forced, able to move by itself', async () => {
@@ -104,7 +119,10 @@ describe('claim of a volume', () => {
     await assert.rejects(claimVolume(registry, claimArguments(id, { destination: 'server9@small' })), (error) => {
       ferryError('MigrationRefused')(error);
       const { reasons } = (error as { details: { reasons?: { type: string }[] } }).details;
-      assert.deepEqual(reasons?.map((r) => r.type), ['VolumeStatusRefused', 'VolumeHasSnapshots', 'BackEndDisabled', 'InsufficientSpace']);
+      assert.deepEqual(
+        reasons?.map((r) => r.type),
+        ['VolumeStatusRefused', 'VolumeHasSnapshots', 'BackEndDisabled', 'InsufficientSpace'],
+      );
       return true;
     });
     assert.equal((await findVolume(registry, id)).migrationEpoch, 0);
@@ -116,7 +134,10 @@ describe('claim of a volume', () => {
 
   test('is refused when the volume or the destination is not there', async () => {
     const id = await putVolume(registry);
-    await assert.rejects(claimVolume(registry, claimArguments(id, { destination: 'server8@none' })), ferryError('BackEndNotFound'));
+    await assert.rejects(
+      claimVolume(registry, claimArguments(id, { destination: 'server8@none' })),
+      ferryError('BackEndNotFound'),
+    );
     await assert.rejects(claimVolume(registry, claimArguments(randomUUID())), ferryError('VolumeNotFound'));
   });
 
@@ -141,7 +162,9 @@ describe('claim of a volume', () => {
     await enterPhase(registry, claim, 'switching');
     assert.equal(await isCurrentLocation(registry, source, `volume-${id}`), true);
     await switchVolume(registry, claim, {
-      digest: 'abc', transferredBytes: 4096, attachment: { id: attachmentId, connection: { port: 10809 } },
+      digest: 'abc',
+      transferredBytes: 4096,
+      attachment: { id: attachmentId, connection: { port: 10809 } },
     });
     assert.equal((await findVolume(registry, id)).migrationStatus, 'completing');
     assert.equal(await isCurrentLocation(registry, source, `volume-${id}`), false);
@@ -150,10 +173,17 @@ describe('claim of a volume', () => {
     await releaseVolume(registry, claim, { outcome: 'success' });
 
     assert.deepEqual(await findVolume(registry, id), {
-      ...before, host: destination, nameId: args.destinationNameId, availabilityZone: 'zone2', migrationEpoch: 1,
+      ...before,
+      host: destination,
+      nameId: args.destinationNameId,
+      availabilityZone: 'zone2',
+      migrationEpoch: 1,
     });
     const record = await findMigration(registry, id);
-    assert.deepEqual(record.phases.map((p) => p.phase), ['claiming', 'preparing', 'copying', 'switching', 'cleaning-up', 'finished']);
+    assert.deepEqual(
+      record.phases.map((p) => p.phase),
+      ['claiming', 'preparing', 'copying', 'switching', 'cleaning-up', 'finished'],
+    );
     assert.equal(record.outcome, 'success');
     assert.equal(record.digest, 'abc');
     assert.equal(record.transferredBytes, 4096);

@@ -20,7 +20,8 @@ describe('migrations of the schema', () => {
   /** A folder of numbered files, one statement each. */
   async function files(...statements: string[]): Promise<URL> {
     const made = await mkdtemp(path.join(folder, 'f-'));
-    for (const [i, statement] of statements.entries()) await writeFile(path.join(made, `${String(i + 1).padStart(6, '0')}.sql`), statement);
+    for (const [i, statement] of statements.entries())
+      await writeFile(path.join(made, `${String(i + 1).padStart(6, '0')}.sql`), statement);
     return pathToFileURL(`${made}/`);
   }
 
@@ -33,14 +34,18 @@ describe('migrations of the schema', () => {
     }
   }
 
-  const versions = async (pool: pg.Pool) => (await pool.query('SELECT version FROM schema_versions ORDER BY version')).rows.map((r) => r.version);
+  const versions = async (pool: pg.Pool) =>
+    (await pool.query('SELECT version FROM schema_versions ORDER BY version')).rows.map((r) => r.version);
 
   test('make an empty database what the code needs, and may be repeated', async () => {
     const url = await emptyDatabase();
     for (let i = 0; i < 2; i += 1) await (await openRegistry(url)).close();
     const pool = new pg.Pool({ connectionString: url });
     const known = (await readdir(new URL('../../registry/sql/', import.meta.url))).length;
-    assert.deepEqual(await versions(pool), Array.from({ length: known }, (_, i) => i + 1));
+    assert.deepEqual(
+      await versions(pool),
+      Array.from({ length: known }, (_, i) => i + 1),
+    );
     await pool.end();
   });
 

@@ -19,7 +19,8 @@ describe('steps of a migration', () => {
     await putBackEnd(registry, destination, { freeBytes: 5000 * gib });
   });
 
-  const claimed = async (): Promise<Claim> => (await claimVolume(registry, claimArguments(await putVolume(registry)))).claim;
+  const claimed = async (): Promise<Claim> =>
+    (await claimVolume(registry, claimArguments(await putVolume(registry)))).claim;
   const state = async (claim: Claim) => ({
     volume: await findVolume(registry, claim.volumeId),
     record: await findMigration(registry, claim.migrationId),
@@ -28,11 +29,31 @@ describe('steps of a migration', () => {
   /** Each step, after what must come before it. */
   const steps: { name: string; prepare: (c: Claim) => Promise<unknown>; step: (c: Claim) => Promise<unknown> }[] = [
     { name: 'entering a phase', prepare: async () => {}, step: (c) => enterPhase(registry, c, 'copying', 'migrating') },
-    { name: 'undoing', prepare: (c) => enterPhase(registry, c, 'copying'), step: (c) => enterPhase(registry, c, 'undoing') },
-    { name: 'the switch', prepare: async () => {}, step: (c) => switchVolume(registry, c, { digest: 'd', transferredBytes: 1 }) },
-    { name: 'cleaning up', prepare: (c) => switchVolume(registry, c), step: (c) => enterPhase(registry, c, 'cleaning-up') },
-    { name: 'a release after an error', prepare: async () => {}, step: (c) => releaseVolume(registry, c, { outcome: 'error', error: reason }) },
-    { name: 'a release after success', prepare: (c) => switchVolume(registry, c), step: (c) => releaseVolume(registry, c, { outcome: 'success' }) },
+    {
+      name: 'undoing',
+      prepare: (c) => enterPhase(registry, c, 'copying'),
+      step: (c) => enterPhase(registry, c, 'undoing'),
+    },
+    {
+      name: 'the switch',
+      prepare: async () => {},
+      step: (c) => switchVolume(registry, c, { digest: 'd', transferredBytes: 1 }),
+    },
+    {
+      name: 'cleaning up',
+      prepare: (c) => switchVolume(registry, c),
+      step: (c) => enterPhase(registry, c, 'cleaning-up'),
+    },
+    {
+      name: 'a release after an error',
+      prepare: async () => {},
+      step: (c) => releaseVolume(registry, c, { outcome: 'error', error: reason }),
+    },
+    {
+      name: 'a release after success',
+      prepare: (c) => switchVolume(registry, c),
+      step: (c) => releaseVolume(registry, c, { outcome: 'success' }),
+    },
   ];
 
   for (const { name, prepare, step } of steps) {
@@ -58,7 +79,12 @@ describe('steps of a migration', () => {
       const claim = await claimed();
       await prepare(claim);
       const before = await state(claim);
-      for (const other of [{ owner: 'somebody/else' }, { epoch: claim.epoch - 1 }, { epoch: claim.epoch + 1 }, { volumeId: await putVolume(registry) }]) {
+      for (const other of [
+        { owner: 'somebody/else' },
+        { epoch: claim.epoch - 1 },
+        { epoch: claim.epoch + 1 },
+        { volumeId: await putVolume(registry) },
+      ]) {
         await assert.rejects(step({ ...claim, ...other }), ferryError('Fenced'));
       }
       const stranger = await claimed();
@@ -91,7 +117,10 @@ describe('steps of a migration', () => {
     await switchVolume(registry, claim);
     await assert.rejects(enterPhase(registry, claim, 'undoing'), ferryError('PastPointOfNoReturn'));
     await assert.rejects(releaseVolume(registry, claim, { outcome: 'cancelled' }), ferryError('PastPointOfNoReturn'));
-    await assert.rejects(releaseVolume(registry, claim, { outcome: 'error', error: reason }), ferryError('PastPointOfNoReturn'));
+    await assert.rejects(
+      releaseVolume(registry, claim, { outcome: 'error', error: reason }),
+      ferryError('PastPointOfNoReturn'),
+    );
     const { volume } = await state(claim);
     assert.equal(volume.host, destination);
     assert.equal(volume.migrationOwner, claim.owner);
@@ -166,7 +195,10 @@ describe('steps of a migration', () => {
     assert.ok(running.some((m) => m.id === claim.migrationId));
     await releaseVolume(registry, claim, { outcome: 'cancelled' });
     const cancelled = await listMigrations(registry, { outcome: 'cancelled', backEnd: destination, limit: 1 });
-    assert.deepEqual(cancelled.map((m) => m.id), [claim.migrationId]);
+    assert.deepEqual(
+      cancelled.map((m) => m.id),
+      [claim.migrationId],
+    );
     await assert.rejects(findMigration(registry, 'no id at all'), ferryError('MigrationNotFound'));
   });
 });

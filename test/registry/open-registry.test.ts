@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import * as z from 'zod';
-import { FerryError } from '../../model/errors.ts';
+import type { FerryError } from '../../model/errors.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { noColumns } from '../../registry/rows.ts';
@@ -37,8 +37,14 @@ function unreachable(...parts: string[]): (error: unknown) => boolean {
 describe('opening the registry', () => {
   test('says in one line that Postgres cannot be reached', async () => {
     const port = await closedPort();
-    await assert.rejects(openRegistry(`postgres://ferry:s3cret@127.0.0.1:${port}/ferry`), unreachable(`127.0.0.1:${port}/ferry`, 'ECONNREFUSED'));
-    await assert.rejects(openRegistry(`postgres://ferry:s3cret@localhost:${port}/ferry`), unreachable(`localhost:${port}/ferry`));
+    await assert.rejects(
+      openRegistry(`postgres://ferry:s3cret@127.0.0.1:${port}/ferry`),
+      unreachable(`127.0.0.1:${port}/ferry`, 'ECONNREFUSED'),
+    );
+    await assert.rejects(
+      openRegistry(`postgres://ferry:s3cret@localhost:${port}/ferry`),
+      unreachable(`localhost:${port}/ferry`),
+    );
   });
 
   test('says in one line that Postgres does not let us in, or has no such database', async () => {
@@ -81,7 +87,10 @@ describe('opening the registry', () => {
     const registry = await openRegistry(url, { onError: (error) => broken.push(error) });
     const other = await openRegistry(url);
     try {
-      await other.rows(noColumns, 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()');
+      await other.rows(
+        noColumns,
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+      );
       while (broken.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
       assert.deepEqual(await listBackEnds(registry), []);
     } finally {
@@ -102,7 +111,7 @@ describe('opening the registry', () => {
     assert.deepEqual(await listBackEnds(registry), []);
   });
 
-  test('a statement\'s own error is thrown as it is', async () => {
+  test("a statement's own error is thrown as it is", async () => {
     const registry = await testRegistry();
     await assert.rejects(registry.rows(noColumns, 'SELECT FROM nothing'), { code: '42P01' });
   });

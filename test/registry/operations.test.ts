@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import { createRegistryActivities, type RegistryActivities } from '../../activities/registry/create-registry-activities.ts';
+import {
+  createRegistryActivities,
+  type RegistryActivities,
+} from '../../activities/registry/create-registry-activities.ts';
 import { gib } from '../../model/sizes.ts';
 import { findAttachment, listAttachments } from '../../registry/attachments.ts';
 import { resetState } from '../../registry/reset-state.ts';
@@ -39,20 +42,118 @@ describe('operations on a volume', () => {
   const a = () => activities;
   const beginAttach = (t: Subject) => a().beginAttach({ ...t, instanceId: 'vm-1', computeHost: 'hv1' });
   const courses: Course[] = [
-    { name: 'delete', from: 'available', during: 'deleting', after: null, begin: (t) => a().beginDelete(t), end: (t) => a().finishDelete(t) },
-    { name: 'a failed delete', from: 'available', during: 'deleting', after: 'error_deleting', begin: (t) => a().beginDelete(t), end: (t) => a().failDelete({ ...t, reason }) },
-    { name: 'extend', from: 'available', during: 'extending', after: 'available', begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }), end: (t) => a().finishExtend({ ...t, sizeGib: 3 }) },
-    { name: 'a failed extend', from: 'available', during: 'extending', after: 'error_extending', begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }), end: (t) => a().failExtend({ ...t, reason }) },
-    { name: 'an extend that touched nothing', from: 'available', during: 'extending', after: 'available', begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }), end: (t) => a().failExtend({ ...t, reason, untouched: true }) },
-    { name: 'retype', from: 'in-use', during: 'retyping', after: 'in-use', begin: (t) => a().beginRetype(t), end: (t) => a().finishRetype({ ...t, volumeType: 'fast' }) },
-    { name: 'a failed retype', from: 'available', during: 'retyping', after: 'available', begin: (t) => a().beginRetype(t), end: (t) => a().failRetype({ ...t, reason }) },
-    { name: 'attach', from: 'available', during: 'attaching', after: 'in-use', begin: beginAttach, end: (t) => a().finishAttach({ ...t, device: 'vdb', connection: { port: 1 } }) },
-    { name: 'a failed attach', from: 'available', during: 'attaching', after: 'available', begin: beginAttach, end: (t) => a().failAttach({ ...t, reason }) },
-    { name: 'detach', from: 'in-use', during: 'detaching', after: 'available', begin: (t) => a().beginDetach(t), end: (t) => a().finishDetach(t) },
-    { name: 'a failed detach', from: 'in-use', during: 'detaching', after: 'in-use', begin: (t) => a().beginDetach(t), end: (t) => a().failDetach({ ...t, reason }) },
-    { name: 'snapshot', from: 'available', during: 'snapshotting', after: 'available', begin: (t) => a().beginSnapshot(t), end: (t) => a().finishSnapshot(t) },
-    { name: 'a forced snapshot', from: 'in-use', during: 'snapshotting', after: 'in-use', begin: (t) => a().beginSnapshot({ ...t, force: true }), end: (t) => a().finishSnapshot(t) },
-    { name: 'a failed snapshot', from: 'available', during: 'snapshotting', after: 'available', begin: (t) => a().beginSnapshot(t), end: (t) => a().failSnapshot({ ...t, reason }) },
+    {
+      name: 'delete',
+      from: 'available',
+      during: 'deleting',
+      after: null,
+      begin: (t) => a().beginDelete(t),
+      end: (t) => a().finishDelete(t),
+    },
+    {
+      name: 'a failed delete',
+      from: 'available',
+      during: 'deleting',
+      after: 'error_deleting',
+      begin: (t) => a().beginDelete(t),
+      end: (t) => a().failDelete({ ...t, reason }),
+    },
+    {
+      name: 'extend',
+      from: 'available',
+      during: 'extending',
+      after: 'available',
+      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
+      end: (t) => a().finishExtend({ ...t, sizeGib: 3 }),
+    },
+    {
+      name: 'a failed extend',
+      from: 'available',
+      during: 'extending',
+      after: 'error_extending',
+      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
+      end: (t) => a().failExtend({ ...t, reason }),
+    },
+    {
+      name: 'an extend that touched nothing',
+      from: 'available',
+      during: 'extending',
+      after: 'available',
+      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
+      end: (t) => a().failExtend({ ...t, reason, untouched: true }),
+    },
+    {
+      name: 'retype',
+      from: 'in-use',
+      during: 'retyping',
+      after: 'in-use',
+      begin: (t) => a().beginRetype(t),
+      end: (t) => a().finishRetype({ ...t, volumeType: 'fast' }),
+    },
+    {
+      name: 'a failed retype',
+      from: 'available',
+      during: 'retyping',
+      after: 'available',
+      begin: (t) => a().beginRetype(t),
+      end: (t) => a().failRetype({ ...t, reason }),
+    },
+    {
+      name: 'attach',
+      from: 'available',
+      during: 'attaching',
+      after: 'in-use',
+      begin: beginAttach,
+      end: (t) => a().finishAttach({ ...t, device: 'vdb', connection: { port: 1 } }),
+    },
+    {
+      name: 'a failed attach',
+      from: 'available',
+      during: 'attaching',
+      after: 'available',
+      begin: beginAttach,
+      end: (t) => a().failAttach({ ...t, reason }),
+    },
+    {
+      name: 'detach',
+      from: 'in-use',
+      during: 'detaching',
+      after: 'available',
+      begin: (t) => a().beginDetach(t),
+      end: (t) => a().finishDetach(t),
+    },
+    {
+      name: 'a failed detach',
+      from: 'in-use',
+      during: 'detaching',
+      after: 'in-use',
+      begin: (t) => a().beginDetach(t),
+      end: (t) => a().failDetach({ ...t, reason }),
+    },
+    {
+      name: 'snapshot',
+      from: 'available',
+      during: 'snapshotting',
+      after: 'available',
+      begin: (t) => a().beginSnapshot(t),
+      end: (t) => a().finishSnapshot(t),
+    },
+    {
+      name: 'a forced snapshot',
+      from: 'in-use',
+      during: 'snapshotting',
+      after: 'in-use',
+      begin: (t) => a().beginSnapshot({ ...t, force: true }),
+      end: (t) => a().finishSnapshot(t),
+    },
+    {
+      name: 'a failed snapshot',
+      from: 'available',
+      during: 'snapshotting',
+      after: 'available',
+      begin: (t) => a().beginSnapshot(t),
+      end: (t) => a().failSnapshot({ ...t, reason }),
+    },
   ];
 
   const subject = async (from: Course['from']): Promise<Subject> => {
@@ -82,7 +183,9 @@ describe('operations on a volume', () => {
       assert.equal(ended.volume?.operation ?? null, null);
       await end(t);
       assert.deepEqual(await state(t), ended);
-      await assert.rejects(begin(t), (error) => (ended.volume ? ferryError('Fenced')(error) : ferryError('VolumeNotFound')(error)));
+      await assert.rejects(begin(t), (error) =>
+        ended.volume ? ferryError('Fenced')(error) : ferryError('VolumeNotFound')(error),
+      );
     });
 
     test(`${name} is ended by its owner only`, async () => {
@@ -97,7 +200,13 @@ describe('operations on a volume', () => {
 
   test('create: a row that is creating, then available; each step may be repeated', async () => {
     const wanted = {
-      volumeId: randomUUID(), owner: anOwner('create'), tenantId: 't', name: 'n', sizeGib: 2, backEnd: source, metadata: { k: 'v' },
+      volumeId: randomUUID(),
+      owner: anOwner('create'),
+      tenantId: 't',
+      name: 'n',
+      sizeGib: 2,
+      backEnd: source,
+      metadata: { k: 'v' },
     };
     const made = await activities.beginCreate(wanted);
     assert.equal(made.status, 'creating');
@@ -135,10 +244,13 @@ describe('operations on a volume', () => {
     assert.ok(attached.attachedAt);
   });
 
-  test('a detachment of another volume\'s attachment is refused, and the volume stays as it was', async () => {
+  test("a detachment of another volume's attachment is refused, and the volume stays as it was", async () => {
     const [t, other] = [await subject('in-use'), await subject('in-use')];
     const before = await state(t);
-    await assert.rejects(activities.beginDetach({ ...t, attachmentId: other.attachmentId }), ferryError('AttachmentNotFound'));
+    await assert.rejects(
+      activities.beginDetach({ ...t, attachmentId: other.attachmentId }),
+      ferryError('AttachmentNotFound'),
+    );
     await assert.rejects(activities.beginDetach({ ...t, attachmentId: 'nonsense' }), ferryError('AttachmentNotFound'));
     assert.deepEqual(await state(t), before);
   });
@@ -198,7 +310,7 @@ describe('operations on a volume', () => {
     assert.equal(await volumeOrNull(registry, t.volumeId), null);
   });
 
-  test('another tenant\'s volume is not there, for reads and for operations', async () => {
+  test("another tenant's volume is not there, for reads and for operations", async () => {
     const t = { ...(await subject('in-use')), tenantId: 'tenant-2' };
     await assert.rejects(findVolume(registry, t.volumeId, t), ferryError('VolumeNotFound'));
     await assert.rejects(activities.findVolume(t), ferryError('VolumeNotFound'));
@@ -216,23 +328,38 @@ describe('operations on a volume', () => {
     for (let i = 0; i < 5; i += 1) ids.push(await putVolume(registry, { name }));
     const seen: string[] = [];
     for (let after: string | undefined; ; after = seen.at(-1)) {
-      const page = await listVolumes(registry, { name, host: source, status: 'available', busy: false, limit: 2, after });
+      const page = await listVolumes(registry, {
+        name,
+        host: source,
+        status: 'available',
+        busy: false,
+        limit: 2,
+        after,
+      });
       if (page.length === 0) break;
       seen.push(...page.map((v) => v.id));
     }
     assert.deepEqual(seen, ids.toReversed());
   });
 
-  test('a reset frees a dead operation\'s volume only by that owner\'s name, and fences that owner', async () => {
+  test("a reset frees a dead operation's volume only by that owner's name, and fences that owner", async () => {
     const t = await subject('available');
     await activities.beginAttach({ ...t, instanceId: 'vm', computeHost: 'hv1' });
     await assert.rejects(resetState(registry, { volumeId: t.volumeId, status: 'error' }), ferryError('VolumeBusy'));
-    await assert.rejects(resetState(registry, { volumeId: t.volumeId, status: 'error', abandon: 'another' }), ferryError('VolumeBusy'));
+    await assert.rejects(
+      resetState(registry, { volumeId: t.volumeId, status: 'error', abandon: 'another' }),
+      ferryError('VolumeBusy'),
+    );
     await assert.rejects(
       resetState(registry, { volumeId: t.volumeId, status: 'available', abandon: t.owner }),
       ferryError('VolumeStatusRefused'),
     );
-    const reset = await resetState(registry, { volumeId: t.volumeId, status: 'available', abandon: t.owner, detached: true });
+    const reset = await resetState(registry, {
+      volumeId: t.volumeId,
+      status: 'available',
+      abandon: t.owner,
+      detached: true,
+    });
     assert.deepEqual([reset.status, reset.operation], ['available', null]);
     await assert.rejects(activities.finishAttach({ ...t, device: 'vda' }), ferryError('Fenced'));
     await assert.rejects(beginAttach(t), ferryError('Fenced'));

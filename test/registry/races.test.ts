@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { gib } from '../../model/sizes.ts';
 import { beginAttach, beginDetach, finishAttach } from '../../registry/attachments.ts';
@@ -8,12 +9,24 @@ import { claimVolume } from '../../registry/claim.ts';
 import { beginCreate, finishDelete } from '../../registry/creation.ts';
 import { beginExtend } from '../../registry/extension.ts';
 import { releaseVolume } from '../../registry/migration-steps.ts';
+import type { Queries } from '../../registry/open-registry.ts';
 import { beginOperation } from '../../registry/operations.ts';
 import { resetState } from '../../registry/reset-state.ts';
+import { noColumns } from '../../registry/rows.ts';
 import { beginSnapshot, finishSnapshot, listSnapshots } from '../../registry/snapshots.ts';
 import { findVolume, volumeOrNull } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
-import { anOwner, claimArguments, destination, ferryError, putAttachment, putBackEnd, putVolume, source } from './world.ts';
+import {
+  anOwner,
+  claimArguments,
+  destination,
+  ferryError,
+  putAttachment,
+  putBackEnd,
+  putSnapshot,
+  putVolume,
+  source,
+} from './world.ts';
 
 const rounds = 200;
 const atOnce = 10;
@@ -73,7 +86,50 @@ describe('races', () => {
     });
   }
 
-  test('a migration never takes a volume whose snapshot came and went into its row between look and lock', async () => {
+  /** Changes a volume's surroundings under its lock, while `contend` waits for it; commits; tells what `contend` then did. */
+  async function afterWait(
+    contend: (id: string) => Promise<unknown>,
+    change: (q: Queries, id: string) => Promise<unknown>,
+  ) {
+    const id = await putVolume(registry);
+    let waiting: Promise<unknown> | undefined;
+    await registry.transaction(async (q) => {
+      await q.rows(noColumns, 'SELECT FROM volumes WHERE id = $1 FOR UPDATE', [id]);
+      waiting = contend(id);
+      waiting.catch(() => {});
+      const blocked = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      while ((await registry.rows(noColumns, blocked)).length === 0) await setTimeout(5);
+      await change(q, id);
+    });
+    return waiting;
+  }
+
+  const late: [
+    string,
+    (id: string) => Promise<unknown>,
+    (q: Queries, id: string) => Promise<unknown>,
+    FerryErrorType,
+  ][] = [
+    ['a migration sees a snapshot', (id) => claim(id, ''), putSnapshot, 'VolumeHasSnapshots'],
+    [
+      'a migration sees a second writer',
+      (id) => claim(id, ''),
+      async (q, id) => {
+        await putAttachment(q, id);
+        await putAttachment(q, id);
+      },
+      'VolumeStatusRefused',
+    ],
+    ['a deletion sees a snapshot', (id) => remove(id, ''), putSnapshot, 'VolumeHasSnapshots'],
+    ['a deletion sees an attachment', (id) => remove(id, ''), putAttachment, 'VolumeStatusRefused'],
+  ];
+  for (const [name, contend, change, type] of late) {
+    test(`${name} that came while it waited for the volume`, async () => {
+      await assert.rejects(afterWait(contend, change), ferryError(type));
+    });
+  }
+
+  test('a migration never takes a volume that has got a snapshot meanwhile', async () => {
     for (let round = 0; round < rounds; round += 1) {
       const id = await putVolume(registry);
       const snap = { ...ticket(id), snapshotId: randomUUID() };
@@ -123,7 +179,13 @@ describe('races', () => {
       const results = await Promise.allSettled([
         ...volumes.map((id) => claimVolume(registry, claimArguments(id, { destination: small }))),
         ...[1, 2].map(() =>
-          beginCreate(registry, { volumeId: randomUUID(), owner: anOwner('create'), tenantId: 't', sizeGib: 2, backEnd: small }),
+          beginCreate(registry, {
+            volumeId: randomUUID(),
+            owner: anOwner('create'),
+            tenantId: 't',
+            sizeGib: 2,
+            backEnd: small,
+          }),
         ),
       ]);
       assert.equal(results.filter((r) => r.status === 'fulfilled').length, 3);
@@ -144,7 +206,11 @@ describe('races', () => {
     for (let round = 0; round < 100; round += 1) {
       const args = claimArguments(await putVolume(registry));
       const { claim: taken } = await claimVolume(registry, args);
-      await Promise.allSettled([releaseVolume(registry, taken, { outcome: 'cancelled' }), claimVolume(registry, args), claimVolume(registry, args)]);
+      await Promise.allSettled([
+        releaseVolume(registry, taken, { outcome: 'cancelled' }),
+        claimVolume(registry, args),
+        claimVolume(registry, args),
+      ]);
       assert.equal((await findVolume(registry, args.request.volumeId)).migrationOwner, null);
     }
   });

@@ -15,9 +15,25 @@ import { noColumns } from '../../registry/rows.ts';
 import { beginSnapshot, beginSnapshotDelete } from '../../registry/snapshots.ts';
 import { describeVolume, findVolume } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
-import { anOwner, claimArguments, destination, ferryError, put, putAttachment, putBackEnd, putSnapshot, putVolume, source } from './world.ts';
+import {
+  anOwner,
+  claimArguments,
+  destination,
+  ferryError,
+  put,
+  putAttachment,
+  putBackEnd,
+  putSnapshot,
+  putVolume,
+  source,
+} from './world.ts';
 
-const busy = { operation: 'extend', operation_owner: 'somebody', operation_since: new Date(), previous_status: 'available' };
+const busy = {
+  operation: 'extend',
+  operation_owner: 'somebody',
+  operation_since: new Date(),
+  previous_status: 'available',
+};
 
 describe('refusals', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;
@@ -30,22 +46,44 @@ describe('refusals', () => {
     await putBackEnd(registry, 'server4@faulty', { fault: 'volume group is gone' });
     await putBackEnd(registry, 'server5@full', { freeBytes: gib - 1 });
     await putBackEnd(registry, 'server6@silent');
-    await registry.rows(noColumns, `UPDATE back_ends SET heartbeat_at = now() - interval '1 minute' WHERE name = 'server6@silent'`);
+    await registry.rows(
+      noColumns,
+      `UPDATE back_ends SET heartbeat_at = now() - interval '1 minute' WHERE name = 'server6@silent'`,
+    );
   });
 
   const ticket = (volumeId: string) => ({ volumeId, owner: anOwner('operation') });
 
-  const migrations: { when: string; type: FerryErrorType; volume?: Record<string, unknown>; to?: string; also?: (id: string) => Promise<unknown> }[] = [
+  const migrations: {
+    when: string;
+    type: FerryErrorType;
+    volume?: Record<string, unknown>;
+    to?: string;
+    also?: (id: string) => Promise<unknown>;
+  }[] = [
     { when: 'its status is reserved', type: 'VolumeStatusRefused', volume: { status: 'reserved' } },
     { when: 'its status is error', type: 'VolumeStatusRefused', volume: { status: 'error' } },
     { when: 'its status is maintenance', type: 'VolumeStatusRefused', volume: { status: 'maintenance' } },
     { when: 'it has a snapshot', type: 'VolumeHasSnapshots', also: (id) => putSnapshot(registry, id) },
-    { when: 'it has only a snapshot that failed', type: 'VolumeHasSnapshots', also: (id) => putSnapshot(registry, id, { status: 'error' }) },
-    { when: 'another migration holds it', type: 'VolumeMigrating', also: (id) => claimVolume(registry, claimArguments(id)) },
+    {
+      when: 'it has only a snapshot that failed',
+      type: 'VolumeHasSnapshots',
+      also: (id) => putSnapshot(registry, id, { status: 'error' }),
+    },
+    {
+      when: 'another migration holds it',
+      type: 'VolumeMigrating',
+      also: (id) => claimVolume(registry, claimArguments(id)),
+    },
     { when: 'an operation holds it', type: 'VolumeBusy', volume: busy },
     {
-      when: 'two guests write to it', type: 'VolumeStatusRefused', volume: { status: 'in-use' },
-      also: async (id) => { await putAttachment(registry, id); await putAttachment(registry, id); },
+      when: 'two guests write to it',
+      type: 'VolumeStatusRefused',
+      volume: { status: 'in-use' },
+      also: async (id) => {
+        await putAttachment(registry, id);
+        await putAttachment(registry, id);
+      },
     },
     { when: 'its own back end is down', type: 'BackEndDown', volume: { host: 'server6@silent' } },
     { when: 'the destination is not known', type: 'BackEndNotFound', to: 'server1@nowhere' },
@@ -60,7 +98,10 @@ describe('refusals', () => {
       const id = await putVolume(registry, volume);
       await also?.(id);
       const before = await findVolume(registry, id);
-      await assert.rejects(claimVolume(registry, claimArguments(id, { destination: to ?? destination })), ferryError(type));
+      await assert.rejects(
+        claimVolume(registry, claimArguments(id, { destination: to ?? destination })),
+        ferryError(type),
+      );
       assert.deepEqual(await findVolume(registry, id), before);
     });
   }
@@ -77,17 +118,32 @@ describe('refusals', () => {
     { name: 'delete', begin: (id) => beginOperation(registry, 'delete', ticket(id)) },
     { name: 'force-delete', begin: (id) => beginOperation(registry, 'delete', { ...ticket(id), force: true }) },
     { name: 'snapshot', begin: (id) => beginSnapshot(registry, { ...ticket(id), snapshotId: randomUUID() }) },
-    { name: 'forced snapshot', of: 'in-use', begin: (id) => beginSnapshot(registry, { ...ticket(id), snapshotId: randomUUID(), force: true }) },
-    { name: 'snapshot deletion', begin: (id) => beginSnapshotDelete(registry, { ...ticket(id), snapshotId: randomUUID() }) },
+    {
+      name: 'forced snapshot',
+      of: 'in-use',
+      begin: (id) => beginSnapshot(registry, { ...ticket(id), snapshotId: randomUUID(), force: true }),
+    },
+    {
+      name: 'snapshot deletion',
+      begin: (id) => beginSnapshotDelete(registry, { ...ticket(id), snapshotId: randomUUID() }),
+    },
     { name: 'another migration', begin: (id) => claimVolume(registry, claimArguments(id)) },
     { name: 'retype', begin: (id) => beginOperation(registry, 'retype', ticket(id)) },
     {
       name: 'attach',
-      begin: (id) => beginAttach(registry, { ...ticket(id), attachmentId: randomUUID(), instanceId: 'vm', computeHost: 'hv1' }),
+      begin: (id) =>
+        beginAttach(registry, { ...ticket(id), attachmentId: randomUUID(), instanceId: 'vm', computeHost: 'hv1' }),
     },
-    { name: 'detach', of: 'in-use', begin: (id, attachmentId) => beginDetach(registry, { ...ticket(id), attachmentId }) },
+    {
+      name: 'detach',
+      of: 'in-use',
+      begin: (id, attachmentId) => beginDetach(registry, { ...ticket(id), attachmentId }),
+    },
     { name: 'extend', begin: (id) => beginExtend(registry, { ...ticket(id), sizeGib: 2 }) },
-    { name: 'reset-state', begin: (id) => resetState(registry, { volumeId: id, status: 'available', abandon: 'somebody' }) },
+    {
+      name: 'reset-state',
+      begin: (id) => resetState(registry, { volumeId: id, status: 'available', abandon: 'somebody' }),
+    },
   ];
   for (const { name, of, begin } of operations) {
     test(`while a volume migrates, ${name} is refused and changes nothing`, async () => {
@@ -142,17 +198,29 @@ describe('refusals', () => {
   for (const { when, type, on, sizeGib } of creations) {
     test(`a volume is not created when ${when}: ${type}`, async () => {
       const id = randomUUID();
-      await assert.rejects(beginCreate(registry, { ...ticket(id), tenantId: 't', sizeGib: sizeGib ?? 1, backEnd: on }), ferryError(type));
+      await assert.rejects(
+        beginCreate(registry, { ...ticket(id), tenantId: 't', sizeGib: sizeGib ?? 1, backEnd: on }),
+        ferryError(type),
+      );
       await assert.rejects(findVolume(registry, id), ferryError('VolumeNotFound'));
     });
   }
 
   const wrong: { name: string; row: Record<string, unknown> }[] = [
     { name: 'a claim without an owner', row: { migration_status: 'migrating' } },
-    { name: 'a claim without an epoch', row: { migration_status: 'migrating', migration_owner: 'm', migration_since: new Date() } },
+    {
+      name: 'a claim without an epoch',
+      row: { migration_status: 'migrating', migration_owner: 'm', migration_since: new Date() },
+    },
     {
       name: 'a claim and an operation at once',
-      row: { ...busy, migration_status: 'migrating', migration_owner: 'm', migration_since: new Date(), migration_epoch: 1 },
+      row: {
+        ...busy,
+        migration_status: 'migrating',
+        migration_owner: 'm',
+        migration_since: new Date(),
+        migration_epoch: 1,
+      },
     },
     { name: 'an operation without an owner', row: { operation: 'extend' } },
     { name: 'a status of transition that nobody is at', row: { status: 'attaching' } },
@@ -179,13 +247,28 @@ describe('refusals', () => {
   test('the database itself refuses a second running migration of a volume, and a success that was not switched', async () => {
     const volumeId = randomUUID();
     const row = {
-      volume_id: volumeId, tenant_id: 't', requested_by: 'x', owner: 'x', source: 'a@b', destination: 'c@d',
-      flow: 'generic-detached', phase: 'copying', phases: '[]', total_bytes: gib,
+      volume_id: volumeId,
+      tenant_id: 't',
+      requested_by: 'x',
+      owner: 'x',
+      source: 'a@b',
+      destination: 'c@d',
+      flow: 'generic-detached',
+      phase: 'copying',
+      phases: '[]',
+      total_bytes: gib,
     };
     await put(registry, 'migrations', { ...row, id: randomUUID(), epoch: 1 });
     await assert.rejects(put(registry, 'migrations', { ...row, id: randomUUID(), epoch: 2 }), /migrations_running/);
     await assert.rejects(
-      put(registry, 'migrations', { ...row, id: randomUUID(), epoch: 3, phase: 'finished', outcome: 'success', finished_at: new Date() }),
+      put(registry, 'migrations', {
+        ...row,
+        id: randomUUID(),
+        epoch: 3,
+        phase: 'finished',
+        outcome: 'success',
+        finished_at: new Date(),
+      }),
       /success_means_switched/,
     );
   });

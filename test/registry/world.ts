@@ -23,7 +23,15 @@ export const destination = 'server2@lvmstorage-2';
 /** A back end that is up, has 100 GiB free and says so now. */
 export async function putBackEnd(registry: Queries, name: string, report: Partial<BackEndReport> = {}): Promise<void> {
   await reportBackEnds(registry, name.split('@')[0]!, [
-    { name, availabilityZone: 'zone1', driver: 'lvm', totalBytes: 200 * gib, freeBytes: 100 * gib, fault: null, ...report },
+    {
+      name,
+      availabilityZone: 'zone1',
+      driver: 'lvm',
+      totalBytes: 200 * gib,
+      freeBytes: 100 * gib,
+      fault: null,
+      ...report,
+    },
   ]);
 }
 
@@ -31,22 +39,51 @@ export async function putBackEnd(registry: Queries, name: string, report: Partia
 export async function putVolume(registry: Queries, row: Record<string, unknown> = {}): Promise<string> {
   const id = randomUUID();
   await put(registry, 'volumes', {
-    id, tenant_id: 'tenant-1', name: 'test', size_gib: 1, status: 'available', host: source, availability_zone: 'zone1', ...row,
+    id,
+    tenant_id: 'tenant-1',
+    name: 'test',
+    size_gib: 1,
+    status: 'available',
+    host: source,
+    availability_zone: 'zone1',
+    ...row,
   });
   return id;
 }
 
-export async function putAttachment(registry: Queries, volumeId: string, row: Record<string, unknown> = {}): Promise<string> {
+export async function putAttachment(
+  registry: Queries,
+  volumeId: string,
+  row: Record<string, unknown> = {},
+): Promise<string> {
   const id = randomUUID();
   await put(registry, 'attachments', {
-    id, volume_id: volumeId, instance_id: randomUUID(), compute_host: 'hv1', mode: 'rw', status: 'attached', attached_at: new Date(), ...row,
+    id,
+    volume_id: volumeId,
+    instance_id: randomUUID(),
+    compute_host: 'hv1',
+    mode: 'rw',
+    status: 'attached',
+    attached_at: new Date(),
+    ...row,
   });
   return id;
 }
 
-export async function putSnapshot(registry: Queries, volumeId: string, row: Record<string, unknown> = {}): Promise<string> {
+export async function putSnapshot(
+  registry: Queries,
+  volumeId: string,
+  row: Record<string, unknown> = {},
+): Promise<string> {
   const id = randomUUID();
-  await put(registry, 'snapshots', { id, volume_id: volumeId, tenant_id: 'tenant-1', size_gib: 1, status: 'available', ...row });
+  await put(registry, 'snapshots', {
+    id,
+    volume_id: volumeId,
+    tenant_id: 'tenant-1',
+    size_gib: 1,
+    status: 'available',
+    ...row,
+  });
   return id;
 }
 
@@ -63,7 +100,6 @@ export function claimArguments(volumeId: string, request: Partial<MigrationReque
 export function anOwner(workflow: string): string {
   return `${workflow}/${randomUUID()}`;
 }
-
 
 /** For `assert.rejects`: a FerryError of this type. */
 export function ferryError(type: FerryErrorType): (error: unknown) => boolean {

@@ -1,0 +1,26 @@
+import * as z from 'zod';
+import { backEnd } from '../model/back-end.ts';
+import type { Reason } from '../model/errors.ts';
+import { reasonsNotToPlace } from '../model/preconditions.ts';
+import type { Queries } from './open-registry.ts';
+
+const promise = z.object({ bytes: z.number(), now: z.date() });
+
+/** Every reason why a back end may not take so many bytes more now. */
+export async function reasonsAgainstPlacing(
+  q: Queries,
+  wanted: { backEnd: string; what: string; neededBytes: number },
+): Promise<Reason[]> {
+  const [place] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1', [wanted.backEnd]);
+  const [promised] = await q.rows(promise, 'SELECT promised_bytes($1) AS bytes, now()::timestamptz(3) AS now', [
+    wanted.backEnd,
+  ]);
+  return reasonsNotToPlace({
+    destinationName: wanted.backEnd,
+    destination: place ?? null,
+    what: wanted.what,
+    neededBytes: wanted.neededBytes,
+    promisedBytes: promised!.bytes,
+    now: promised!.now,
+  });
+}
