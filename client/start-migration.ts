@@ -73,7 +73,7 @@ async function alreadyMigrating(temporal: Temporal, volumeId: string): Promise<F
   const how = view ? ` to ${view.destination} (${`${view.phase} ${progressText(view)}`.trim()})` : '';
   return new FerryError(
     'VolumeMigrating',
-    `Volume ${volumeId} is already migrating${how}. Watch it: ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}`,
+    `Volume ${volumeId} is already migrating${how}.\nWatch it:  ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}`,
     view ? { migrationId: view.migrationId, phase: view.phase, destination: view.destination, bytesDone: view.bytesDone, totalBytes: view.totalBytes } : {},
   );
 }

@@ -4,7 +4,7 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
   isGrpcServiceError,
 } from '@temporalio/client';
-import { ApplicationFailure, CancelledFailure, NamespaceNotFoundError, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, NamespaceNotFoundError, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { temporalUnreachable } from '../configuration/temporal.ts';
 import { FerryError, ferryErrorTypes, type FerryErrorType } from '../model/errors.ts';
 
@@ -24,6 +24,7 @@ export function explainFailure(error: unknown, address: string): FerryError | nu
 
 /** The typed failure by which a workflow, or an update's handler or validator, ended. */
 export function failureMeaning(cause: unknown): FerryError | null {
+  if (cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) return failureMeaning(cause.cause);
   if (cause instanceof ApplicationFailure) return applicationFailure(cause);
   if (cause instanceof CancelledFailure) return new FerryError('Cancelled', 'It was cancelled.', {}, { cause });
   if (cause instanceof TerminatedFailure || cause instanceof TimeoutFailure) {

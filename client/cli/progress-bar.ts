@@ -1,6 +1,6 @@
 import { formatBytes, formatSeconds } from '../../model/sizes.ts';
 import type { MigrationView } from '../migration-view.ts';
-import { textWidth } from './text-width.ts';
+import { printable, textWidth } from './text-width.ts';
 
 /** Colours a piece of text, or leaves it alone. */
 export type Paint = (style: 'cyan' | 'dim' | 'yellow' | 'green' | 'red', text: string) => string;
@@ -11,7 +11,7 @@ const longestBar = 32;
 
 /** `copying  ━━━━━━──────  42 %  0.8 GiB of 2.0 GiB  120 MiB/s  ETA 10s`, in at most so many columns. */
 export function progressBar(view: MigrationView, width: number, paint: Paint): string {
-  const name = view.phase.padEnd('cleaning-up'.length);
+  const name = view.phase.padEnd('verifying'.length);
   const note = stateNote(view);
   const moving = view.phase === 'copying' || view.phase === 'verifying';
   if (!moving || view.totalBytes === 0) return cut(note ? `${name}  ${note}` : name.trimEnd(), width);
@@ -30,22 +30,20 @@ function percent(ratio: number): string {
   return `${String(Math.floor(ratio * 100)).padStart(3)} %`;
 }
 
-function speedAndTime({ bytesDone, totalBytes, bytesPerSecond, bandwidth }: MigrationView): string {
+function speedAndTime({ bytesDone, totalBytes, bytesPerSecond }: MigrationView): string {
   if (bytesPerSecond <= 0) return '';
-  const cap = bandwidth === null ? '' : ` (cap ${formatBytes(bandwidth)}/s)`;
   const left = totalBytes - bytesDone;
-  return `${formatBytes(bytesPerSecond)}/s${cap}${left > 0 ? `  ETA ${formatSeconds(left / bytesPerSecond)}` : ''}`;
+  return `${formatBytes(bytesPerSecond)}/s${left > 0 ? `  ETA ${formatSeconds(left / bytesPerSecond)}` : ''}`;
 }
 
 /** What stands in the way at the moment; null when it runs freely. */
 export function stateNote(view: MigrationView): string | null {
   if (view.cancelRequested && view.phase !== 'undoing') return 'cancel requested';
   if (view.paused) return 'paused';
-  if (view.waitingFor !== null) return `waiting for ${view.waitingFor}`;
-  return view.trouble;
+  const note = view.waitingFor === null ? view.trouble : `waiting for ${view.waitingFor}`;
+  return note === null ? null : printable(note.replaceAll(/\s+/g, ' '));
 }
 
 function cut(text: string, width: number): string {
-  const line = text.replaceAll(/\s*\n\s*/g, ' ').trimEnd();
-  return line.length > width ? `${line.slice(0, Math.max(0, width - 1))}…` : line;
+  return text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text.trimEnd();
 }

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { CommanderError, type Command } from 'commander';
 import * as z from 'zod';
 import { FerryError, type Reason } from '../../model/errors.ts';
@@ -44,13 +45,15 @@ function asFailure(error: unknown): Failure {
     const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message.replace(/^error: /, '');
     return { exitCode: exitCodes.usage, text: `error: ${message}`, error: { type: 'InvalidInput', message } };
   }
-  const message = error instanceof Error ? error.message : String(error);
-  const debug = process.env['FERRY_DEBUG'] === '1';
-  return {
-    exitCode: exitCodes.refusedOrFailed,
-    text: debug && error instanceof Error ? `${error.stack}` : `error: ${message.split('\n')[0]} (a bug? FERRY_DEBUG=1 shows where)`,
-    error: { type: 'Unexpected', message },
-  };
+  const message = rootMessage(error);
+  const text = process.env['FERRY_DEBUG'] === '1' ? inspect(error) : `error: ${message.split('\n')[0]} (a bug? FERRY_DEBUG=1 shows where)`;
+  return { exitCode: exitCodes.refusedOrFailed, text, error: { type: 'Unexpected', message } };
+}
+
+/** What wrappers say ("workflow execution failed") helps nobody. */
+function rootMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? rootMessage(error.cause) : error.message;
 }
 
 /** One reason as it is, several as a list. */

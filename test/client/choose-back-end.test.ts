@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chooseBackEnd } from '../../client/choose-back-end.ts';
+import type { BackEnd } from '../../model/back-end.ts';
+import { gib } from '../../model/sizes.ts';
+
+const now = new Date('2026-01-01T12:00:00Z');
+const backEnd = (name: string, freeGib: number, change: Partial<BackEnd> = {}): BackEnd => ({
+  name,
+  node: 'n',
+  availabilityZone: 'zone1',
+  driver: 'lvm',
+  totalBytes: 100 * gib,
+  freeBytes: freeGib * gib,
+  disabled: false,
+  disabledReason: null,
+  fault: null,
+  heartbeatAt: now,
+  ...change,
+});
+
+test('the enabled, running back end with the most free space is chosen, the first by name of equals', () => {
+  const backEnds = [
+    backEnd('n@disabled', 90, { disabled: true }),
+    backEnd('n@silent', 80, { heartbeatAt: new Date(now.getTime() - 60_000) }),
+    backEnd('n@broken', 70, { fault: 'no volume group' }),
+    backEnd('n@b', 20),
+    backEnd('n@a', 20),
+    backEnd('n@small', 10),
+  ];
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }, now).name, 'n@a');
+});
+
+test('a zone narrows the choice', () => {
+  const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { availabilityZone: 'zone2' })];
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone2' }, now).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone3' }, now), {
+    type: 'BackEndNotFound',
+    message: 'No back end in zone zone3 is enabled and running. See: ferry host list --long',
+  });
+});
+
+test('when nothing is large enough, it is said how much there is', () => {
+  assert.throws(() => chooseBackEnd([backEnd('n@a', 20)], { sizeGib: 21 }, now), {
+    type: 'InsufficientSpace',
+    message: 'No back end has 21.0 GiB free; n@a has the most, 20.0 GiB.',
+  });
+});

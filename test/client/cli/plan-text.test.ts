@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hostList, longList } from '../../../client/cli/host-list.ts';
+import { planText } from '../../../client/cli/plan-text.ts';
+import type { BackEnd } from '../../../model/back-end.ts';
+import { gib } from '../../../model/sizes.ts';
+import { seedVolume } from './sample-volume.ts';
+
+const now = new Date('2026-01-01T12:00:00Z');
+const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd => ({
+  name,
+  node: name.split('@')[0]!,
+  availabilityZone: 'zone1',
+  driver: 'lvm',
+  totalBytes: 20 * gib,
+  freeBytes: 10 * gib,
+  disabled: false,
+  disabledReason: null,
+  fault: null,
+  heartbeatAt: now,
+  ...change,
+});
+const facts = {
+  volumeId: seedVolume.id,
+  destinationName: 'server2@lvmstorage-2',
+  volume: seedVolume,
+  source: backEnd('server1@lvmstorage-1'),
+  destination: backEnd('server2@lvmstorage-2'),
+  snapshots: 0,
+  attachments: [],
+  promisedBytes: 3 * gib,
+  now,
+};
+
+test('a plan tells from, to, how much and how; promised space is not free', () => {
+  assert.equal(
+    planText({ allowed: true, flow: 'generic-detached', facts, reasons: [] }),
+    `
+Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would move; nothing was done.
+  from   server1@lvmstorage-1
+  to     server2@lvmstorage-2 (7.0 GiB free, 5.0 GiB afterwards)
+  bytes  2.0 GiB
+  flow   generic-detached: the destination copies it from the source`.trim(),
+  );
+});
+
+test('a plan that would be refused tells every reason', () => {
+  const reasons = [
+    { type: 'VolumeHasSnapshots' as const, message: 'It has 1 snapshot; delete it first.' },
+    { type: 'BackEndDisabled' as const, message: 'Back end is disabled.' },
+  ];
+  assert.equal(
+    planText({ allowed: false, flow: 'generic-detached', facts, reasons }),
+    `
+Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would not move to server2@lvmstorage-2:
+  - It has 1 snapshot; delete it first.
+  - Back end is disabled.`.trim(),
+  );
+});
+
+test("the list of hosts is the seed's, the long one says why a back end cannot be used", () => {
+  const backEnds = [
+    backEnd('server1@lvmstorage-1'),
+    backEnd('server2@lvmstorage-2', { disabled: true, disabledReason: 'old', fault: 'no volume group', heartbeatAt: new Date(0) }),
+  ];
+  assert.equal(hostList(backEnds), 'server1@lvmstorage-1  zone1\nserver2@lvmstorage-2  zone1');
+  assert.equal(
+    longList(backEnds, now),
+    `
++----------------------+-------+--------+----------+-------+----------+----------+----------------------+
+| Host                 | Zone  | Driver | Status   | State | Free     | Total    | Remark               |
++----------------------+-------+--------+----------+-------+----------+----------+----------------------+
+| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 10.0 GiB | 20.0 GiB |                      |
+| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 10.0 GiB | 20.0 GiB | old; no volume group |
++----------------------+-------+--------+----------+-------+----------+----------+----------------------+`.trim(),
+  );
+});
