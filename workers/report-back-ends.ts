@@ -6,15 +6,15 @@ import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
 
 /**
- * Tells the registry, now and every few seconds, that this node's back ends are served and what they can hold. A report that
+ * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
  * fails is said once in the log and made again at the next beat.
  */
-export function startReporting(deps: {
+export async function startReporting(deps: {
   node: NodeConfiguration;
   drivers: ReadonlyMap<string, VolumeDriver>;
   registry: Registry;
   log: Logger;
-}): { stop: () => void } {
+}): Promise<{ stop: () => void }> {
   const { node, drivers, registry, log } = deps;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -40,7 +40,7 @@ export function startReporting(deps: {
     }
     if (!stopped) timer = setTimeout(() => void beat(), heartbeatEveryMs);
   };
-  void beat();
+  await beat();
   return {
     stop() {
       stopped = true;

@@ -77,7 +77,7 @@ export async function createStorageWorker(deps: {
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
   });
-  const reporting = startReporting({ node, drivers, registry, log: deps.log });
+  const reporting = await startReporting({ node, drivers, registry, log: deps.log });
   return {
     async run() {
       try {

@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { messages } from '../../model/messages.ts';
+import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
+import { controlQueue, migrationWorkflowId } from '../../model/names.ts';
+import { startSystem, type System, type SystemOptions } from '../../testbed/system.ts';
+import { createChecker, type Checker } from './checker.ts';
+
+export const server1 = 'server1@lvmstorage-1';
+export const server2 = 'server2@lvmstorage-2';
+
+/** A slow copy leaves time to do harm in the middle of it: the 96 MiB of data of a filled volume take many seconds. */
+export const slowly = 16 * 1024 ** 2;
+
+/** The whole of Ferry on real parts, and ways to tell it what to do and to see what comes of it. */
+export interface Stage extends System {
+  readonly checker: Checker;
+  readonly client: Client;
+  /** A 1 GiB volume with recognizable data; its id and the data's SHA-256. */
+  volume(backEnd?: string): Promise<{ id: string; contents: string }>;
+  /** Starts a migration; resolves when it is claimed, rejects when it is refused. */
+  migrate(volumeId: string, options?: Partial<MigrationRequestInput>): Promise<WorkflowHandle>;
+  /** Resolves when the copy has moved at least so many bytes (flushed or not); rejects when the migration ended before. */
+  untilCopied(handle: WorkflowHandle, bytes?: number): Promise<void>;
+  /** Resolves when the migration is in the phase, or past it. */
+  untilPhase(handle: WorkflowHandle, phase: MigrationState['phase']): Promise<void>;
+  /** Takes the cap off, so that a test need not wait for a slow copy any longer. */
+  hurry(handle: WorkflowHandle): Promise<void>;
+  /** How it ended: `success`, or the type of the failure. */
+  outcome(handle: WorkflowHandle): Promise<string>;
+}
+
+/** Sets the stage in a folder of its own. `strike` takes everything down and removes it. */
+export async function setStage(options: Partial<SystemOptions> = {}): Promise<Stage & { strike(): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
+  // Kept on demand: the workers' logs tell what a failed test does not.
+  const remove = async () => {
+    if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
+  };
+  const system = await startSystem({ directory, ...options }).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
+  const connection = await Connection.connect({ address: system.temporal.address });
+  const client = new Client({ connection });
+  const checker = createChecker(system.nodes, Object.keys(system.storage), () => system.postgres.url);
+
+  const state = (handle: WorkflowHandle) => handle.query<MigrationState>(messages.migrationState);
+  return {
+    ...system,
+    checker,
+    client,
+    async volume(backEnd = server1) {
+      const id = randomUUID();
+      await client.workflow.execute('createVolume', {
+        taskQueue: controlQueue,
+        workflowId: `create/${id}`,
+        args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+      });
+      return { id, contents: await checker.fill(id) };
+    },
+    async migrate(volumeId, request = {}) {
+      const start = new WithStartWorkflowOperation('migrateVolume', {
+        workflowId: migrationWorkflowId(volumeId),
+        workflowIdConflictPolicy: 'FAIL',
+        taskQueue: controlQueue,
+        args: [{ volumeId, destination: server2, ...request }],
+      });
+      await client.workflow.executeUpdateWithStart(messages.awaitClaim, { startWorkflowOperation: start, args: [] });
+      return start.workflowHandle();
+    },
+    async untilCopied(handle, bytes = 1) {
+      await poll(async () => {
+        const { raw, status } = await handle.describe();
+        if (status.name !== 'RUNNING') throw new Error(`the migration is ${status.name} already`);
+        const beats = (raw.pendingActivities ?? []).flatMap((a) => a.heartbeatDetails?.payloads ?? []);
+        return beats.some((p) => {
+          const beat = defaultPayloadConverter.fromPayload<{ position?: number } | undefined>(p);
+          return (beat?.position ?? 0) >= bytes;
+        });
+      });
+    },
+    async untilPhase(handle, phase) {
+      const order = ['claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'undoing', 'finished'];
+      await poll(async () => order.indexOf((await state(handle)).phase) >= order.indexOf(phase));
+    },
+    async hurry(handle) {
+      await handle.executeUpdate(messages.setBandwidth, { args: [null] });
+    },
+    async outcome(handle) {
+      try {
+        await handle.result();
+        return 'success';
+      } catch (error) {
+        const { cause } = error as { cause?: { type?: string; name?: string } };
+        return cause?.type ?? cause?.name ?? String(error);
+      }
+    },
+    async strike() {
+      await connection.close();
+      await system.stop();
+      await remove();
+    },
+  };
+}
+
+/** What the tests wait for takes seconds; a machine under load many. Milliseconds. */
+const patienceMs = 120_000;
+
+/** Asks until the answer is yes. */
+export async function poll(ask: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + patienceMs;
+  while (!(await ask())) {
+    if (Date.now() > deadline) throw new Error(`not so after ${patienceMs / 1000} s: ${ask}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
