@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder } from '../atomic-file.ts';
+import { removeWritten, syncFolder } from '../atomic-file.ts';
 import { nullIfMissing } from '../system-errors.ts';
 import { readTags, writeTags } from './tag-files.ts';
 
@@ -31,10 +31,7 @@ export function createLayout(path: string) {
       const { device, tags } = files(staged.slice(0, staged.indexOf(separator)));
       const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
       const known = await readTags(tags);
-      if (known && known.inode !== String(entry?.ino)) {
-        await rm(tags, { force: true });
-        await syncFolder(tagFolder);
-      }
+      if (known?.inode !== String(entry?.ino)) await removeWritten(tags);
       await rm(join(staging, staged), { force: true });
     }
   }

@@ -1,7 +1,7 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { writeAtomically } from '../atomic-file.ts';
+import { removeWritten, writeAtomically } from '../atomic-file.ts';
 import { nullIfMissing } from '../system-errors.ts';
 
 /** What a server's process cannot tell of its export. */
@@ -24,7 +24,7 @@ export function createRecords(folder: string) {
       await writeAtomically(file(exportName), `${JSON.stringify({ tags })}\n`);
     },
     async remove(exportName: string): Promise<void> {
-      await rm(file(exportName), { force: true });
+      await removeWritten(file(exportName));
     },
   };
 }

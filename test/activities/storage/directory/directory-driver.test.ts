@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { link, mkdir, mkdtemp, open, readdir, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDirectoryDriver } from '../../../../activities/storage/directory/directory-driver.ts';
+import type { VolumeDriver } from '../../../../activities/storage/driver.ts';
+import { runCommand } from '../../../../activities/storage/run-command.ts';
+import { driverConformance, refuses } from '../driver-conformance.ts';
+
+const mib = 1024 ** 2;
+
+driverConformance('directory', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'ferry-directory-'));
+  return {
+    driver: createDirectoryDriver({ path, capacityBytes: 128 * mib }),
+    gone: createDirectoryDriver({ path: join(path, 'not-there') }),
+    run: runCommand,
+    unitBytes: 4 * mib,
+    makeForeign: async (name, sizeBytes) => {
+      await mkdir(join(path, 'volumes'), { recursive: true });
+      await writeFile(join(path, 'volumes', name), '', { flag: 'wx' });
+      await truncate(join(path, 'volumes', name), sizeBytes);
+    },
+    removeForeign: (name) => rm(join(path, 'volumes', name)),
+    holdOpen: async (file) => {
+      const handle = await open(file);
+      return () => handle.close();
+    },
+    close: () => rm(path, { recursive: true }),
+  };
+});
+
+describe('a directory back end', () => {
+  const tags = ['ferry.volume=v1'];
+  const [mine] = tags as [string];
+  const sizeBytes = 4 * mib;
+  let path: string;
+  let driver: VolumeDriver;
+  const volume = () => join(path, 'volumes', 'volume-1');
+  const tagFile = () => join(path, 'tags', 'volume-1.json');
+  const staged = () => join(path, 'staging', 'volume-1~x');
+
+  before(async () => {
+    path = await mkdtemp(join(tmpdir(), 'ferry-directory-'));
+    driver = createDirectoryDriver({ path, capacityBytes: 64 * mib });
+    await driver.create({ name: 'warm-up', sizeBytes, tags, zero: false });
+    await driver.delete('warm-up', mine);
+  });
+  afterEach(async () => {
+    for (const folder of ['volumes', 'tags', 'staging']) {
+      for (const name of await readdir(join(path, folder))) await rm(join(path, folder, name), { recursive: true });
+    }
+  });
+  after(() => rm(path, { recursive: true }));
+
+  const make = () => driver.create({ name: 'volume-1', sizeBytes, tags, zero: false });
+  async function leftovers(): Promise<string[]> {
+    return (await Promise.all(['tags', 'staging'].map((folder) => readdir(join(path, folder))))).flat();
+  }
+
+  /** Every state that a crash can leave, made from a whole device as `create` and `delete` would pass through it. */
+  const crashes: Record<string, { there: boolean; leave: () => Promise<void> }> = {
+    'create, after the file was staged': { there: false, leave: async () => {
+      await rename(volume(), staged());
+      await rm(tagFile());
+    } },
+    'create, while the tags were written': { there: false, leave: async () => {
+      await rename(volume(), staged());
+      await rename(tagFile(), `${tagFile()}~`);
+    } },
+    'create, after the tags were written': { there: false, leave: () => rename(volume(), staged()) },
+    'create, after the device appeared': { there: true, leave: () => link(volume(), staged()) },
+    'delete, after the device disappeared': { there: false, leave: () => rename(volume(), staged()) },
+    'delete, after the tags were removed': { there: false, leave: async () => {
+      await rename(volume(), staged());
+      await rm(tagFile());
+    } },
+  };
+
+  for (const [moment, { there, leave }] of Object.entries(crashes)) {
+    test(`a crash in ${moment}, leaves nothing that a repeated create or delete minds`, async () => {
+      for (const repeat of ['create', 'delete'] as const) {
+        await make();
+        await leave();
+        const found = await driver.find('volume-1');
+        assert.deepEqual(found?.tags, there ? tags : undefined, 'a device is never seen without its tags');
+        if (repeat === 'create') {
+          assert.equal((await make()).readsZero, !there);
+          assert.deepEqual((await driver.find('volume-1'))?.tags, tags);
+        }
+        await driver.delete('volume-1', mine);
+        assert.equal(await driver.find('volume-1'), null);
+        assert.deepEqual(await leftovers(), []);
+      }
+    });
+
+    if (there) continue;
+    test(`a crash in ${moment}, does not make a later stranger ours`, async () => {
+      await make();
+      await leave();
+      await writeFile(volume(), 'precious');
+      assert.deepEqual((await driver.find('volume-1'))?.tags, []);
+      await refuses(make(), 'DeviceExists');
+      await refuses(driver.delete('volume-1', mine), 'NotOwned');
+      assert.equal((await stat(volume())).size, 8);
+    });
+  }
+
+  test('a process killed at any moment leaves only whole devices with their tags', async () => {
+    const busy = join(import.meta.dirname, 'create-and-delete.ts');
+    for (let round = 0; round < 12; round += 1) {
+      const child = fork(busy, [path], { execArgv: ['--disable-warning=ExperimentalWarning'] });
+      const ended = once(child, 'exit');
+      await once(child, 'message');
+      const watch = sleep(5 + round * 7);
+      do {
+        for (const device of await driver.list()) assert.deepEqual(device.tags, tags);
+      } while (!(await Promise.race([watch.then(() => true), sleep(1).then(() => false)])));
+      child.kill('SIGKILL');
+      await ended;
+      for (const device of await driver.list()) {
+        assert.deepEqual(device.tags, tags);
+        assert.equal(device.sizeBytes, sizeBytes);
+        await driver.delete(device.name, mine);
+      }
+      await make();
+      await driver.delete('volume-1', mine);
+      assert.deepEqual((await readdir(join(path, 'staging'))), []);
+    }
+  });
+
+  test('a new device reads as zeros and takes no room until it is written', async () => {
+    const made = await make();
+    assert.equal(made.readsZero, true);
+    assert.equal((await stat(made.path)).blocks, 0);
+  });
+
+  test('a device that a server exports is in use', async () => {
+    const { path: file } = await make();
+    const pidFile = join(path, 'server.pid');
+    const socket = join(path, 'nbd.sock');
+    await runCommand(['qemu-nbd', '--fork', '--persistent', '--format=raw', '--read-only', `--socket=${socket}`, `--pid-file=${pidFile}`, '--', file]);
+    const pid = Number((await runCommand(['cat', pidFile])).stdout);
+    try {
+      await refuses(driver.delete('volume-1', mine), 'DeviceInUse');
+    } finally {
+      process.kill(pid);
+      while (await stat(`/proc/${pid}`).catch(() => null)) await sleep(10);
+    }
+    await driver.delete('volume-1', mine);
+  });
+
+  test('a link or folder in a device’s place is a stranger', async () => {
+    const secret = join(path, 'secret');
+    await writeFile(secret, 'precious');
+    for (const place of [() => symlink(secret, volume()), () => mkdir(volume())]) {
+      await place();
+      await refuses(make(), 'DeviceExists');
+      await refuses(driver.delete('volume-1', mine), 'NotOwned');
+      await rm(volume(), { recursive: true });
+    }
+    assert.equal((await stat(secret)).size, 8);
+  });
+
+  test('without a configured capacity it is the file system’s, less what sparse devices were promised', async () => {
+    const whole = createDirectoryDriver({ path });
+    const before = await whole.capacity();
+    await whole.create({ name: 'volume-1', sizeBytes: 2 ** 30, tags, zero: false });
+    const after = await whole.capacity();
+    assert.equal(after.totalBytes, before.totalBytes);
+    // Others write to this file system at the same time: the promise is far more than they do.
+    assert.ok(before.freeBytes - after.freeBytes > 2 ** 29);
+    await refuses(whole.create({ name: 'volume-2', sizeBytes: Math.ceil(before.totalBytes / mib) * mib, tags, zero: false }), 'InsufficientSpace');
+  });
+
+  test('a file in the folder’s place is no back end', async () => {
+    const file = join(path, 'a-file');
+    await writeFile(file, '');
+    await refuses(createDirectoryDriver({ path: file }).list(), 'BackEndUnavailable');
+  });
+});

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
+import type { RunCommand } from '../../../../activities/storage/run-command.ts';
+import { startNodes, type StorageNodes } from '../../../../testbed/nodes.ts';
+import { driverConformance, refuses } from '../driver-conformance.ts';
+import { runInNode } from '../run-in-node.ts';
+
+const mib = 1024 ** 2;
+const node = 'server1';
+const extentBytes = 4 * mib;
+const mine = 'ferry.volume=v1';
+
+let directory: string;
+let nodes: StorageNodes;
+let run: RunCommand;
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'ferry-lvm-'));
+  nodes = await startNodes({
+    directory,
+    nodes: [{ name: node, volumeGroups: [{ name: 'lvm-1', sizeMib: 128 }, { name: 'lvm-2', sizeMib: 128 }] }],
+  });
+  run = runInNode(nodes, node);
+});
+after(async () => {
+  await nodes?.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** The node's own programs, with `hook` before each. */
+const spied = (hook: (argv: readonly string[]) => Promise<void>): RunCommand => async (argv, options) => {
+  await hook(argv);
+  return run(argv, options);
+};
+const driverOf = (volumeGroup: string, runner: RunCommand = run) => createLvmDriver({ volumeGroup, run: runner, lockDirectory: join(directory, 'locks') });
+
+async function holdOpen(path: string): Promise<() => Promise<void>> {
+  const pid = await nodes.spawn(node, ['flock', '--no-fork', path, 'sleep', 'infinity']);
+  await becomes(path, true);
+  return async () => {
+    await nodes.kill(node, pid);
+    await becomes(path, false);
+  };
+}
+async function becomes(path: string, open: boolean): Promise<void> {
+  for (let i = 0; (await isOpen(path)) !== open; i += 1) {
+    assert.ok(i < 100, `${path} should be ${open ? 'open' : 'closed'} by now`);
+    await sleep(50);
+  }
+}
+async function isOpen(path: string): Promise<boolean> {
+  return (await run(['lvs', '--noheadings', '--options', 'lv_device_open', '--', path])).stdout.includes('open');
+}
+
+driverConformance('lvm', async () => ({
+  driver: driverOf('lvm-1'),
+  gone: driverOf('not-there'),
+  run,
+  unitBytes: extentBytes,
+  makeForeign: async (name, sizeBytes) => {
+    await run(['lvcreate', '--yes', '--zero', 'n', '--wipesignatures', 'n', '--size', `${sizeBytes}b`, '--name', name, 'lvm-1']);
+  },
+  removeForeign: async (name) => {
+    await run(['lvremove', '--yes', `lvm-1/${name}`]);
+  },
+  holdOpen,
+  close: async () => {},
+}));
+
+describe('an LVM back end', () => {
+  const spec = { name: 'volume-1', sizeBytes: 2 * extentBytes, tags: [mine], zero: true };
+
+  afterEach(async () => {
+    for (const { name } of await driverOf('lvm-2').list()) await run(['lvremove', '--yes', `lvm-2/${name}`]);
+  });
+
+  /** Makes the old bytes of everything in lvm-2 show. */
+  async function leaveStaleBytes(): Promise<void> {
+    const { path, sizeBytes } = await driverOf('lvm-2').create({ ...spec, name: 'old', sizeBytes: 16 * extentBytes, zero: false });
+    await run(['dd', 'if=/dev/urandom', `of=${path}`, 'bs=1M', `count=${sizeBytes}`, 'iflag=count_bytes', 'conv=fsync', 'status=none']);
+    await driverOf('lvm-2').delete('old', mine);
+  }
+  async function readsZero(path: string): Promise<boolean> {
+    return run(['cmp', `--bytes=${spec.sizeBytes}`, '--', path, '/dev/zero']).then(() => true, () => false);
+  }
+
+  test('a size that is not whole extents is refused before anything is made', async () => {
+    const { freeBytes } = await driverOf('lvm-2').capacity();
+    await refuses(driverOf('lvm-2').create({ ...spec, sizeBytes: extentBytes + 512 }), 'SizeMismatch');
+    assert.equal((await driverOf('lvm-2').capacity()).freeBytes, freeBytes);
+  });
+
+  for (const killedBefore of ['blkdiscard', 'sync', 'lvchange']) {
+    test(`a create killed before ${killedBefore} is not taken for ready by the next one`, async () => {
+      await leaveStaleBytes();
+      const dies = spied(async ([program]) => {
+        if (program === killedBefore) throw new Error('the worker dies here');
+      });
+      await assert.rejects(driverOf('lvm-2', dies).create(spec), /dies here/);
+      assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags.toSorted(), [mine, 'ferry.zeroing']);
+      const made = await driverOf('lvm-2').create(spec);
+      assert.deepEqual([made.readsZero, made.tags], [true, [mine]]);
+      assert.equal(await readsZero(made.path), true);
+      assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
+    });
+  }
+
+  test('what was zeroed and handed out is not zeroed again by an earlier attempt that wakes up late', async () => {
+    await leaveStaleBytes();
+    let wakeUp = () => {};
+    const asleep = new Promise<void>((resolve) => (wakeUp = resolve));
+    let atZeroing = () => {};
+    const reached = new Promise<void>((resolve) => (atZeroing = resolve));
+    const slow = driverOf('lvm-2', spied(async ([program]) => {
+      if (program !== 'blkdiscard') return;
+      atZeroing();
+      await asleep;
+    })).create(spec);
+    await reached;
+    const second = driverOf('lvm-2').create(spec).then(async (made) => {
+      await run(['dd', 'if=/dev/urandom', `of=${made.path}`, 'bs=1M', 'count=8', 'conv=fsync', 'status=none']);
+      return made;
+    });
+    wakeUp();
+    assert.equal((await slow).readsZero, true);
+    assert.equal((await second).readsZero, false, 'the first attempt made it');
+    assert.equal(await readsZero((await second).path), false);
+  });
+
+  test('a device that an earlier worker’s zeroing still holds is in use', async () => {
+    const dies = spied(async ([program]) => {
+      if (program === 'blkdiscard') throw new Error('the worker dies here');
+    });
+    await assert.rejects(driverOf('lvm-2', dies).create(spec));
+    // Opened exclusively and kept, as by a blkdiscard whose worker is gone.
+    await run(['dmsetup', 'create', 'holder', '--table', `0 ${spec.sizeBytes / 512} linear /dev/lvm-2/volume-1 0`]);
+    try {
+      await refuses(driverOf('lvm-2').create(spec), 'DeviceInUse');
+    } finally {
+      await run(['dmsetup', 'remove', 'holder']);
+    }
+    assert.equal((await driverOf('lvm-2').create(spec)).readsZero, true);
+  });
+
+  test('a failed zeroing keeps the device from being handed out', async () => {
+    const fails = spied(async ([program]) => {
+      if (program === 'blkdiscard') await nodes.fault(node, 'lvm-2', 'volume-1', { kind: 'error' });
+    });
+    await refuses(driverOf('lvm-2', fails).create(spec), 'ToolFailed');
+    await nodes.fault(node, 'lvm-2', 'volume-1', { kind: 'heal' });
+    assert.equal((await driverOf('lvm-2').create(spec)).readsZero, true);
+  });
+
+  test('a device that is not active is activated by a repeated create', async () => {
+    const { path } = await driverOf('lvm-2').create(spec);
+    await run(['lvchange', '--activate', 'n', 'lvm-2/volume-1']);
+    await assert.rejects(run(['stat', path]));
+    await driverOf('lvm-2').create(spec);
+    await run(['stat', path]);
+  });
+
+  test('only lvm2 itself decides whether an open device may go', async () => {
+    const { path } = await driverOf('lvm-2').create(spec);
+    let release = async () => {};
+    const late = driverOf('lvm-2', spied(async ([program]) => {
+      if (program === 'lvremove') release = await holdOpen(path);
+    }));
+    await refuses(late.delete('volume-1', mine), 'DeviceInUse');
+    await release();
+    await driverOf('lvm-2').delete('volume-1', mine);
+  });
+
+  test('a device that loses its tag while it is being deleted stays', async () => {
+    await driverOf('lvm-2').create(spec);
+    const late = driverOf('lvm-2', spied(async ([program]) => {
+      if (program === 'lvremove') await driverOf('lvm-2').retag('volume-1', { add: ['ferry.volume=v2'], remove: [mine] });
+    }));
+    await refuses(late.delete('volume-1', mine), 'NotOwned');
+    assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, ['ferry.volume=v2']);
+  });
+
+  test('room that goes while a device is made is told as no room', async () => {
+    const sizeBytes = (await driverOf('lvm-2').capacity()).freeBytes;
+    const late = driverOf('lvm-2', spied(async (argv) => {
+      if (argv[0] === 'lvcreate') await run(['lvcreate', '--yes', '--wipesignatures', 'n', '--size', '4m', '--name', 'quicker', 'lvm-2']);
+    }));
+    await refuses(late.create({ ...spec, sizeBytes, zero: false }), 'InsufficientSpace');
+    assert.deepEqual((await driverOf('lvm-2').list()).map(({ name }) => name), ['quicker']);
+  });
+
+  test('a device survives a loss of power with its tags, and its create can be repeated', async () => {
+    await driverOf('lvm-2').create(spec);
+    await nodes.powerOff(node);
+    await assert.rejects(driverOf('lvm-2').find('volume-1'));
+    await nodes.powerOn(node);
+    assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
+    const again = await driverOf('lvm-2').create(spec);
+    assert.equal(again.readsZero, false);
+    assert.equal(await readsZero(again.path), true, 'what was zeroed before the power went is zero on the medium');
+  });
+
+  test('a group that has been exported is not there', async () => {
+    const driver = driverOf('lvm-2');
+    await run(['vgchange', '--activate', 'n', 'lvm-2']);
+    await run(['vgexport', 'lvm-2']);
+    try {
+      await refuses(driver.capacity(), 'BackEndUnavailable');
+      await refuses(driver.create(spec), 'BackEndUnavailable');
+      await refuses(driver.find('volume-1'), 'BackEndUnavailable');
+      await refuses(driver.list(), 'BackEndUnavailable');
+    } finally {
+      await run(['vgimport', 'lvm-2']);
+    }
+  });
+});
