@@ -1,0 +1,64 @@
+import { FerryError } from '../../model/errors.ts';
+import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
+import { diskXml } from './disk-xml.ts';
+import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
+import { type DiskOfInstance, observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
+import { hopelessVerdict } from './probe-disk.ts';
+import { withFile } from './virsh.ts';
+
+export interface AttachInput extends DiskOfInstance {
+  readonly source: DiskSource;
+  /** As the guest will know it; the first free one if null. */
+  readonly device: string | null;
+  readonly mode: 'rw' | 'ro';
+}
+
+/** Puts the disk into the running guest and into its definition, each if it is not there. */
+export async function attachDisk(tools: ObservationTools, input: AttachInput): Promise<{ device: string }> {
+  const seen = await observeDisk(tools, input);
+  assertDomain(seen, input);
+  for (const disk of [seen.live, seen.saved]) if (disk) assertSame(disk, input);
+  const device = seen.live?.device ?? seen.saved?.device ?? freeDevice(input, await allDisks(tools, input.instance));
+  const flags = [
+    ...(seen.domain?.active && !seen.live ? ['--live'] : []),
+    ...(seen.persistent && !seen.saved ? ['--config'] : []),
+  ];
+  if (flags.length === 0) return { device };
+  const xml = diskXml({ source: input.source, device, volumeId: input.volumeId, readOnly: input.mode === 'ro' });
+  await withFile(xml, (file) => tools.virsh('attach-device', '--domain', input.instance, '--file', file, ...flags));
+  return { device };
+}
+
+/** That libvirt answers and knows the domain, and has not lost its QEMU. */
+export function assertDomain(seen: Observations, at: DiskOfInstance): void {
+  if (seen.libvirt === 'down') throw hopelessVerdict({ kind: 'libvirtd-down', reason: seen.trouble ?? 'no answer' }, at);
+  if (seen.libvirt === 'hangs') throw hopelessVerdict({ kind: 'unknown', reason: seen.trouble ?? 'no answer in time' }, at);
+  if (seen.strayQemu !== null) {
+    throw hopelessVerdict({ kind: 'park', reason: `QEMU (process ${seen.strayQemu}) runs the guest, but libvirt has lost it.` }, at);
+  }
+  if (!seen.domain) throw hopelessVerdict({ kind: 'no-domain' }, at);
+}
+
+function assertSame(disk: DomainDisk, input: AttachInput): void {
+  if (samePlace(disk.place, placeOf(input.source))) return;
+  throw new FerryError(
+    'InstanceNotReady',
+    `Instance ${input.instance} has volume ${input.volumeId} as ${disk.device} already, on ${describePlace(disk.place)}. Detach it first.`,
+  );
+}
+
+async function allDisks({ virsh }: ObservationTools, instance: string): Promise<DomainDisk[]> {
+  const domains: Domain[] = [];
+  for (const which of [[], ['--inactive']]) domains.push(parseDomain(await virsh('dumpxml', '--domain', instance, ...which)));
+  return domains.flatMap(({ disks }) => disks);
+}
+
+function freeDevice(input: AttachInput, disks: readonly DomainDisk[]): string {
+  const taken = new Set(disks.map(({ device }) => device));
+  if (input.device !== null) {
+    if (!taken.has(input.device)) return input.device;
+    throw new FerryError('InstanceNotReady', `Instance ${input.instance} has another disk as ${input.device}. Name another device, or none.`);
+  }
+  for (const letter of 'abcdefghijklmnopqrstuvwxyz') if (!taken.has(`vd${letter}`)) return `vd${letter}`;
+  throw new FerryError('InstanceNotReady', `Instance ${input.instance} has no free device name left.`);
+}

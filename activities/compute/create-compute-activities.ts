@@ -1,0 +1,170 @@
+import { Context } from '@temporalio/activity';
+import { copyStart, type CopyProgress } from '../../model/migration.ts';
+import { beatEveryMs, beating } from '../beating.ts';
+import { speedMeter } from '../storage/speed-meter.ts';
+import { abortMirror } from './abort-mirror.ts';
+import { attachDisk, type AttachInput } from './attach-disk.ts';
+import type { CutConnection } from './cut-connection.ts';
+import { detachDisk } from './detach-disk.ts';
+import { inspectDisk, type InspectInput } from './inspect-disk.ts';
+import { mirrorDisk, type MirrorInput } from './mirror-disk.ts';
+import { pauseMirror, setMirrorBandwidth } from './mirror-speed.ts';
+import { type DiskOfInstance, observeDisk, type ObservationTools } from './observe-disk.ts';
+import { pivotDisk, type EndingOptions } from './pivot-disk.ts';
+import { type DiskMove, probeDisk } from './probe-disk.ts';
+import { type GuestRuns, resumeGuest } from './resume-guest.ts';
+import type { MirrorPosition, Verdict } from './verdict.ts';
+
+/** What a hypervisor's activities work with. */
+export interface ComputeDependencies extends ObservationTools, EndingOptions {
+  readonly cut: CutConnection;
+  /** Tells the migration's workflow, seldom, where its mirror is. Must not throw. */
+  readonly reportProgress: (progress: { bytesDone: number; bytesPerSecond: number }) => Promise<void>;
+  /** A mirror that moves no byte for this long has failed. Milliseconds. */
+  readonly noProgressMs: number;
+}
+
+/** How a stretch of mirroring ended. Not ready: it was stopped, and the mirror itself goes on without it. */
+export interface MirrorReached {
+  ready: boolean;
+  bytesDone: number;
+  totalBytes: number;
+}
+
+export type ComputeActivities = ReturnType<typeof createComputeActivities>;
+
+/** First report to the workflow after this long, each next one after half as long again: a day's mirror makes few events. */
+const firstReportMs = 5_000;
+const reportGrowth = 1.5;
+
+/**
+ * The effects beside one libvirtd. A volume's disk is found by its serial, the volume's id. Each may be repeated and may have
+ * run half before: it asks QEMU, then libvirt, where things stand, and acts on that. All of them beat.
+ *
+ * All fail with `ServiceUnreachable` when libvirtd does not answer or a guest's QEMU hangs (may be repeated), and with
+ * `ParkedForOperator` when it cannot be told which disk the guest writes to: then nothing may be cleaned up.
+ */
+export function createComputeActivities(deps: ComputeDependencies) {
+  return {
+    /**
+     * Puts the volume into the instance: into the running guest, and into its definition. There already from the same source:
+     * done. From another: `InstanceNotReady`. No such instance: `InstanceNotFound`.
+     */
+    attachDisk: beating((input: AttachInput): Promise<{ device: string }> => attachDisk(deps, input)),
+
+    /**
+     * Takes the volume out of the instance and its definition; returns when the guest has let go of it. Not there, or no such
+     * instance: done. The guest holds on to it: `DeviceInUse`. Being mirrored: `InstanceNotReady`.
+     */
+    detachDisk: beating((input: DiskOfInstance): Promise<void> => detachDisk(deps, input)),
+
+    /**
+     * Refuses what cannot be mirrored, before anything is made: `InstanceNotFound`, `AttachmentNotFound`, `InstanceNotReady`
+     * (not running, transient, read-only, more than one writer, encrypted, libvirt or QEMU too old, elsewhere than the registry
+     * says; `details.because`), `SizeMismatch`; several at once as `MigrationRefused`.
+     */
+    inspectDisk: beating((input: InspectInput): Promise<{ device: string; sizeBytes: number }> => inspectDisk(deps, input)),
+
+    /**
+     * Mirrors the disk onto the destination until both hold the same: starts the mirror, or takes over the one that runs, with
+     * this cap. Beats with `CopyProgress`. Cancelled: returns with `ready: false` and leaves the mirror running, so that a new
+     * cap or worker just goes on; `abortMirror` ends it. Ended by itself: `MirrorFailed`, the guest goes on with the source.
+     * Guest off: `InstanceNotReady`. Nothing moves: `NoProgress`, and the mirror is still there.
+     */
+    mirrorDisk: (input: MirrorInput): Promise<MirrorReached> => mirrorWithBeats(deps, input),
+
+    /** Changes the cap of a mirror that runs, at once. Bytes a second, null is none. No mirror: nothing happens. */
+    setMirrorBandwidth: beating(async (input: DiskOfInstance & { bandwidth: number | null }): Promise<void> => {
+      const { live } = await observeDisk(deps, input);
+      if (live?.mirror) await setMirrorBandwidth(deps.virsh, input, live.device, input.bandwidth);
+    }),
+
+    /** Lets a mirror rest until `mirrorDisk` is called again; what the guest writes meanwhile is noted. No mirror: nothing happens. */
+    pauseMirror: beating(async (input: DiskOfInstance): Promise<void> => {
+      const { live } = await observeDisk(deps, input);
+      if (live?.mirror) await pauseMirror(deps.virsh, input, live.device);
+    }),
+
+    /**
+     * Turns the guest to the destination, and makes sure that its definition says so too. The point of no return lies within:
+     * after any failure but `MirrorFailed`, `InstanceNotReady` and `PastPointOfNoReturn`, ask again before undoing anything.
+     * Done already, or guest off on the destination: done. The mirror is lost: `MirrorFailed`. `NoProgress`: the destination
+     * hangs; end its export, then call again.
+     */
+    pivotDisk: (input: DiskMove): Promise<{ device: string | null }> => pivotWithBeats(deps, input),
+
+    /**
+     * Ends the mirror; the guest goes on with the source, and nothing of this hypervisor writes to the destination any more. No
+     * mirror, guest off or gone: done. Turned to the destination already: `PastPointOfNoReturn`. `NoProgress`: it hangs; end the
+     * destination's export, then call again.
+     */
+    abortMirror: beating((input: DiskMove): Promise<void> => abortMirror(deps, input, deps)),
+
+    /** Where the move stands; changes nothing and never throws but for bugs. */
+    probeDisk: beating(async (input: DiskMove): Promise<Verdict> => (await probeDisk(deps, input)).stands),
+
+    /**
+     * Resumes the guest if it stopped because its storage went away; call it when the export is back. Still
+     * `paused-by-io-error`: the storage is still away, call again. A guest that somebody paused stays so.
+     */
+    resumeAfterIoError: beating(async (input: { instance: string }): Promise<GuestRuns> => resumeGuest(deps.virsh, input.instance)),
+  };
+}
+
+async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): Promise<MirrorReached> {
+  const context = Context.current();
+  const started = Date.now();
+  let latest: MirrorPosition | null = null;
+  let meter = speedMeter(0, started);
+  let reportEvery = firstReportMs;
+  let reportAt = started + reportEvery;
+  const timer = setInterval(() => {
+    if (!latest) return context.heartbeat();
+    const now = Date.now();
+    meter.sample(latest.bytesDone, now);
+    const progress: CopyProgress = {
+      checkpoint: { ...copyStart, offset: latest.bytesDone, transferred: latest.bytesDone },
+      position: latest.bytesDone,
+      totalBytes: latest.totalBytes,
+      bytesPerSecond: meter.bytesPerSecond(),
+    };
+    context.heartbeat(progress);
+    if (now < reportAt) return;
+    reportEvery *= reportGrowth;
+    reportAt = now + reportEvery;
+    void deps.reportProgress({ bytesDone: progress.position, bytesPerSecond: progress.bytesPerSecond });
+  }, beatEveryMs);
+  try {
+    const { ready, position } = await mirrorDisk(deps, input, {
+      signal: context.cancellationSignal,
+      noProgressMs: deps.noProgressMs,
+      onPosition: (position) => {
+        // A mirror that was taken over is not as fast as all that it had done before.
+        if (!latest) meter = speedMeter(position.bytesDone, Date.now());
+        latest = position;
+      },
+    });
+    return { ready, bytesDone: position?.bytesDone ?? 0, totalBytes: position?.totalBytes ?? 0 };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function pivotWithBeats(deps: ComputeDependencies, input: DiskMove): Promise<{ device: string | null }> {
+  const context = Context.current();
+  let begun = (context.info.heartbeatDetails as { begun?: unknown } | undefined)?.begun === true;
+  const beat = () => context.heartbeat({ begun });
+  const timer = setInterval(beat, beatEveryMs);
+  try {
+    return await pivotDisk(deps, input, {
+      ...deps,
+      begun,
+      onBegun: (now) => {
+        begun = now;
+        beat();
+      },
+    });
+  } finally {
+    clearInterval(timer);
+  }
+}

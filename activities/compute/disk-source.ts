@@ -1,0 +1,52 @@
+import type { ExportAddress } from '../storage/exports.ts';
+
+/** Where a guest's disk lives: an export on a storage node, or a device or file of the hypervisor's own node. */
+export type DiskSource =
+  | { readonly kind: 'nbd'; readonly address: ExportAddress }
+  | { readonly kind: 'block'; readonly path: string }
+  | { readonly kind: 'file'; readonly path: string };
+
+/** A disk's place as libvirt or QEMU names it, as far as it tells one volume from another. */
+export type Place = { readonly kind: 'nbd'; readonly exportName: string } | { readonly kind: 'local'; readonly path: string };
+
+/** An export's name is that of its volume; its address may change when a node comes back, so it is no part of the place. */
+export function placeOf(source: DiskSource): Place {
+  return source.kind === 'nbd' ? { kind: 'nbd', exportName: source.address.exportName } : { kind: 'local', path: source.path };
+}
+
+export function samePlace(a: Place | null, b: Place | null): boolean {
+  if (!a || !b) return false;
+  return a.kind === 'nbd' ? b.kind === 'nbd' && a.exportName === b.exportName : b.kind === 'local' && a.path === b.path;
+}
+
+/** For people. */
+export function describePlace(place: Place | null): string {
+  if (!place) return 'nothing';
+  return place.kind === 'nbd' ? `the export ${place.exportName}` : place.path;
+}
+
+/** The place that QEMU means by a node's file name: an NBD URI, a path, or a `json:` description with layers. */
+export function placeOfQemuFile(file: string): Place | null {
+  if (file.startsWith('json:')) return placeOfLayers(parsed(file.slice('json:'.length)));
+  if (/^nbd(\+unix)?:/.test(file)) {
+    const name = URL.canParse(file) ? new URL(file).pathname.replace(/^\/+/, '') : '';
+    return { kind: 'nbd', exportName: decodeURIComponent(name) };
+  }
+  return file.startsWith('/') ? { kind: 'local', path: file } : null;
+}
+
+function placeOfLayers(layer: unknown): Place | null {
+  if (typeof layer !== 'object' || layer === null) return null;
+  const { driver, export: exportName, filename, file } = layer as Record<string, unknown>;
+  if (driver === 'nbd') return { kind: 'nbd', exportName: typeof exportName === 'string' ? exportName : '' };
+  if (typeof filename === 'string') return placeOfQemuFile(filename);
+  return placeOfLayers(file);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

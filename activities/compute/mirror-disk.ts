@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FerryError } from '../../model/errors.ts';
+import { formatSeconds } from '../../model/sizes.ts';
+import { destinationXml } from './disk-xml.ts';
+import { askMonitor, type ObservationTools } from './observe-disk.ts';
+import { resumeMirror, setMirrorBandwidth } from './mirror-speed.ts';
+import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
+import { readJob } from './qmp.ts';
+import type { MirrorPosition } from './verdict.ts';
+import { refusalIn, type Virsh, withFile } from './virsh.ts';
+
+export interface MirrorInput extends DiskMove {
+  /** Bytes a second; null is no cap. */
+  readonly bandwidth: number | null;
+}
+
+export interface MirrorOptions {
+  /** Aborted: the activity returns; the mirror itself goes on. */
+  readonly signal: AbortSignal;
+  readonly onPosition: (position: MirrorPosition) => void;
+  /** A mirror that moves no byte for this long has failed. Milliseconds. */
+  readonly noProgressMs: number;
+}
+
+/** Often enough that a small mirror's end is not waited for, seldom enough to cost nothing. Milliseconds. */
+const lookEveryMs = 500;
+
+/** QEMU keeps a cap in bursts of up to this many bytes, and then rests. */
+const burstBytes = 64 * 1024 ** 2;
+
+/** Starts the mirror or takes over the one that runs, and stays with it until both disks hold the same. */
+export async function mirrorDisk(tools: ObservationTools, input: MirrorInput, options: MirrorOptions): Promise<{ ready: boolean; position: MirrorPosition | null }> {
+  const { signal, noProgressMs } = options;
+  let position: MirrorPosition | null = null;
+  let movedAt = Date.now();
+  let begun = false;
+  const hear = (now: MirrorPosition) => {
+    if (now.bytesDone !== position?.bytesDone) movedAt = Date.now();
+    position = now;
+    options.onPosition(now);
+  };
+  while (!signal.aborted) {
+    const { stands, seen } = await probeDisk(tools, input);
+    if (stands.kind === 'not-started' && !begun) {
+      await startMirror(tools.virsh, input, seen.live!.device);
+      begun = true;
+      movedAt = Date.now();
+      continue;
+    }
+    if (stands.kind === 'ending') {
+      // An abort of an earlier try: wait for its end, then start anew.
+      if (Date.now() - movedAt > noProgressMs) throw hopelessVerdict(stands, input);
+      await pause(signal);
+      continue;
+    }
+    if (stands.kind === 'done' || stands.kind === 'done-but-saved-xml-is-old') return { ready: true, position };
+    if (stands.kind !== 'copying' && stands.kind !== 'ready') throw hopelessVerdict(stands, input);
+    if (!begun) await adopt(tools.virsh, input, seen.live!.device, stands.position);
+    begun = true;
+    hear(stands.position);
+    if (stands.kind === 'ready') return { ready: true, position };
+    await pause(signal);
+    // Between full looks QEMU alone is asked; whatever is not plain copying is looked at in full.
+    for (let now; !signal.aborted && (now = await copyingPosition(tools.virsh, input, seen.live!.device)); await pause(signal)) {
+      hear(now);
+      if (Date.now() - movedAt > noProgressMs + restMs(now)) throw stuck(input, now, noProgressMs);
+    }
+  }
+  return { ready: false, position };
+}
+
+async function pause(signal: AbortSignal): Promise<void> {
+  await sleep(lookEveryMs, null, { signal }).catch(() => {});
+}
+
+function stuck(input: MirrorInput, at: MirrorPosition, noProgressMs: number): FerryError {
+  const where = `${at.bytesDone} of ${at.totalBytes} bytes`;
+  return new FerryError('NoProgress', `The mirror of ${input.volumeId} stays at ${where} for ${formatSeconds(noProgressMs / 1000)}: the destination or the network hangs.`, {
+    ...at,
+  });
+}
+
+function restMs({ speed }: MirrorPosition): number {
+  return speed > 0 ? (burstBytes / speed) * 1000 : 0;
+}
+
+/** Null when the mirror is not plainly copying any more, or QEMU does not say. */
+async function copyingPosition(virsh: Virsh, input: MirrorInput, device: string): Promise<MirrorPosition | null> {
+  try {
+    const job = readJob(await askMonitor(virsh, input.instance, 'query-block-jobs'), device);
+    if (!job || job.ready || job.status !== 'running') return null;
+    return { bytesDone: job.offset, totalBytes: job.length, speed: job.speed, paused: job.paused };
+  } catch {
+    return null;
+  }
+}
+
+/** A job of an earlier try may have another cap, or be paused. */
+async function adopt(virsh: Virsh, input: MirrorInput, device: string, position: MirrorPosition): Promise<void> {
+  if (position.speed !== (input.bandwidth ?? 0)) await setMirrorBandwidth(virsh, input, device, input.bandwidth);
+  if (position.paused) await resumeMirror(virsh, input, device);
+}
+
+async function startMirror(virsh: Virsh, input: MirrorInput, device: string): Promise<void> {
+  const cap = input.bandwidth === null ? [] : ['--bandwidth', String(input.bandwidth), '--bytes'];
+  try {
+    await withFile(destinationXml(input.destination), (file) =>
+      virsh('blockcopy', '--domain', input.instance, '--path', device, '--xml', file, '--reuse-external', '--transient-job', ...cap),
+    );
+  } catch (error) {
+    switch (refusalIn(error)) {
+      case 'job-exists': // another try was faster
+      case 'not-running': // the guest has just ended: the next look says so
+        return;
+      case 'other':
+        throw new FerryError('MirrorFailed', `The mirror of ${input.volumeId} could not be started: ${(error as Error).message}`, {}, { cause: error });
+      default:
+        throw error;
+    }
+  }
+}

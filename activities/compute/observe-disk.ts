@@ -1,0 +1,93 @@
+import type { Place } from './disk-source.ts';
+import { placeOfQemuFile } from './disk-source.ts';
+import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
+import { readAnswer, readDisk, readJob, type QemuDisk, type QemuJob } from './qmp.ts';
+import type { GuestName } from './qemu-process.ts';
+import { refusalIn, type Virsh } from './virsh.ts';
+
+/** A volume as a disk of an instance: what every activity on attached volumes names. */
+export interface DiskOfInstance {
+  /** The libvirt domain: its name or UUID. */
+  readonly instance: string;
+  readonly volumeId: string;
+}
+
+/** All that libvirt and QEMU say of a disk at one moment. Nothing here is remembered. */
+export interface Observations {
+  /** How libvirt answered; with `down` and `hangs` the rest is empty. */
+  readonly libvirt: 'answers' | 'down' | 'hangs';
+  /** Null: libvirt has no such domain. */
+  readonly domain: Pick<Domain, 'name' | 'uuid' | 'active'> | null;
+  /** The disk of the running guest, in libvirt's eyes. */
+  readonly live: DomainDisk | null;
+  /** The disk in the persistent definition. */
+  readonly saved: DomainDisk | null;
+  readonly persistent: boolean;
+  /** What the guest writes to, in QEMU's eyes; null when QEMU did not say. */
+  readonly qemu: { readonly place: Place | null; readonly sizeBytes: number; readonly job: QemuJob | null } | null;
+  /** A QEMU process of this guest, looked for when libvirt says that there is none. */
+  readonly strayQemu: number | null;
+  /** Why QEMU or libvirt did not say what was asked. */
+  readonly trouble: string | null;
+}
+
+export interface ObservationTools {
+  readonly virsh: Virsh;
+  readonly findQemuProcess: (guest: GuestName) => Promise<number | null>;
+}
+
+const nothing: Observations = {
+  libvirt: 'answers', domain: null, live: null, saved: null, persistent: false, qemu: null, strayQemu: null, trouble: null,
+};
+
+/** Asks libvirt and QEMU; changes nothing. */
+export async function observeDisk({ virsh, findQemuProcess }: ObservationTools, at: DiskOfInstance): Promise<Observations> {
+  const bySerial = (domain: Domain | null) => domain?.disks.find(({ serial }) => serial === at.volumeId) ?? null;
+  try {
+    const domain = parseDomain(await virsh('dumpxml', '--domain', at.instance, '--security-info'));
+    const saved = await savedDomain(virsh, at.instance, domain);
+    const seen = { ...nothing, domain, saved: bySerial(saved), persistent: saved !== null };
+    if (!domain.active) return { ...seen, strayQemu: await findQemuProcess(domain) };
+    const live = bySerial(domain);
+    if (!live) return seen;
+    return { ...seen, live, ...(await askQemu(virsh, at.instance, live)) };
+  } catch (error) {
+    const trouble = error instanceof Error ? error.message : String(error);
+    switch (refusalIn(error)) {
+      case 'libvirtd-down':
+        return { ...nothing, libvirt: 'down', trouble };
+      case 'busy':
+        return { ...nothing, libvirt: 'hangs', trouble };
+      case 'no-domain':
+        return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: null }), trouble };
+      default:
+        throw error;
+    }
+  }
+}
+
+/** Null for a transient domain, which has no definition of its own. */
+async function savedDomain(virsh: Virsh, instance: string, domain: Domain): Promise<Domain | null> {
+  if (!domain.active) return domain;
+  const persistent = await virsh('list', '--all', '--persistent', '--uuid');
+  if (!persistent.split('\n').some((line) => line.trim() === domain.uuid)) return null;
+  return parseDomain(await virsh('dumpxml', '--domain', instance, '--inactive', '--security-info'));
+}
+
+async function askQemu(virsh: Virsh, instance: string, live: DomainDisk): Promise<Pick<Observations, 'qemu' | 'trouble'>> {
+  try {
+    // The job first: when it ends between the two questions, the disk's place is the news, not the job.
+    const job = readJob(await askMonitor(virsh, instance, 'query-block-jobs'), live.device);
+    const disk: QemuDisk | null = live.alias === null ? null : readDisk(await askMonitor(virsh, instance, 'query-block'), live.alias);
+    if (!disk) return { qemu: null, trouble: `QEMU knows no disk ${live.device}` };
+    return { qemu: { place: placeOfQemuFile(disk.file), sizeBytes: disk.sizeBytes, job }, trouble: null };
+  } catch (error) {
+    return { qemu: null, trouble: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** One question to, or command for, a guest's QEMU itself. */
+export async function askMonitor(virsh: Virsh, instance: string, execute: string, parameters: Record<string, unknown> = {}): Promise<unknown> {
+  const command = JSON.stringify({ execute, ...(Object.keys(parameters).length ? { arguments: parameters } : {}) });
+  return readAnswer(await virsh('qemu-monitor-command', '--domain', instance, '--cmd', command));
+}

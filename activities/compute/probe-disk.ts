@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FerryError } from '../../model/errors.ts';
+import { type DiskSource, placeOf } from './disk-source.ts';
+import { type DiskOfInstance, type Observations, type ObservationTools, observeDisk } from './observe-disk.ts';
+import { type Verdict, verdict } from './verdict.ts';
+
+/** A disk's move from one place to another: what the mirror's activities name. */
+export interface DiskMove extends DiskOfInstance {
+  readonly source: DiskSource;
+  readonly destination: DiskSource;
+}
+
+/** The answers are asked for one after the other; what contradicts itself once may only have changed in between. Milliseconds. */
+const lookAgainAfterMs = 400;
+const looksBeforeParking = 4;
+
+/** Where the move stands, and what that was read from. Changes nothing. */
+export async function probeDisk(tools: ObservationTools, move: DiskMove): Promise<{ stands: Verdict; seen: Observations }> {
+  for (let look = 1; ; look += 1) {
+    const seen = await observeDisk(tools, move);
+    const stands = verdict(seen, placeOf(move.source), placeOf(move.destination));
+    if (stands.kind !== 'park' || look === looksBeforeParking) return { stands, seen };
+    await sleep(lookAgainAfterMs);
+  }
+}
+
+/** The error of a verdict from which no step of a migration can go on by itself. */
+export function hopelessVerdict(stands: Verdict, at: DiskOfInstance): FerryError {
+  const details = { instance: at.instance, volumeId: at.volumeId, verdict: stands.kind };
+  switch (stands.kind) {
+    case 'park':
+      return new FerryError(
+        'ParkedForOperator',
+        `Where instance ${at.instance} writes volume ${at.volumeId} cannot be told: ${stands.reason} Both volumes are kept; an operator must look.`,
+        details,
+      );
+    case 'libvirtd-down':
+      return new FerryError('ServiceUnreachable', `libvirt does not answer: ${stands.reason}. Is libvirtd running?`, details);
+    case 'unknown':
+      return new FerryError('ServiceUnreachable', `Instance ${at.instance} does not say what its disks are on: ${stands.reason}`, details);
+    case 'no-domain':
+      return new FerryError('InstanceNotFound', `This hypervisor has no instance ${at.instance}.`, details);
+    case 'no-disk':
+      return new FerryError('AttachmentNotFound', `Instance ${at.instance} has no disk with the serial ${at.volumeId}.`, details);
+    case 'off-on-source':
+    case 'off-on-destination':
+      return new FerryError('InstanceNotReady', `Instance ${at.instance} is not running. Start it, or detach the volume and move it detached.`, details);
+    case 'not-started':
+      return new FerryError(
+        'MirrorFailed',
+        `The mirror of ${at.volumeId} ended without reaching its destination; ${at.instance} goes on with the source. ` +
+          'The hypervisor gives no reason: most often the destination was lost, full, or not of the very same size.',
+        details,
+      );
+    default:
+      return new FerryError('NoProgress', `The mirror of ${at.volumeId} stays "${stands.kind}".`, details);
+  }
+}

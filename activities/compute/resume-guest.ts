@@ -1,0 +1,65 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { volumeId } from '../../model/ids.ts';
+import { type Domain, parseDomain } from './domain-xml.ts';
+import { refusalIn, type Virsh } from './virsh.ts';
+
+/** libvirt's numbers (virDomainState, virDomainPausedReason): paused, because of an I/O error. */
+const paused = '3';
+const becauseOfIoError = '5';
+
+/** How long a resumed guest needs to repeat its write and find that the storage is still away. Milliseconds. */
+const settleMs = 1_500;
+
+export type GuestRuns = 'running' | 'paused-by-io-error' | 'paused-by-somebody' | 'off';
+
+/** Resumes a guest that stopped because its storage went away: it repeats its write and never sees an error. Others stay as they are. */
+export async function resumeGuest(virsh: Virsh, instance: string): Promise<GuestRuns> {
+  const found = await guestRuns(virsh, instance);
+  if (found !== 'paused-by-io-error') return found;
+  try {
+    await virsh('resume', '--domain', instance);
+  } catch (error) {
+    if (refusalIn(error) === null || refusalIn(error) === 'other') throw error;
+  }
+  await sleep(settleMs);
+  return guestRuns(virsh, instance);
+}
+
+async function guestRuns(virsh: Virsh, instance: string): Promise<GuestRuns> {
+  return readGuestRuns(await virsh('domstats', '--raw', '--state', '--nowait', '--domain', instance));
+}
+
+/** Reads what `virsh domstats --raw --state` prints of one domain. */
+export function readGuestRuns(text: string): GuestRuns {
+  const valueOf = (name: string) => new RegExp(`^\\s*state\\.${name}=(\\d+)$`, 'm').exec(text)?.[1];
+  const state = valueOf('state');
+  if (state === paused) return valueOf('reason') === becauseOfIoError ? 'paused-by-io-error' : 'paused-by-somebody';
+  return state === '1' || state === '2' ? 'running' : 'off';
+}
+
+/**
+ * Goes once over the paused guests that have a disk of Ferry's, and resumes those that stopped because of an I/O error. For the
+ * compute worker to call every few seconds. The names of those that run again.
+ */
+export async function resumeStoppedGuests(virsh: Virsh): Promise<string[]> {
+  const resumed: string[] = [];
+  for (const instance of (await virsh('list', '--state-paused', '--name')).split('\n').filter(Boolean)) {
+    try {
+      const domain = parseDomain(await virsh('dumpxml', '--domain', instance));
+      const stopped = (await guestRuns(virsh, instance)) === 'paused-by-io-error';
+      if (stopped && hasVolume(domain) && (await resumeGuest(virsh, instance)) === 'running') resumed.push(instance);
+    } catch (error) {
+      // Gone meanwhile, or held by another call: the next round finds it again.
+      if (refusalIn(error) === null) throw error;
+    }
+  }
+  return resumed;
+}
+
+/** A disk that Ferry attached: its serial is a volume's id, its source a volume's device. */
+function hasVolume(domain: Domain): boolean {
+  return domain.disks.some(({ serial, place }) => {
+    const name = place?.kind === 'nbd' ? place.exportName : (place?.path ?? '');
+    return volumeId.safeParse(serial).success && /(^|[/-])volume-/.test(name);
+  });
+}

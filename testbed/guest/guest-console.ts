@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What the guest has said of one of its disks. */
+export interface DiskReport {
+  /** All records up to this number are on the disk, says the guest. */
+  readonly acked: number;
+  readonly errors: number;
+  /** The longest a single write took. Milliseconds. */
+  readonly longestStallMs: number;
+  /** The disk was taken out, and no disk of that name came since. */
+  readonly gone: boolean;
+  readonly begun: boolean;
+}
+
+export interface GuestReport {
+  readonly up: boolean;
+  readonly disks: ReadonlyMap<string, DiskReport>;
+  /** Lines in which the guest's kernel complains of a disk. */
+  readonly kernelErrors: readonly string[];
+}
+
+const nothing: DiskReport = { acked: 0, errors: 0, longestStallMs: 0, gone: false, begun: false };
+
+/** Reads what a guest's serial console has shown so far. */
+export function readConsole(text: string): GuestReport {
+  const disks = new Map<string, DiskReport>();
+  const kernelErrors: string[] = [];
+  let up = false;
+  // The last line may not have come to its end yet.
+  for (const line of text.split('\n').slice(0, -1)) {
+    if (line.startsWith('guest up')) up = true;
+    if (/I\/O error|blk_update_request|EXT4-fs error/.test(line)) kernelErrors.push(line.trim());
+    const [, disk, said = ''] = /^(vd[a-z]+) (.*?)\r?$/.exec(line) ?? [];
+    if (!disk) continue;
+    disks.set(disk, next(disks.get(disk) ?? nothing, said));
+  }
+  return { up, disks, kernelErrors };
+}
+
+function next(before: DiskReport, said: string): DiskReport {
+  if (said.startsWith('begin')) return { ...before, begun: true, gone: false };
+  if (said === 'gone') return { ...before, gone: true };
+  if (said.startsWith('error')) return { ...before, errors: before.errors + 1 };
+  const [, acked, worst] = /^acked=(\d+) worst_us=(\d+)$/.exec(said) ?? [];
+  if (!acked || !worst) return before;
+  return { ...before, acked: Number(acked), longestStallMs: Math.max(before.longestStallMs, Number(worst) / 1000) };
+}
+
+/** A guest's serial console, as the file that QEMU writes. */
+export class GuestConsole {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  async report(): Promise<GuestReport> {
+    return readConsole(await readFile(this.path, 'latin1').catch(() => ''));
+  }
+
+  async disk(name: string): Promise<DiskReport> {
+    return (await this.report()).disks.get(name) ?? nothing;
+  }
+
+  /** Waits until the guest's system is up. */
+  async up(patienceMs = 60_000): Promise<void> {
+    await this.#until(patienceMs, 'the guest to come up', async () => ((await this.report()).up ? true : null));
+  }
+
+  /** Waits until the guest has acknowledged `more` further records on that disk; answers with the last number. */
+  async progress(name: string, more = 1, patienceMs = 60_000): Promise<number> {
+    const from = (await this.disk(name)).acked;
+    return this.#until(patienceMs, `${more} more records on ${name}`, async () => {
+      const { acked } = await this.disk(name);
+      return acked >= from + more ? acked : null;
+    });
+  }
+
+  /** Waits until the guest says that the disk is gone. */
+  async gone(name: string, patienceMs = 60_000): Promise<void> {
+    await this.#until(patienceMs, `${name} to go`, async () => ((await this.disk(name)).gone ? true : null));
+  }
+
+  async #until<T>(patienceMs: number, what: string, look: () => Promise<T | null>): Promise<T> {
+    const deadline = Date.now() + patienceMs;
+    for (;;) {
+      const found = await look();
+      if (found !== null) return found;
+      if (Date.now() > deadline) {
+        const text = await readFile(this.path, 'latin1').catch(() => '');
+        throw new Error(`waited in vain for ${what}; the console's end:\n${text.slice(-1500)}`);
+      }
+      await sleep(100);
+    }
+  }
+}
