@@ -17,10 +17,13 @@ export function controlCommands(context: Context) {
     const temporal = await context.temporal();
     try {
       await temporal.call((client) =>
-        client.workflow.getHandle(migrationWorkflowId(volumeId)).executeUpdate<void, [unknown]>(message, { args: [argument] }),
+        client.workflow
+          .getHandle(migrationWorkflowId(volumeId))
+          .executeUpdate<void, [unknown]>(message, { args: [argument] }),
       );
     } catch (error) {
-      const none = error instanceof WorkflowNotFoundError || (error instanceof FerryError && error.type === 'NotMigrating');
+      const none =
+        error instanceof WorkflowNotFoundError || (error instanceof FerryError && error.type === 'NotMigrating');
       throw none ? await notMigrating(context, volumeId) : error;
     }
   };

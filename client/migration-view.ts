@@ -36,7 +36,10 @@ export async function readMigration(
   const [description, state] = await Promise.all([
     temporal.call((client) => client.workflow.getHandle(workflowId, migrationId).describe()).catch(nullIfNone),
     temporal
-      .call((client) => client.workflow.getHandle(workflowId, migrationId).query<MigrationState>(messages.migrationState), { deadlineMs: queryMs })
+      .call(
+        (client) => client.workflow.getHandle(workflowId, migrationId).query<MigrationState>(messages.migrationState),
+        { deadlineMs: queryMs },
+      )
       .catch(() => null),
   ]);
   if (!description) return null;
@@ -50,7 +53,11 @@ function nullIfNone(error: unknown): null {
 }
 
 /** Puts together what the workflow says of itself and what the server knows of its pending steps. */
-export function viewOf(volumeId: string, description: WorkflowExecutionDescription, state: MigrationState | null): MigrationView {
+export function viewOf(
+  volumeId: string,
+  description: WorkflowExecutionDescription,
+  state: MigrationState | null,
+): MigrationView {
   const base = state?.migrationId === description.runId ? state : stateFromServer(volumeId, description);
   const pending = description.raw.pendingActivities ?? [];
   const live = pending.map((p) => decodeProgress(p.heartbeatDetails?.payloads)).find((p) => p !== null);
@@ -58,12 +65,16 @@ export function viewOf(volumeId: string, description: WorkflowExecutionDescripti
   return {
     ...base,
     ...(live ? { bytesDone: live.position, bytesPerSecond: live.bytesPerSecond } : {}),
-    trouble: failing ? `${failing.activityType?.name ?? 'a step'}, try ${failing.attempt}: ${failing.lastFailure?.message}` : null,
+    trouble: failing
+      ? `${failing.activityType?.name ?? 'a step'}, try ${failing.attempt}: ${failing.lastFailure?.message}`
+      : null,
   };
 }
 
 /** The last beat of a copying activity; null for other activities. */
-function decodeProgress(payloads: readonly Parameters<typeof defaultPayloadConverter.fromPayload>[0][] | null | undefined): CopyProgress | null {
+function decodeProgress(
+  payloads: readonly Parameters<typeof defaultPayloadConverter.fromPayload>[0][] | null | undefined,
+): CopyProgress | null {
   const [payload] = payloads ?? [];
   if (!payload) return null;
   const parsed = copyProgress.safeParse(defaultPayloadConverter.fromPayload(payload));

@@ -5,9 +5,8 @@ import { planMigration } from '../registry/migration-facts.ts';
 import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
-import { readMigration, type MigrationView } from './migration-view.ts';
-import { startMigration } from './start-migration.ts';
-import { watchMigration, type MigrationEvent, type WatchOptions } from './watch-migration.ts';
+import type { MigrationView } from './migration-view.ts';
+import type { MigrationEvent, WatchOptions } from './watch-migration.ts';
 
 /** What a migration would be, and every reason why it would be refused. */
 export interface MigrationPlan {
@@ -22,7 +21,9 @@ export function migrationCommands(context: Context) {
   const { registry, identity } = context;
   return {
     /** What `startMigration` would find now. Changes nothing, and needs no Temporal. */
-    async planMigration(request: Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy'>): Promise<MigrationPlan> {
+    async planMigration(
+      request: Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy'>,
+    ): Promise<MigrationPlan> {
       requireAdmin(identity, 'migrate volumes');
       const { facts, reasons } = await planMigration(registry, request);
       const attached = facts.attachments.length > 0;
@@ -33,20 +34,23 @@ export function migrationCommands(context: Context) {
     /** See startMigration in start-migration.ts. */
     async startMigration(request: MigrationRequestInput): Promise<{ migrationId: string }> {
       requireAdmin(identity, 'migrate volumes');
+      const { startMigration } = await import('./start-migration.ts');
       return startMigration(context, request);
     },
 
     /** The volume's migration as it is now; null when none runs. */
     async migrationState(volumeId: string): Promise<MigrationView | null> {
       requireAdmin(identity, 'look at migrations');
+      const { readMigration } = await import('./migration-view.ts');
       const found = await readMigration(await context.temporal(), volumeId);
       return found?.running ? found.view : null;
     },
 
     /** See watchMigration in watch-migration.ts. */
-    watchMigration(volumeId: string, options: WatchOptions = {}): AsyncGenerator<MigrationEvent, void> {
+    async *watchMigration(volumeId: string, options: WatchOptions = {}): AsyncGenerator<MigrationEvent, void> {
       requireAdmin(identity, 'watch migrations');
-      return watchMigration(context, volumeId, options);
+      const { watchMigration } = await import('./watch-migration.ts');
+      yield* watchMigration(context, volumeId, options);
     },
 
     /** The audit record of a migration, by its id or as the last one of a volume. `MigrationNotFound` if there is none. */

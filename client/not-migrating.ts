@@ -8,8 +8,12 @@ export async function notMigrating({ registry }: Context, volumeId: string): Pro
   try {
     await findVolume(registry, volumeId);
     const last = await findMigration(registry, volumeId);
-    const how = last.outcome === null ? '' : ` Its last migration, to ${last.destination}, ended with: ${last.outcome}.`;
-    return new FerryError('NotMigrating', `Volume ${volumeId} is not migrating.${how}`, { lastMigrationId: last.id, lastOutcome: last.outcome });
+    const how =
+      last.outcome === null ? '' : ` Its last migration, to ${last.destination}, ended with: ${last.outcome}.`;
+    return new FerryError('NotMigrating', `Volume ${volumeId} is not migrating.${how}`, {
+      lastMigrationId: last.id,
+      lastOutcome: last.outcome,
+    });
   } catch (error) {
     if (error instanceof FerryError && error.type === 'VolumeNotFound') return error;
     return new FerryError('NotMigrating', `Volume ${volumeId} is not migrating.`);

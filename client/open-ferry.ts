@@ -6,10 +6,16 @@ import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { administrator, type Identity } from './identity.ts';
 import { migrationCommands } from './migrations.ts';
-import { connectToTemporal, type Temporal } from './temporal.ts';
+import type { Temporal } from './temporal.ts';
 import { volumeCommands } from './volumes.ts';
 
 export type Ferry = Awaited<ReturnType<typeof openFerry>>;
+
+/** Temporal's client takes longer to load than most questions to answer: they do without. */
+async function connect(): Promise<Temporal> {
+  const { connectToTemporal } = await import('./temporal.ts');
+  return connectToTemporal();
+}
 
 /**
  * Opens Ferry for a caller: all that a service or the CLI may ask. Everything that is refused or fails is a `FerryError`; Postgres
@@ -23,11 +29,12 @@ export async function openFerry(options: { configuration: Configuration; identit
     configuration,
     identity,
     registry,
-    // A try that failed is not remembered: the next use tries again.
-    temporal: () => (connecting ??= connectToTemporal().catch((error: unknown) => {
-      connecting = undefined;
-      throw error;
-    })),
+    temporal: () =>
+      (connecting ??= connect().catch((error: unknown) => {
+        // A try that failed is not remembered: the next use tries again.
+        connecting = undefined;
+        throw error;
+      })),
   };
   return {
     identity,
@@ -36,7 +43,10 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...migrationCommands(context),
     ...controlCommands(context),
     async close() {
-      await connecting?.then((temporal) => temporal.close(), () => {});
+      await connecting?.then(
+        (temporal) => temporal.close(),
+        () => {},
+      );
       await registry.close();
     },
   };

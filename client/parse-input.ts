@@ -11,6 +11,7 @@ export function parseInput<S extends z.ZodType>(schema: S, input: unknown): z.ou
 }
 
 function describe(issue: z.core.$ZodIssue): string {
-  const given = typeof issue.input === 'string' || typeof issue.input === 'number' ? ` ${JSON.stringify(issue.input)}` : '';
+  const given =
+    typeof issue.input === 'string' || typeof issue.input === 'number' ? ` ${JSON.stringify(issue.input)}` : '';
   return `${issue.path.join('.') || 'input'}:${given} ${issue.message}`;
 }

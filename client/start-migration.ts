@@ -41,14 +41,18 @@ export async function startMigration(context: Context, input: MigrationRequestIn
   try {
     return await temporal.call(
       (client) =>
-        client.workflow.executeUpdateWithStart<() => Promise<unknown>, { migrationId: string }, []>(messages.awaitClaim, {
-          startWorkflowOperation,
-        }),
+        client.workflow.executeUpdateWithStart<() => Promise<unknown>, { migrationId: string }, []>(
+          messages.awaitClaim,
+          {
+            startWorkflowOperation,
+          },
+        ),
       { deadlineMs: claimMs },
     );
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) throw await alreadyMigrating(temporal, request.volumeId);
-    if (error instanceof FerryError && error.type === 'ServiceUnreachable') await withdraw(temporal, workflowId, requestId);
+    if (error instanceof FerryError && error.type === 'ServiceUnreachable')
+      await withdraw(temporal, workflowId, requestId);
     throw error;
   }
 }
@@ -59,7 +63,9 @@ export async function startMigration(context: Context, input: MigrationRequestIn
  */
 async function withdraw(temporal: Temporal, workflowId: string, requestId: string): Promise<void> {
   try {
-    const { runId, memo } = await temporal.call((client) => client.workflow.getHandle(workflowId).describe(), { deadlineMs: 3000 });
+    const { runId, memo } = await temporal.call((client) => client.workflow.getHandle(workflowId).describe(), {
+      deadlineMs: 3000,
+    });
     if (memo?.['requestId'] !== requestId) return;
     await temporal.call((client) => client.workflow.getHandle(workflowId, runId).cancel(), { deadlineMs: 3000 });
   } catch {
@@ -74,6 +80,14 @@ async function alreadyMigrating(temporal: Temporal, volumeId: string): Promise<F
   return new FerryError(
     'VolumeMigrating',
     `Volume ${volumeId} is already migrating${how}.\nWatch it:  ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}`,
-    view ? { migrationId: view.migrationId, phase: view.phase, destination: view.destination, bytesDone: view.bytesDone, totalBytes: view.totalBytes } : {},
+    view
+      ? {
+          migrationId: view.migrationId,
+          phase: view.phase,
+          destination: view.destination,
+          bytesDone: view.bytesDone,
+          totalBytes: view.totalBytes,
+        }
+      : {},
   );
 }

@@ -4,7 +4,15 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
   isGrpcServiceError,
 } from '@temporalio/client';
-import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, NamespaceNotFoundError, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  ChildWorkflowFailure,
+  NamespaceNotFoundError,
+  TerminatedFailure,
+  TimeoutFailure,
+} from '@temporalio/common';
 import { temporalUnreachable } from '../configuration/temporal.ts';
 import { FerryError, ferryErrorTypes, type FerryErrorType } from '../model/errors.ts';
 
@@ -15,11 +23,17 @@ const grpc = { cancelled: 1, deadlineExceeded: 4, permissionDenied: 7, unavailab
 export function explainFailure(error: unknown, address: string): FerryError | null {
   if (error instanceof FerryError) return error;
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return noControlWorker(address);
-  if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowFailedError) return failureMeaning(error.cause);
+  if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowFailedError)
+    return failureMeaning(error.cause);
   if (error instanceof NamespaceNotFoundError) {
-    return new FerryError('InvalidInput', `Temporal at ${address} has no namespace ${error.namespace}. See TEMPORAL_NAMESPACE.`);
+    return new FerryError(
+      'InvalidInput',
+      `Temporal at ${address} has no namespace ${error.namespace}. See TEMPORAL_NAMESPACE.`,
+    );
   }
-  return grpcMeaning(error, address) ?? (error instanceof Error && error.cause ? grpcMeaning(error.cause, address) : null);
+  return (
+    grpcMeaning(error, address) ?? (error instanceof Error && error.cause ? grpcMeaning(error.cause, address) : null)
+  );
 }
 
 /** The typed failure by which a workflow, or an update's handler or validator, ended. */
@@ -62,7 +76,12 @@ function grpcMeaning(error: unknown, address: string): FerryError | null {
       return temporalUnreachable(address, 'no answer in time', error);
     case grpc.unauthenticated:
     case grpc.permissionDenied:
-      return new FerryError('Forbidden', `Temporal at ${address} does not accept the credentials: ${error.details}`, {}, { cause: error });
+      return new FerryError(
+        'Forbidden',
+        `Temporal at ${address} does not accept the credentials: ${error.details}`,
+        {},
+        { cause: error },
+      );
     default:
       return null;
   }

@@ -10,7 +10,10 @@ export interface Temporal {
    * Runs `work`; every request in it is answered by the deadline or fails. What goes wrong is thrown as a `FerryError` where Ferry
    * knows it: `ServiceUnreachable`, or the typed failure of a workflow or update.
    */
-  call<T>(work: (client: Client) => Promise<T>, options?: { deadlineMs?: number; signal?: AbortSignal | undefined }): Promise<T>;
+  call<T>(
+    work: (client: Client) => Promise<T>,
+    options?: { deadlineMs?: number; signal?: AbortSignal | undefined },
+  ): Promise<T>;
   close(): Promise<void>;
 }
 

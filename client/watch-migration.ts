@@ -30,7 +30,11 @@ const patienceMs = 60_000;
  * A migration's events until its end; the last one is `ended`. Goes on over restarts of Temporal, Postgres and control workers;
  * `ServiceUnreachable` when one is away for a minute: the migration goes on. `NotMigrating` when none runs.
  */
-export async function* watchMigration(context: Context, volumeId: string, options: WatchOptions = {}): AsyncGenerator<MigrationEvent, void> {
+export async function* watchMigration(
+  context: Context,
+  volumeId: string,
+  options: WatchOptions = {},
+): AsyncGenerator<MigrationEvent, void> {
   const { everyMs = 500, signal } = options;
   const temporal = await context.temporal();
   const migrationId = options.migrationId ?? (await runningMigration(context, temporal, volumeId));
@@ -62,8 +66,15 @@ async function runningMigration(context: Context, temporal: Temporal, volumeId: 
 }
 
 /** Resolves when the workflow has closed, with what it failed with. Rejects when Temporal is away for too long. */
-async function endOf(temporal: Temporal, volumeId: string, migrationId: string, signal: AbortSignal): Promise<{ error: unknown }> {
-  const handle = await temporal.call((client) => Promise.resolve(client.workflow.getHandle(migrationWorkflowId(volumeId), migrationId)));
+async function endOf(
+  temporal: Temporal,
+  volumeId: string,
+  migrationId: string,
+  signal: AbortSignal,
+): Promise<{ error: unknown }> {
+  const handle = await temporal.call((client) =>
+    Promise.resolve(client.workflow.getHandle(migrationWorkflowId(volumeId), migrationId)),
+  );
   try {
     await workflowResult(temporal, handle, signal);
     return { error: null };

@@ -11,7 +11,10 @@ export function temporalSettings() {
     const address = connectionOptions.address ?? 'localhost:7233';
     return { connectionOptions: { ...connectionOptions, address }, address, namespace: namespace ?? 'default' };
   } catch (error) {
-    throw new FerryError('InvalidInput', `Temporal's settings (TEMPORAL_*, or its TOML file) are not right: ${(error as Error).message}`);
+    throw new FerryError(
+      'InvalidInput',
+      `Temporal's settings (TEMPORAL_*, or its TOML file) are not right: ${(error as Error).message}`,
+    );
   }
 }
 

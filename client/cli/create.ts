@@ -29,7 +29,11 @@ export function addCreate(program: Command): void {
     .addOption(new Option('--size <GiB>', 'its size').argParser(checked('size', sizeGib)).makeOptionMandatory())
     .option('--name <name>', 'what people call it', checked('name', words))
     .option('--description <text>', 'what it is for', checked('description', words))
-    .option('--host <host>', 'the back end, node@name; else the one with the most free space', checked('host', backEndName))
+    .option(
+      '--host <host>',
+      'the back end, node@name; else the one with the most free space',
+      checked('host', backEndName),
+    )
     .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', z.string().min(1)))
     .option('--tenant <tenant>', 'its owner; else the caller', checked('tenant', tenantId))
     .option('--metadata <key=value>', 'may be given more than once', pairs('metadata'))
@@ -37,7 +41,13 @@ export function addCreate(program: Command): void {
     .action((o: Options, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const { size, host, zone, tenant, ...rest } = o;
-        const made = await ferry.createVolume({ ...rest, sizeGib: size, backEnd: host, availabilityZone: zone, tenantId: tenant });
+        const made = await ferry.createVolume({
+          ...rest,
+          sizeGib: size,
+          backEnd: host,
+          availabilityZone: zone,
+          tenantId: tenant,
+        });
         const properties = volumeProperties(made, isAdmin(ferry.identity));
         answer(properties, propertyTable(properties));
       }),

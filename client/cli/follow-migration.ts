@@ -53,11 +53,16 @@ export async function followMigration(
 export function resultLine(r: MigrationRecord): string {
   const stays = `The volume is on ${r.source}, as before.`;
   if (r.outcome === 'cancelled') {
-    throw new FerryError('Cancelled', `The migration of volume ${r.volumeId} was cancelled. ${stays}`, { migrationId: r.id });
+    throw new FerryError('Cancelled', `The migration of volume ${r.volumeId} was cancelled. ${stays}`, {
+      migrationId: r.id,
+    });
   }
   if (r.outcome !== 'success') {
     const { type, message, details } = r.error ?? { type: 'ToolFailed' as const, message: 'no reason was recorded' };
-    throw new FerryError(type, `The migration of volume ${r.volumeId} failed: ${message}\n${stays}`, { ...details, migrationId: r.id });
+    throw new FerryError(type, `The migration of volume ${r.volumeId} failed: ${message}\n${stays}`, {
+      ...details,
+      migrationId: r.id,
+    });
   }
   const seconds = ((r.finishedAt?.getTime() ?? r.startedAt.getTime()) - r.startedAt.getTime()) / 1000;
   const sent = r.transferredBytes === null ? '' : `, ${formatBytes(r.transferredBytes)} of them sent`;

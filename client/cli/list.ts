@@ -22,7 +22,9 @@ export function addList(program: Command): void {
     .description('list volumes, newest first')
     .addOption(new Option('--host <host>', 'only those on this back end').argParser(checked('host', backEndName)))
     .addOption(new Option('--tenant <tenant>', "only this tenant's").argParser(checked('tenant', tenantId)))
-    .addOption(new Option('--status <status>', 'only those with this status').argParser(checked('status', volumeStatus)))
+    .addOption(
+      new Option('--status <status>', 'only those with this status').argParser(checked('status', volumeStatus)),
+    )
     .option('--name <name>', 'only those of this name')
     .option('--migrating', 'only those that are being moved')
     .action((options: Options, command: Command) =>
@@ -30,7 +32,10 @@ export function addList(program: Command): void {
         const { tenant, ...filter } = options;
         const volumes = await ferry.listVolumes({ ...filter, tenantId: tenant });
         const admin = isAdmin(ferry.identity);
-        answer(volumes.map((volume) => volumeProperties({ volume }, admin)), volumeTable(volumes, admin));
+        answer(
+          volumes.map((volume) => volumeProperties({ volume }, admin)),
+          volumeTable(volumes, admin),
+        );
       }),
     );
 }

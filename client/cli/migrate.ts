@@ -38,12 +38,19 @@ export function addMigrate(program: Command): void {
     .option('--no-wait', 'the same as --detach')
     .action((volumeId: string, destination: string, options: Options, command: Command) =>
       withFerry(command, (session) =>
-        options.dryRun ? showPlan(session, volumeId, destination, options) : migrate(session, volumeId, destination, options),
+        options.dryRun
+          ? showPlan(session, volumeId, destination, options)
+          : migrate(session, volumeId, destination, options),
       ),
     );
 }
 
-async function showPlan({ ferry, answer }: Session, volumeId: string, destination: string, options: Options): Promise<void> {
+async function showPlan(
+  { ferry, answer }: Session,
+  volumeId: string,
+  destination: string,
+  options: Options,
+): Promise<void> {
   const plan = await ferry.planMigration({ volumeId, destination, forceHostCopy: options.forceHostCopy ?? false });
   answer(plan, planText(plan));
   if (!plan.allowed) process.exitCode = exitCodes.refusedOrFailed;
@@ -61,7 +68,10 @@ async function migrate(session: Session, volumeId: string, destination: string, 
     forceHostCopy: options.forceHostCopy ?? false,
   });
   if (detach) {
-    answer({ migrationId, volumeId, destination }, `Volume ${volumeId} moves to ${destination} (migration ${migrationId}).\nWatch it: ferry migration watch ${volumeId}`);
+    answer(
+      { migrationId, volumeId, destination },
+      `Volume ${volumeId} moves to ${destination} (migration ${migrationId}).\nWatch it: ferry migration watch ${volumeId}`,
+    );
     return;
   }
   const record = await followMigration(session, volumeId, { migrationId, signal });

@@ -16,7 +16,10 @@ export function addMigrationCancel(migration: Command): void {
         const migrationId = (await ferry.migrationState(volumeId))?.migrationId;
         await ferry.cancelMigration(volumeId);
         if (options.detach || !migrationId) {
-          answer({ volumeId, migrationId, cancelRequested: true }, `The migration of volume ${volumeId} is being taken back.`);
+          answer(
+            { volumeId, migrationId, cancelRequested: true },
+            `The migration of volume ${volumeId} is being taken back.`,
+          );
           return;
         }
         const record = await followMigration(session, volumeId, { migrationId, signal: detachOnInterrupt() });

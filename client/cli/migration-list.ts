@@ -24,8 +24,14 @@ export function addMigrationList(migration: Command): void {
     .description('list migrations, the last begun first, also the finished ones')
     .option('--running', 'only those that run')
     .addOption(new Option('--volume <volume>', "only this volume's").argParser(checked('volume', volumeId)))
-    .addOption(new Option('--host <host>', 'only those from or to this back end').argParser(checked('host', backEndName)))
-    .addOption(new Option('--outcome <outcome>', 'only those that ended so: success, error, cancelled').argParser(checked('outcome', outcome)))
+    .addOption(
+      new Option('--host <host>', 'only those from or to this back end').argParser(checked('host', backEndName)),
+    )
+    .addOption(
+      new Option('--outcome <outcome>', 'only those that ended so: success, error, cancelled').argParser(
+        checked('outcome', outcome),
+      ),
+    )
     .addOption(
       new Option('--limit <number>', 'at most so many')
         .argParser(checked('limit', z.coerce.number().int().min(1).max(100_000)))

@@ -11,7 +11,10 @@ export function addMigrationPause(migration: Command): void {
     .action((volumeId: string, _options: object, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         await ferry.pauseMigration(volumeId);
-        answer({ volumeId, paused: true }, `The migration of volume ${volumeId} is paused. Go on: ferry migration resume ${volumeId}`);
+        answer(
+          { volumeId, paused: true },
+          `The migration of volume ${volumeId} is paused. Go on: ferry migration resume ${volumeId}`,
+        );
       }),
     );
 }

@@ -14,7 +14,10 @@ export function addMigrationSetBandwidth(migration: Command): void {
     .action((volumeId: string, rate: number | null, _options: object, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         await ferry.setBandwidth(volumeId, rate);
-        answer({ volumeId, bandwidth: rate }, `The copy of volume ${volumeId} has ${rate === null ? 'no cap' : `a cap of ${formatBytes(rate)}/s`} now.`);
+        answer(
+          { volumeId, bandwidth: rate },
+          `The copy of volume ${volumeId} has ${rate === null ? 'no cap' : `a cap of ${formatBytes(rate)}/s`} now.`,
+        );
       }),
     );
 }

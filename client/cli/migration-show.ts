@@ -11,14 +11,18 @@ import { withFerry } from './session.ts';
 import { propertyTable } from './table.ts';
 import { pythonTime } from './volume-properties.ts';
 
-const id = z.uuid({ error: 'is not an id (expected the UUID of a volume or of a migration)' }).transform((text) => text.toLowerCase());
+const id = z
+  .uuid({ error: 'is not an id (expected the UUID of a volume or of a migration)' })
+  .transform((text) => text.toLowerCase());
 
 /** `ferry migration show`: one migration's record, with its live state while it runs. */
 export function addMigrationShow(migration: Command): void {
   migration
     .command('show')
-    .description("show a migration: its record, and where it is while it runs")
-    .addArgument(new Argument('<id>', "the volume's id (its last migration), or the migration's").argParser(checked('id', id)))
+    .description('show a migration: its record, and where it is while it runs')
+    .addArgument(
+      new Argument('<id>', "the volume's id (its last migration), or the migration's").argParser(checked('id', id)),
+    )
     .action((idOrVolume: string, _options: object, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const record = await ferry.findMigration(idOrVolume);

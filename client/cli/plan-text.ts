@@ -12,7 +12,10 @@ export function planText(plan: MigrationPlan): string {
   const { facts } = plan;
   const size = (facts.volume?.sizeGib ?? 0) * gib;
   if (!plan.allowed) {
-    return [`Volume ${facts.volumeId} would not move to ${facts.destinationName}:`, ...plan.reasons.map((r) => `  - ${r.message}`)].join('\n');
+    return [
+      `Volume ${facts.volumeId} would not move to ${facts.destinationName}:`,
+      ...plan.reasons.map((r) => `  - ${r.message}`),
+    ].join('\n');
   }
   const free = Math.max(0, (facts.destination?.freeBytes ?? 0) - facts.promisedBytes);
   return [

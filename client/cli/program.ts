@@ -22,8 +22,11 @@ export function addClientCommands(program: Command): void {
     .description('Moves block-storage volumes between storage back ends, as durable workflows.')
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError()
-    .addHelpText('after', `\n${exitCodesHelp}\n\nConfiguration: FERRY_DATABASE_URL, or "databaseUrl" in the JSON file that FERRY_CONFIG names; TEMPORAL_ADDRESS and
-what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error comes from.`);
+    .addHelpText(
+      'after',
+      `\n${exitCodesHelp}\n\nConfiguration: FERRY_DATABASE_URL, or "databaseUrl" in the JSON file that FERRY_CONFIG names; TEMPORAL_ADDRESS and
+what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error comes from.`,
+    );
   addGlobalOptions(program);
 
   const host = program.command('host').description('back ends (node@name), as cinder-manage calls them');

@@ -16,7 +16,11 @@ export function progressBar(view: MigrationView, width: number, paint: Paint): s
   const moving = view.phase === 'copying' || view.phase === 'verifying';
   if (!moving || view.totalBytes === 0) return cut(note ? `${name}  ${note}` : name.trimEnd(), width);
   const ratio = Math.min(1, view.bytesDone / view.totalBytes);
-  const figures = [percent(ratio), `${formatBytes(view.bytesDone)} of ${formatBytes(view.totalBytes)}`, note ?? speedAndTime(view)]
+  const figures = [
+    percent(ratio),
+    `${formatBytes(view.bytesDone)} of ${formatBytes(view.totalBytes)}`,
+    note ?? speedAndTime(view),
+  ]
     .filter((part) => part !== '')
     .join('  ');
   const room = Math.min(longestBar, width - name.length - textWidth(figures) - 4);

@@ -46,7 +46,10 @@ function asFailure(error: unknown): Failure {
     return { exitCode: exitCodes.usage, text: `error: ${message}`, error: { type: 'InvalidInput', message } };
   }
   const message = rootMessage(error);
-  const text = process.env['FERRY_DEBUG'] === '1' ? inspect(error) : `error: ${message.split('\n')[0]} (a bug? FERRY_DEBUG=1 shows where)`;
+  const text =
+    process.env['FERRY_DEBUG'] === '1'
+      ? inspect(error)
+      : `error: ${message.split('\n')[0]} (a bug? FERRY_DEBUG=1 shows where)`;
   return { exitCode: exitCodes.refusedOrFailed, text, error: { type: 'Unexpected', message } };
 }
 

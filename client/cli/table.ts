@@ -11,7 +11,10 @@ export function table(headers: readonly string[], rows: readonly (readonly strin
 
 /** The seed's table of a thing's properties. */
 export function propertyTable(properties: Readonly<Record<string, unknown>>): string {
-  return table(['Property', 'Value'], Object.entries(properties).map(([name, value]) => [name, propertyText(value)]));
+  return table(
+    ['Property', 'Value'],
+    Object.entries(properties).map(([name, value]) => [name, propertyText(value)]),
+  );
 }
 
 /** Values as Cinder shows them: None, True, False, JSON for what is composed. */
@@ -25,7 +28,14 @@ export function propertyText(value: unknown): string {
 export function columns(rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map(printable));
   const widths = columnWidths(cells);
-  return cells.map((row) => row.map((cell, i) => padEnd(cell, widths[i]!)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, i) => padEnd(cell, widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 function columnWidths(rows: readonly (readonly string[])[]): number[] {

@@ -15,5 +15,8 @@ export function padEnd(text: string, width: number): string {
 
 /** What tenants typed, made harmless for a terminal and for a line: control characters show as what they are. */
 export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`);
+  return text.replaceAll(
+    /\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu,
+    (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`,
+  );
 }

@@ -35,7 +35,12 @@ export function volumeProperties(
 }
 
 function attachmentProperties(a: Attachment, admin: boolean): Record<string, unknown> {
-  return { attachment_id: a.id, server_id: a.instanceId, ...(admin ? { host_name: a.computeHost } : {}), device: a.device };
+  return {
+    attachment_id: a.id,
+    server_id: a.instanceId,
+    ...(admin ? { host_name: a.computeHost } : {}),
+    device: a.device,
+  };
 }
 
 /** `2013-09-01T14:53:22.000000`: UTC, microseconds, no zone. */

@@ -31,14 +31,17 @@ function described(pending: object[], change: object = {}): WorkflowExecutionDes
     ...change,
   } as unknown as WorkflowExecutionDescription;
 }
-const beat = (value: unknown) => ({ heartbeatDetails: { payloads: [defaultPayloadConverter.toPayload(value)] }, attempt: 1 });
+const beat = (value: unknown) => ({
+  heartbeatDetails: { payloads: [defaultPayloadConverter.toPayload(value)] },
+  attempt: 1,
+});
 
 test("the position is the running copy's own, from its last heartbeat", () => {
   const view = viewOf(state.volumeId, described([beat(undefined), beat({ other: 1 }), beat(progress)]), state);
   assert.deepEqual(view, { ...state, bytesDone: 8192, bytesPerSecond: 1000, trouble: null });
 });
 
-test("between copies it is what the workflow knows", () => {
+test('between copies it is what the workflow knows', () => {
   assert.deepEqual(viewOf(state.volumeId, described([]), state), { ...state, trouble: null });
 });
 

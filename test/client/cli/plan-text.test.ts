@@ -61,7 +61,12 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would not move to server2@lvmstorage
 test("the list of hosts is the seed's, the long one says why a back end cannot be used", () => {
   const backEnds = [
     backEnd('server1@lvmstorage-1'),
-    backEnd('server2@lvmstorage-2', { disabled: true, disabledReason: 'old', fault: 'no volume group', heartbeatAt: new Date(0) }),
+    backEnd('server2@lvmstorage-2', {
+      disabled: true,
+      disabledReason: 'old',
+      fault: 'no volume group',
+      heartbeatAt: new Date(0),
+    }),
   ];
   assert.equal(hostList(backEnds), 'server1@lvmstorage-1  zone1\nserver2@lvmstorage-2  zone1');
   assert.equal(

@@ -13,7 +13,10 @@ test('a copy shows bar, percent, bytes, speed and what is left', () => {
 });
 
 test('the bar fits a usual terminal, and gives way in a narrow one', () => {
-  assert.equal(progressBar(sampleView, 79, plain), 'copying    ━━━━━━━━━━━───────────   50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s');
+  assert.equal(
+    progressBar(sampleView, 79, plain),
+    'copying    ━━━━━━━━━━━───────────   50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s',
+  );
   assert.equal(progressBar(sampleView, 60, plain), 'copying     50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s');
   assert.equal(progressBar(sampleView, 30, plain), 'copying     50 %  1.0 GiB of …');
 });
@@ -23,7 +26,10 @@ test('no figure is shown before there is one, and none beyond the end', () => {
     progressBar({ ...sampleView, bytesDone: 0, bytesPerSecond: 0 }, 60, plain),
     'copying    ──────────────────────────    0 %  0 B of 2.0 GiB',
   );
-  assert.match(progressBar({ ...sampleView, bytesDone: 3 * 1024 ** 3 }, 100, plain), /━ {2}100 % {2}3\.0 GiB of 2\.0 GiB {2}128 MiB\/s$/);
+  assert.match(
+    progressBar({ ...sampleView, bytesDone: 3 * 1024 ** 3 }, 100, plain),
+    /━ {2}100 % {2}3\.0 GiB of 2\.0 GiB {2}128 MiB\/s$/,
+  );
 });
 
 test('what stands in the way is told instead of the speed', () => {
@@ -37,7 +43,10 @@ test('what stands in the way is told instead of the speed', () => {
 test('phases without bytes to count are a word', () => {
   assert.equal(progressBar({ ...sampleView, phase: 'switching' }, 80, plain), 'switching');
   assert.equal(progressBar({ ...sampleView, phase: 'undoing', cancelRequested: true }, 80, plain), 'undoing');
-  assert.equal(progressBar({ ...sampleView, phase: 'preparing', totalBytes: 0, trouble: 'createDevice, try 2: x' }, 80, plain), 'preparing  createDevice, try 2: x');
+  assert.equal(
+    progressBar({ ...sampleView, phase: 'preparing', totalBytes: 0, trouble: 'createDevice, try 2: x' }, 80, plain),
+    'preparing  createDevice, try 2: x',
+  );
 });
 
 test('a troubled bar has another colour', () => {

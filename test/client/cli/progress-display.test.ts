@@ -14,7 +14,8 @@ test('in a log there is a line for each phase, each obstacle and every ten secon
   const { written, stream } = recorder({ isTTY: false });
   let now = 0;
   const display = progressDisplay(stream, () => now);
-  for (now = 1000; now <= 21_000; now += 1000) display.show({ ...sampleView, bytesDone: sampleView.totalBytes * (now / 40_000) });
+  for (now = 1000; now <= 21_000; now += 1000)
+    display.show({ ...sampleView, bytesDone: sampleView.totalBytes * (now / 40_000) });
   display.show({ ...sampleView, paused: true });
   display.show({ ...sampleView, paused: true });
   display.show({ ...sampleView, phase: 'switching' });

@@ -4,7 +4,13 @@ import { columns, propertyTable, propertyText, table } from '../../../client/cli
 
 test('a table frames its cells, left aligned, as wide as the widest', () => {
   assert.equal(
-    table(['ID', 'Name'], [['1', 'a volume'], ['22', '']]),
+    table(
+      ['ID', 'Name'],
+      [
+        ['1', 'a volume'],
+        ['22', ''],
+      ],
+    ),
     `
 +----+----------+
 | ID | Name     |
@@ -52,5 +58,12 @@ test('values show as Cinder shows them', () => {
 });
 
 test('columns are two blanks apart, without blanks at the end of a line', () => {
-  assert.equal(columns([['server1@lvmstorage-1', 'zone1'], ['s2@b', 'zone1'], ['s3@b', '']]), 'server1@lvmstorage-1  zone1\ns2@b                  zone1\ns3@b');
+  assert.equal(
+    columns([
+      ['server1@lvmstorage-1', 'zone1'],
+      ['s2@b', 'zone1'],
+      ['s3@b', ''],
+    ]),
+    'server1@lvmstorage-1  zone1\ns2@b                  zone1\ns3@b',
+  );
 });

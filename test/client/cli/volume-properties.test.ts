@@ -34,7 +34,11 @@ test("a volume's table has the seed's properties, in its order and formats", () 
 });
 
 test('a tenant sees neither where the volume is nor that it moves', () => {
-  const moving = { ...seedVolume, migrationStatus: 'migrating' as const, nameId: '133d1f56-9ffc-4f57-8798-d5217d851862' };
+  const moving = {
+    ...seedVolume,
+    migrationStatus: 'migrating' as const,
+    nameId: '133d1f56-9ffc-4f57-8798-d5217d851862',
+  };
   const seen = volumeProperties({ volume: moving, attachments: [seedAttachment] }, false);
   const still = volumeProperties({ volume: seedVolume, attachments: [seedAttachment] }, false);
   assert.deepEqual(seen, still);

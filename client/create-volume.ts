@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto';
+import * as z from 'zod';
+import { backEndName, tenantId } from '../model/ids.ts';
+import { controlQueue, operationWorkflowId } from '../model/names.ts';
+import { sizeGib } from '../model/sizes.ts';
+import type { Volume } from '../model/volume.ts';
+import { listBackEnds } from '../registry/back-ends.ts';
+import { findVolume } from '../registry/volumes.ts';
+import { chooseBackEnd } from './choose-back-end.ts';
+import type { Context } from './context.ts';
+import { waitForControlWorker } from './control-worker.ts';
+import { requireAdmin } from './identity.ts';
+import { parseInput } from './parse-input.ts';
+import { workflowResult } from './workflow-result.ts';
+
+/** What a new volume shall be. */
+export const newVolume = z.object({
+  sizeGib,
+  name: z.string().max(255).nullable().default(null),
+  description: z.string().max(255).nullable().default(null),
+  metadata: z.record(z.string().max(255), z.string().max(255)).default({}),
+  bootable: z.boolean().default(false),
+  /** Its owner, if it is not the caller's own tenant. For administrators. */
+  tenantId: tenantId.optional(),
+  /** Where it shall be; chosen if not given. For administrators. */
+  backEnd: backEndName.optional(),
+  availabilityZone: z.string().min(1).optional(),
+});
+export type NewVolume = z.input<typeof newVolume>;
+
+/** Makes a volume and answers when it is `available`. Refused or failed: typed as the workflow ended. */
+export async function createVolume(context: Context, input: NewVolume): Promise<Volume> {
+  const { registry, identity } = context;
+  const {
+    backEnd: given,
+    tenantId: owner = identity.tenant,
+    availabilityZone,
+    ...wanted
+  } = parseInput(newVolume, input);
+  if (given !== undefined) requireAdmin(identity, 'say on which back end a volume is made');
+  if (owner !== identity.tenant) requireAdmin(identity, 'make volumes for other tenants');
+  const backEnd =
+    given ??
+    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone }, new Date()).name;
+  const volumeId = randomUUID();
+  const temporal = await context.temporal();
+  await waitForControlWorker(temporal);
+  const handle = await temporal.call((client) =>
+    client.workflow.start('createVolume', {
+      taskQueue: controlQueue,
+      workflowId: operationWorkflowId('create', volumeId),
+      staticSummary: `create volume ${volumeId} (${wanted.sizeGib} GiB) on ${backEnd}`,
+      args: [{ ...wanted, volumeId, tenantId: owner, backEnd }],
+    }),
+  );
+  await workflowResult(temporal, handle);
+  return findVolume(registry, volumeId);
+}

@@ -1,0 +1,43 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import path from 'node:path';
+
+const main = path.join(import.meta.dirname, '../../../bin/ferry.ts');
+
+export interface Answer {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** The `ferry` command as a user has it: a process of its own, with this environment and nothing else. */
+export function ferryIn(env: Readonly<Record<string, string>>) {
+  const environment = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', LC_ALL: 'C', ...env };
+  const start = (args: readonly string[]) => {
+    const child = spawn(process.execPath, [main, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    const answer: Answer = { code: null, stdout: '', stderr: '' };
+    child.stdout.on('data', (data) => (answer.stdout += String(data)));
+    child.stderr.on('data', (data) => (answer.stderr += String(data)));
+    const ended = once(child, 'close').then(() => Object.assign(answer, { code: child.exitCode }));
+    return { child, answer, ended };
+  };
+  return {
+    /** Starts a command; `ended` resolves with its answer. */
+    start,
+    /** Runs a command to its end. */
+    run: (...args: string[]): Promise<Answer> => start(args).ended,
+    /** Starts a worker that logs to a file. */
+    worker(args: readonly string[], logFile: string): ChildProcess {
+      const log = openSync(logFile, 'a');
+      return spawn(process.execPath, [main, ...args], { env: environment, stdio: ['ignore', log, log] });
+    },
+  };
+}
+
+export async function stopped(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await ended;
+}
