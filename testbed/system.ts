@@ -1,40 +1,35 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { freePorts } from '../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../workers/embedded/temporal.ts';
+import { directoryNode } from './directory-node.ts';
+import { nodeWorker } from './node-worker.ts';
 import { gateway, startNodes, type StorageNodes } from './nodes.ts';
+import { ferryMain, type ManagedWorker, node, processWorker } from './process-worker.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const node = join(root, 'node_modules/node/bin/node');
-const ferryMain = join(root, 'bin/ferry.ts');
+export type { ManagedWorker };
 
-/** How long a worker may take to its first words on a machine under load. Milliseconds. */
-const readyMs = 90_000;
-
-/** A worker that can be started, killed and started again, as a process manager would. */
-export interface ManagedWorker {
-  start(): Promise<void>;
-  /** Signals it; for KILL, TERM and INT resolves when it has ended. */
-  signal(signal: NodeJS.Signals): Promise<void>;
-}
-
-/** All of Ferry on real parts: Temporal, Postgres, a control worker, storage nodes with a worker each. */
-export interface System {
+/** All of Ferry on real parts: Temporal, Postgres, a control worker, and a storage worker a node. */
+export interface PlainSystem {
   readonly directory: string;
   readonly temporal: EmbeddedTemporal;
   readonly postgres: EmbeddedPostgres;
-  readonly nodes: StorageNodes;
   readonly control: ManagedWorker;
   readonly storage: Readonly<Record<string, ManagedWorker>>;
+  /** Where the workers that run on this machine show their metrics: `control`, and with directories every node by its name. */
+  readonly metricsUrls: Readonly<Record<string, string>>;
   /** What a shell needs to run `ferry` against this system. */
   readonly env: Readonly<Record<string, string>>;
   /** Runs the CLI; an exit code other than 0 is an answer, not an error. */
   ferry(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }>;
   stop(): Promise<void>;
+}
+
+/** The same with nodes of their own, which have a real LVM and may lose power. */
+export interface System extends PlainSystem {
+  readonly nodes: StorageNodes;
 }
 
 export interface SystemOptions {
@@ -58,8 +53,18 @@ export const seedNodes: readonly SystemNode[] = [
   { name: 'server2', volumeGroups: [{ name: 'lvmstorage-2', sizeMib: 8192 }] },
 ];
 
-/** Starts everything; what was started is stopped again when a part fails. Ends with this process. */
-export async function startSystem(options: SystemOptions): Promise<System> {
+type Backing = 'lvm' | 'directory';
+
+/**
+ * Starts everything; what was started is stopped again when a part fails. Ends with this process.
+ *
+ * `backing` says what a node is. `lvm`, the default: a guest with a real LVM. `directory`: a worker process on this machine, and each of
+ * its volume groups a directory of sparse files in the system's folder: light, and for where guests cannot run.
+ * @throws {NodesUnavailable} when this machine cannot run guests
+ */
+export async function startSystem(options: SystemOptions & { backing: 'directory' }): Promise<PlainSystem>;
+export async function startSystem(options: SystemOptions & { backing?: 'lvm' }): Promise<System>;
+export async function startSystem(options: SystemOptions & { backing?: Backing }): Promise<PlainSystem> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async () => {
     for (const end of stops.splice(0).toReversed()) await end();
@@ -73,11 +78,11 @@ export async function startSystem(options: SystemOptions): Promise<System> {
 }
 
 async function start(
-  options: SystemOptions,
+  options: SystemOptions & { backing?: Backing },
   stops: (() => Promise<unknown>)[],
   stop: () => Promise<void>,
-): Promise<System> {
-  const { directory, nodes: specs = seedNodes } = options;
+): Promise<PlainSystem> {
+  const { directory } = options;
   const services = join(directory, 'services');
   await mkdir(services, { recursive: true });
   const [temporal, postgres] = await Promise.all([
@@ -88,36 +93,28 @@ async function start(
     }).then((t) => (stops.push(() => t.stop()), t)),
     startPostgres({ directory: join(services, 'postgres') }).then((p) => (stops.push(() => p.stop()), p)),
   ]);
-  const temporalPort = Number(temporal.address.split(':')[1]);
-  const database = new URL(postgres.url);
-  const nodes = await startNodes({
-    directory: join(directory, 'nodes'),
-    nodes: specs,
-    forward: [temporalPort, Number(database.port)],
-  });
-  stops.push(() => nodes.stop());
-
   const common = { nodeTimeoutSeconds: options.nodeTimeoutSeconds ?? 600 };
-  const configFile = join(directory, 'ferry.json');
-  await writeFile(configFile, JSON.stringify(common));
-  const env = { TEMPORAL_ADDRESS: temporal.address, FERRY_DATABASE_URL: postgres.url, FERRY_CONFIG: configFile };
+  const reach = { TEMPORAL_ADDRESS: temporal.address, FERRY_DATABASE_URL: postgres.url };
+  const storage = await startStorage(options, { common, reach, stops });
 
-  const control = processWorker(['worker', 'control'], env, join(directory, 'control.log'));
+  const clientConfig = join(directory, 'ferry.json');
+  await writeFile(clientConfig, JSON.stringify(common));
+  const env = { ...reach, FERRY_CONFIG: clientConfig };
+  const metrics = await metricsListener();
+  const controlConfig = join(directory, 'control.json');
+  await writeFile(controlConfig, JSON.stringify({ ...common, ...metrics.configuration }));
+  const control = processWorker(['worker', 'control'], { ...reach, FERRY_CONFIG: controlConfig }, join(directory, 'control.log'));
   stops.push(() => control.signal('SIGKILL'));
-  const insideUrl = new URL(postgres.url);
-  insideUrl.hostname = gateway;
-  const insideEnv = { TEMPORAL_ADDRESS: `${gateway}:${temporalPort}`, FERRY_DATABASE_URL: insideUrl.href };
-  const storage: Record<string, ManagedWorker> = {};
-  for (const spec of specs) storage[spec.name] = await nodeWorker(nodes, spec, common, insideEnv);
-  await Promise.all([control.start(), ...Object.values(storage).map((worker) => worker.start())]);
+  await Promise.all([control.start(), ...Object.values(storage.workers).map((worker) => worker.start())]);
 
   return {
     directory,
     temporal,
     postgres,
-    nodes,
+    ...(storage.nodes ? { nodes: storage.nodes } : {}),
     control,
-    storage,
+    storage: storage.workers,
+    metricsUrls: { control: metrics.url, ...storage.metricsUrls },
     env,
     async ferry(...args) {
       const run = await execa(node, [ferryMain, ...args], { env, reject: false, stdin: 'ignore' });
@@ -127,88 +124,55 @@ async function start(
   };
 }
 
-/** A worker as a child process of this one. */
-function processWorker(args: string[], env: Record<string, string>, log: string): ManagedWorker {
-  let child: ChildProcess | null = null;
-  return {
-    async start() {
-      const output = await open(log, 'a+');
-      const from = (await output.stat()).size;
-      child = spawn(node, [ferryMain, ...args], {
-        env: { ...process.env, ...env },
-        stdio: ['ignore', output.fd, output.fd],
-      });
-      const running = child;
-      await untilReady(log, async () => {
-        if (running.exitCode !== null)
-          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
-        const { size } = await output.stat();
-        const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
-        return buffer.toString();
-      });
-      await output.close();
-    },
-    async signal(signal) {
-      const running = child;
-      if (!running || running.exitCode !== null || running.signalCode !== null) return;
-      const ended = once(running, 'exit');
-      running.kill(signal);
-      if (endsIt(signal)) await ended;
-    },
-  };
+interface Storage {
+  nodes: StorageNodes | null;
+  /** Not started yet. */
+  workers: Record<string, ManagedWorker>;
+  metricsUrls: Record<string, string>;
 }
 
-/** The storage worker inside a node. Its state folder and log are on the shared folder: they survive a loss of power, as a disk's do. */
-async function nodeWorker(
-  nodes: StorageNodes,
-  spec: SystemNode,
-  common: object,
-  env: Record<string, string>,
-): Promise<ManagedWorker> {
-  const log = join(nodes.share, `${spec.name}.log`);
-  const configFile = join(nodes.share, `${spec.name}.json`);
-  await writeFile(
-    configFile,
-    JSON.stringify({
-      ...common,
-      node: {
-        name: spec.name,
-        availabilityZone: 'zone1',
-        address: nodes.address(spec.name),
-        stateDirectory: '/run/ferry',
-        insecureNetwork: true,
-        backEnds: spec.volumeGroups.map((group) => ({ name: group.name, driver: 'lvm', volumeGroup: group.name })),
-      },
-    }),
-  );
-  let pid: number | null = null;
-  return {
-    async start() {
-      const before = (await nodes.exec(spec.name, ['sh', '-c', `cat ${log} 2>/dev/null | wc -c`])).stdout.trim();
-      pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
-        env: { ...env, FERRY_CONFIG: configFile },
-        log,
-      });
-      await untilReady(
-        log,
-        async () => (await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log])).stdout,
-      );
-    },
-    async signal(signal) {
-      if (pid !== null) await nodes.kill(spec.name, pid, signal);
-      if (endsIt(signal)) pid = null;
-    },
-  };
+interface Surroundings {
+  common: object;
+  /** How this machine's processes reach Temporal and Postgres. */
+  reach: { TEMPORAL_ADDRESS: string; FERRY_DATABASE_URL: string };
+  stops: (() => Promise<unknown>)[];
 }
 
-function endsIt(signal: NodeJS.Signals): boolean {
-  return signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT';
+function startStorage(options: SystemOptions & { backing?: Backing }, around: Surroundings): Promise<Storage> {
+  const directory = join(options.directory, 'nodes');
+  const specs = options.nodes ?? seedNodes;
+  return options.backing === 'directory' ? inDirectories(directory, specs, around) : inGuests(directory, specs, around);
 }
 
-async function untilReady(log: string, output: () => Promise<string>): Promise<void> {
-  const deadline = Date.now() + readyMs;
-  while (!/"msg":"ready"/.test(await output())) {
-    if (Date.now() > deadline) throw new Error(`not ready after ${readyMs / 1000} s; see ${log}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+async function inDirectories(directory: string, specs: readonly SystemNode[], { common, reach, stops }: Surroundings): Promise<Storage> {
+  const storage: Storage = { nodes: null, workers: {}, metricsUrls: {} };
+  for (const spec of specs) {
+    const own = join(directory, spec.name);
+    await mkdir(own, { recursive: true });
+    const metrics = await metricsListener();
+    const configuration = { ...common, ...metrics.configuration };
+    const prepared = await directoryNode(spec, { directory: own, configuration, env: reach });
+    stops.push(() => prepared.stop());
+    storage.workers[spec.name] = prepared.worker;
+    storage.metricsUrls[spec.name] = metrics.url;
   }
+  return storage;
+}
+
+async function inGuests(directory: string, specs: readonly SystemNode[], { common, reach, stops }: Surroundings): Promise<Storage> {
+  const temporalPort = Number(reach.TEMPORAL_ADDRESS.split(':')[1]);
+  const insideUrl = new URL(reach.FERRY_DATABASE_URL);
+  const nodes = await startNodes({ directory, nodes: specs, forward: [temporalPort, Number(insideUrl.port)] });
+  stops.push(() => nodes.stop());
+  insideUrl.hostname = gateway;
+  const insideEnv = { TEMPORAL_ADDRESS: `${gateway}:${temporalPort}`, FERRY_DATABASE_URL: insideUrl.href };
+  const storage: Storage = { nodes, workers: {}, metricsUrls: {} };
+  for (const spec of specs) storage.workers[spec.name] = await nodeWorker(nodes, spec, common, insideEnv);
+  return storage;
+}
+
+async function metricsListener(): Promise<{ configuration: { metricsAddress: string }; url: string }> {
+  const [port] = await freePorts(1);
+  const metricsAddress = `127.0.0.1:${port}`;
+  return { configuration: { metricsAddress }, url: `http://${metricsAddress}/metrics` };
 }

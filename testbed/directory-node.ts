@@ -1,0 +1,48 @@
+import { glob, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ManagedWorker, processWorker } from './process-worker.ts';
+import type { SystemNode } from './system.ts';
+
+/** A storage node that is nothing but a worker on this machine. */
+export interface DirectoryNode {
+  readonly worker: ManagedWorker;
+  /** Kills the worker and the export servers that it left. */
+  stop(): Promise<void>;
+}
+
+/** Prepares a node with a directory back end for each volume group of `spec`; all of it is in `directory`. */
+export async function directoryNode(
+  spec: SystemNode,
+  options: { directory: string; configuration: object; env: Record<string, string> },
+): Promise<DirectoryNode> {
+  const { directory, configuration, env } = options;
+  const stateDirectory = join(directory, 'state');
+  const backEnds = spec.volumeGroups.map(({ name, sizeMib }) => ({
+    name,
+    driver: 'directory',
+    path: join(directory, name),
+    capacityGib: Math.ceil(sizeMib / 1024),
+  }));
+  for (const { path } of backEnds) await mkdir(path, { recursive: true });
+  const configFile = join(directory, 'ferry.json');
+  const node = { name: spec.name, availabilityZone: 'zone1', stateDirectory, backEnds };
+  await writeFile(configFile, JSON.stringify({ ...configuration, node }));
+  const worker = processWorker(['worker', 'storage'], { ...env, FERRY_CONFIG: configFile }, join(directory, 'worker.log'));
+  return {
+    worker,
+    async stop() {
+      await worker.signal('SIGKILL');
+      await killExportServers(stateDirectory);
+    },
+  };
+}
+
+/** Export servers outlive their worker by design. A pid is killed only if its process names the very file that it was read from. */
+async function killExportServers(stateDirectory: string): Promise<void> {
+  for await (const name of glob('**/*.pid', { cwd: stateDirectory })) {
+    const file = join(stateDirectory, name);
+    const pid = Number(await readFile(file, 'utf8'));
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.split('\0').includes(`--pid-file=${file}`)) process.kill(pid, 'SIGKILL');
+  }
+}

@@ -1,0 +1,48 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StorageNodes } from './nodes.ts';
+import { endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
+import type { SystemNode } from './system.ts';
+
+/** The storage worker inside a node. Its state folder and log are on the shared folder: they survive a loss of power, as a disk's do. */
+export async function nodeWorker(
+  nodes: StorageNodes,
+  spec: SystemNode,
+  common: object,
+  env: Record<string, string>,
+): Promise<ManagedWorker> {
+  const log = join(nodes.share, `${spec.name}.log`);
+  const configFile = join(nodes.share, `${spec.name}.json`);
+  await writeFile(
+    configFile,
+    JSON.stringify({
+      ...common,
+      node: {
+        name: spec.name,
+        availabilityZone: 'zone1',
+        address: nodes.address(spec.name),
+        stateDirectory: '/run/ferry',
+        insecureNetwork: true,
+        backEnds: spec.volumeGroups.map((group) => ({ name: group.name, driver: 'lvm', volumeGroup: group.name })),
+      },
+    }),
+  );
+  let pid: number | null = null;
+  return {
+    async start() {
+      const before = (await nodes.exec(spec.name, ['sh', '-c', `cat ${log} 2>/dev/null | wc -c`])).stdout.trim();
+      pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
+        env: { ...env, FERRY_CONFIG: configFile },
+        log,
+      });
+      await untilReady(
+        log,
+        async () => (await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log])).stdout,
+      );
+    },
+    async signal(signal) {
+      if (pid !== null) await nodes.kill(spec.name, pid, signal);
+      if (endsIt(signal)) pid = null;
+    },
+  };
+}

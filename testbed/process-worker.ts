@@ -1,0 +1,65 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The project's own Node, and Ferry's command line program. */
+export const node = join(root, 'node_modules/node/bin/node');
+export const ferryMain = join(root, 'bin/ferry.ts');
+
+/** How long a worker may take to its first words on a machine under load. Milliseconds. */
+const readyMs = 90_000;
+
+/** A worker that can be started, killed and started again, as a process manager would. */
+export interface ManagedWorker {
+  start(): Promise<void>;
+  /** Signals it; for KILL, TERM and INT resolves when it has ended. */
+  signal(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** A worker as a child process of this one, with which it ends. */
+export function processWorker(args: readonly string[], env: Record<string, string>, log: string): ManagedWorker {
+  let child: ChildProcess | null = null;
+  return {
+    async start() {
+      const output = await open(log, 'a+');
+      const from = (await output.stat()).size;
+      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', node, ferryMain, ...args], {
+        env: { ...process.env, ...env },
+        stdio: ['ignore', output.fd, output.fd],
+      });
+      const running = child;
+      await untilReady(log, async () => {
+        if (running.exitCode !== null) throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
+        const { size } = await output.stat();
+        const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
+        return buffer.toString();
+      });
+      await output.close();
+    },
+    async signal(signal) {
+      const running = child;
+      if (!running || running.exitCode !== null || running.signalCode !== null) return;
+      const ended = once(running, 'exit');
+      running.kill(signal);
+      if (endsIt(signal)) await ended;
+    },
+  };
+}
+
+/** Whether a worker is gone after the signal. */
+export function endsIt(signal: NodeJS.Signals): boolean {
+  return signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT';
+}
+
+/** Waits until a worker has written to its log that it is ready. */
+export async function untilReady(log: string, output: () => Promise<string>): Promise<void> {
+  const deadline = Date.now() + readyMs;
+  while (!/"msg":"ready"/.test(await output())) {
+    if (Date.now() > deadline) throw new Error(`not ready after ${readyMs / 1000} s; see ${log}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
