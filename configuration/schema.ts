@@ -49,5 +49,7 @@ export const configuration = z.strictObject({
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** How long a node needed for the data may be away before a migration goes back. Seconds. */
   nodeTimeoutSeconds: z.number().int().positive().default(600),
+  /** A transfer that moves no byte for this long has failed: longer than a path fail-over or a disk's own retries take. Seconds. */
+  noProgressSeconds: z.number().int().positive().default(60),
 });
 export type Configuration = z.infer<typeof configuration>;

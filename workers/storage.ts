@@ -20,9 +20,6 @@ import { shutdown } from './control.ts';
 import { startReporting } from './report-back-ends.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
-/** A transfer that moves nothing for this long has failed: longer than a path fail-over or a disk's own retries take. */
-const noProgressMs = 60_000;
-
 /** Steps under way at once, transfers that wait for their slot among them: what a node takes up is never what is waited for. */
 const concurrentSteps = 500;
 
@@ -36,7 +33,7 @@ export async function createStorageWorker(deps: {
   registry: Registry;
   node: NodeConfiguration;
   log: Logger;
-  noProgressMs?: number;
+  noProgressSeconds: number;
 }): Promise<Stoppable> {
   const { node, registry } = deps;
   const drivers = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, runCommand)]));
@@ -57,7 +54,7 @@ export async function createStorageWorker(deps: {
       run: runCommand,
     }),
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
-    noProgressMs: deps.noProgressMs ?? noProgressMs,
+    noProgressMs: deps.noProgressSeconds * 1000,
     reportProgress: async (progress) => {
       const { workflowId, runId } = activityInfo().workflowExecution!;
       await client.workflow

@@ -1,9 +1,12 @@
 import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
 import { ferryErrorTypes, type FerryErrorType, type Reason } from '../model/errors.ts';
 
+/** Why a migration ended that somebody stopped. */
+export const cancelled: Reason = { type: 'Cancelled', message: 'The migration was cancelled.' };
+
 /** What a failed step says, as a reason for the audit record and the operator. */
 export function reasonOf(error: unknown): Reason {
-  if (isCancellation(error)) return { type: 'Cancelled', message: 'The migration was cancelled.' };
+  if (isCancellation(error)) return cancelled;
   const cause = error instanceof ActivityFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure && isFerryErrorType(cause.type)) {
     const details = cause.details?.[0];

@@ -7,7 +7,7 @@ import { cleanUpWorkflowId, deviceName } from '../model/names.ts';
 import { registry } from './activities.ts';
 import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
 import { cleanUp } from './clean-up.ts';
-import { failureOf, reasonOf } from './failures.ts';
+import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
 import * as messages from './messages.ts';
 import { MigrationRun } from './migration-run.ts';
@@ -68,8 +68,10 @@ async function moveClaimed(run: MigrationRun, m: ClaimedMigration & { destinatio
     flow = await run.scope.run(() => runFlow(run, m, undo));
     run.throwIfCancelled();
   } catch (error) {
-    await goBack(run, m.claim, undo, reasonOf(error));
-    throw error;
+    // A step that fails while it is being cancelled (its node is gone, say) is still a cancel.
+    const reason = run.scope.consideredCancelled ? cancelled : reasonOf(error);
+    await goBack(run, m.claim, undo, reason);
+    throw failureOf(reason);
   }
   await CancellationScope.nonCancellable(() => goForward(run, m.claim, flow));
   return {

@@ -1,6 +1,8 @@
 import {
+  ActivityFailure,
   CancellationScope,
   CancelledFailure,
+  TimeoutFailure,
   condition,
   setCurrentDetails,
   upsertMemo,
@@ -107,12 +109,19 @@ export class MigrationRun {
     this.#transfer?.cancel();
   }
 
-  /** Runs one stretch of a transfer so that `change` can stop it; waits first while the migration is paused. */
+  /**
+   * Runs one stretch of a transfer so that `change` can stop it; waits first while the migration is paused. Stopped, it is over
+   * however it ended, also by the silence of a worker that died before it heard of it: then it is a `CancelledFailure`.
+   */
   async stretch<T>(work: () => Promise<T>): Promise<T> {
     await condition(() => !this.state.paused);
-    this.#transfer = new CancellationScope();
+    const transfer = new CancellationScope();
+    this.#transfer = transfer;
     try {
-      return await this.#transfer.run(work);
+      return await transfer.run(work);
+    } catch (error) {
+      if (transfer.consideredCancelled && isSilence(error)) throw new CancelledFailure('The transfer was stopped.', [], error);
+      throw error;
     } finally {
       this.#transfer = null;
     }
@@ -126,4 +135,8 @@ export class MigrationRun {
   show(): void {
     setCurrentDetails(migrationDetails(this.state));
   }
+}
+
+function isSilence(error: unknown): error is ActivityFailure {
+  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
 }

@@ -6,7 +6,7 @@ import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } f
 import { defaultPayloadConverter } from '@temporalio/common';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
-import { controlQueue, migrationWorkflowId } from '../../model/names.ts';
+import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
 import { startSystem, type System, type SystemOptions } from '../../testbed/system.ts';
 import { createChecker, type Checker } from './checker.ts';
 
@@ -30,12 +30,30 @@ export interface Stage extends System {
   untilPhase(handle: WorkflowHandle, phase: MigrationState['phase']): Promise<void>;
   /** Takes the cap off, so that a test need not wait for a slow copy any longer. */
   hurry(handle: WorkflowHandle): Promise<void>;
+  /** The new device of a running migration, as a fault needs it. */
+  destinationOf(handle: WorkflowHandle): Promise<readonly [node: string, group: string, volume: string]>;
+  /** The tests' own beginning: a slow migration of a filled volume in the middle of its copy, and its two allowed ends. */
+  midCopy(request?: Partial<MigrationRequestInput>): Promise<MidCopy>;
+  /** Resolves when no step of the migration is under way: it is paused for real. */
+  untilIdle(handle: WorkflowHandle): Promise<void>;
   /** How it ended: `success`, or the type of the failure. */
   outcome(handle: WorkflowHandle): Promise<string>;
 }
 
+/** A migration in the middle of its copy. */
+export interface MidCopy {
+  id: string;
+  handle: WorkflowHandle;
+  /** The volume's device on the source. */
+  source: readonly [node: string, group: string, volume: string];
+  /** Where the volume is if the migration came to nothing. */
+  old: { host: string; contents: string };
+  /** Where it is if the migration succeeded. */
+  moved: { host: string; contents: string; outcome: string };
+}
+
 /** Sets the stage in a folder of its own. `strike` takes everything down and removes it. */
-export async function setStage(options: Partial<SystemOptions> = {}): Promise<Stage & { strike(): Promise<void> }> {
+export async function setStage(options: Omit<SystemOptions, 'directory'> = {}): Promise<Stage & { strike(): Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
@@ -49,44 +67,67 @@ export async function setStage(options: Partial<SystemOptions> = {}): Promise<St
   const client = new Client({ connection });
   const checker = createChecker(system.nodes, Object.keys(system.storage), () => system.postgres.url);
 
+  const volume: Stage['volume'] = async (backEnd = server1) => {
+    const id = randomUUID();
+    await client.workflow.execute('createVolume', {
+      taskQueue: controlQueue,
+      workflowId: `create/${id}`,
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+    });
+    return { id, contents: await checker.fill(id) };
+  };
+  const migrate: Stage['migrate'] = async (volumeId, request = {}) => {
+    const start = new WithStartWorkflowOperation('migrateVolume', {
+      workflowId: migrationWorkflowId(volumeId),
+      workflowIdConflictPolicy: 'FAIL',
+      taskQueue: controlQueue,
+      args: [{ volumeId, destination: server2, nodeTimeoutSeconds: options.nodeTimeoutSeconds, ...request }],
+    });
+    await client.workflow.executeUpdateWithStart(messages.awaitClaim, { startWorkflowOperation: start, args: [] });
+    return start.workflowHandle();
+  };
   const state = (handle: WorkflowHandle) => handle.query<MigrationState>(messages.migrationState);
+  const untilCopied: Stage['untilCopied'] = async (handle, bytes = 1) => {
+    await poll(async () => {
+      const { raw, status } = await handle.describe();
+      if (status.name !== 'RUNNING') throw new Error(`the migration is ${status.name} already`);
+      const beats = (raw.pendingActivities ?? []).flatMap((a) => a.heartbeatDetails?.payloads ?? []);
+      return beats.some((p) => {
+        const beat = defaultPayloadConverter.fromPayload<{ position?: number } | undefined>(p);
+        return (beat?.position ?? 0) >= bytes;
+      });
+    });
+  };
   return {
     ...system,
     checker,
     client,
-    async volume(backEnd = server1) {
-      const id = randomUUID();
-      await client.workflow.execute('createVolume', {
-        taskQueue: controlQueue,
-        workflowId: `create/${id}`,
-        args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
-      });
-      return { id, contents: await checker.fill(id) };
-    },
-    async migrate(volumeId, request = {}) {
-      const start = new WithStartWorkflowOperation('migrateVolume', {
-        workflowId: migrationWorkflowId(volumeId),
-        workflowIdConflictPolicy: 'FAIL',
-        taskQueue: controlQueue,
-        args: [{ volumeId, destination: server2, ...request }],
-      });
-      await client.workflow.executeUpdateWithStart(messages.awaitClaim, { startWorkflowOperation: start, args: [] });
-      return start.workflowHandle();
-    },
-    async untilCopied(handle, bytes = 1) {
-      await poll(async () => {
-        const { raw, status } = await handle.describe();
-        if (status.name !== 'RUNNING') throw new Error(`the migration is ${status.name} already`);
-        const beats = (raw.pendingActivities ?? []).flatMap((a) => a.heartbeatDetails?.payloads ?? []);
-        return beats.some((p) => {
-          const beat = defaultPayloadConverter.fromPayload<{ position?: number } | undefined>(p);
-          return (beat?.position ?? 0) >= bytes;
-        });
-      });
-    },
+    volume,
+    migrate,
+    untilCopied,
     async untilPhase(handle, phase) {
       const order = ['claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'undoing', 'finished'];
       await poll(async () => order.indexOf((await state(handle)).phase) >= order.indexOf(phase));
+    },
+    async midCopy(request = {}) {
+      const { id, contents } = await volume();
+      const handle = await migrate(id, { bandwidth: slowly, ...request });
+      await untilCopied(handle, 8 * 1024 ** 2);
+      return {
+        id,
+        handle,
+        source: ['server1', 'lvmstorage-1', deviceName({ id, nameId: null })],
+        old: { host: server1, contents },
+        moved: { host: server2, contents, outcome: 'success' },
+      };
+    },
+    async destinationOf(handle) {
+      const { migrationId } = await state(handle);
+      const found = await system.nodes.exec('server2', ['lvs', '--noheadings', '-o', 'lv_name', `@ferry.migration=${migrationId}`]);
+      return ['server2', 'lvmstorage-2', found.stdout.trim()];
+    },
+    async untilIdle(handle) {
+      await poll(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0);
     },
     async hurry(handle) {
       await handle.executeUpdate(messages.setBandwidth, { args: [null] });

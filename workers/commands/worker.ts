@@ -51,9 +51,9 @@ function create(
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
   if (kind === 'control') return createControlWorker(deps);
-  const { node } = deps.configuration;
+  const { node, noProgressSeconds } = deps.configuration;
   if (!node) {
     throw new FerryError('InvalidInput', 'No storage node is configured: "node" is missing in the file that FERRY_CONFIG names.');
   }
-  return createStorageWorker({ ...deps, node });
+  return createStorageWorker({ ...deps, node, noProgressSeconds });
 }

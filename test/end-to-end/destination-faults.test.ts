@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setStage, slowly, type Stage } from './stage.ts';
+
+let stage: Stage & { strike(): Promise<void> };
+before(async () => {
+  stage = await setStage({ nodeTimeoutSeconds: 45, noProgressSeconds: 10 });
+});
+after(() => stage?.strike());
+
+describe('the destination fails', () => {
+  test('a bad block in mid-copy: the volume stays where it is', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'error-at', byte: 995 * 1024 ** 2 });
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'DestinationWriteFailed');
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('every write an I/O error in mid-copy: the volume stays where it is', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'error' });
+    assert.equal(await stage.outcome(handle), 'DestinationWriteFailed');
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('writes that vanish without an error are found when the destination is read back', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'drop-writes' });
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'ChecksumMismatch');
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('a byte flipped before it is read back', async () => {
+    const { id, handle, old } = await stage.midCopy({ bandwidth: 4 * slowly });
+    const [node, group, volume] = await stage.destinationOf(handle);
+    await stage.untilPhase(handle, 'verifying');
+    await stage.nodes.exec(node, ['dd', 'if=/dev/urandom', `of=/dev/${group}/${volume}`, 'bs=4096', 'seek=260000', 'count=1', 'oflag=direct', 'conv=notrunc']);
+    assert.equal(await stage.outcome(handle), 'ChecksumMismatch');
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('it hangs in mid-copy: the volume is free at once, the unfinished device goes when it answers', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    const destination = await stage.destinationOf(handle);
+    await stage.nodes.fault(...destination, { kind: 'hang' });
+    assert.equal(await stage.outcome(handle), 'NoProgress');
+    await stage.nodes.fault(...destination, { kind: 'heal' });
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('its node loses power in mid-copy and comes back: the copy goes on', async () => {
+    const { id, handle, moved } = await stage.midCopy();
+    await stage.nodes.powerOff('server2');
+    await stage.nodes.powerOn('server2');
+    await stage.storage['server2']!.start();
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'success');
+    await stage.checker.assertAt(id, moved);
+  });
+
+  test('its node stays away: the volume is free again, the device goes when the node is back', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    await stage.nodes.powerOff('server2');
+    assert.equal(await stage.outcome(handle), 'NodeUnavailable');
+    await stage.nodes.powerOn('server2');
+    await stage.storage['server2']!.start();
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('it is full, though it said that there was room: nothing is left', async () => {
+    const { id, contents } = await stage.volume();
+    await stage.nodes.exec('server2', ['lvcreate', '-qq', '-y', '-Wn', '-Zn', '-l', '100%FREE', '-n', 'foreign', 'lvmstorage-2']);
+    try {
+      const handle = await stage.migrate(id);
+      assert.equal(await stage.outcome(handle), 'InsufficientSpace');
+      await stage.checker.assertAt(id, { host: 'server1@lvmstorage-1', contents, outcome: 'error' });
+    } finally {
+      await stage.nodes.exec('server2', ['lvremove', '-qq', '-f', 'lvmstorage-2/foreign']);
+    }
+  });
+
+  test('its volume group is gone: the volume stays where it is', async () => {
+    const { id, contents } = await stage.volume();
+    await stage.nodes.exec('server2', ['vgrename', '-qq', 'lvmstorage-2', 'elsewhere']);
+    try {
+      const handle = await stage.migrate(id);
+      assert.equal(await stage.outcome(handle), 'BackEndUnavailable');
+      await stage.checker.assertAt(id, { host: 'server1@lvmstorage-1', contents, outcome: 'error' });
+    } finally {
+      await stage.nodes.exec('server2', ['vgrename', '-qq', 'elsewhere', 'lvmstorage-2']);
+    }
+  });
+});

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setStage, type Stage } from './stage.ts';
+
+let stage: Stage & { strike(): Promise<void> };
+before(async () => {
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10 });
+});
+after(() => stage?.strike());
+
+describe('the source fails in mid-copy', () => {
+  test('its export dies: it is exported again and the copy goes on', async () => {
+    const { id, handle, moved } = await stage.midCopy();
+    await stage.nodes.exec('server1', ['pkill', '-KILL', '-x', 'qemu-nbd']);
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'success');
+    await stage.checker.assertAt(id, moved);
+  });
+
+  test('a bad block: the volume stays where it is', async () => {
+    const { id, handle, source, old } = await stage.midCopy();
+    await stage.nodes.fault(...source, { kind: 'error-at', byte: 995 * 1024 ** 2 });
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'SourceReadFailed');
+    await stage.nodes.fault(...source, { kind: 'heal' });
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('every read an I/O error: the volume stays where it is', async () => {
+    const { id, handle, source, old } = await stage.midCopy();
+    await stage.nodes.fault(...source, { kind: 'error' });
+    assert.equal(await stage.outcome(handle), 'SourceReadFailed');
+    await stage.nodes.fault(...source, { kind: 'heal' });
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('it hangs: the volume is free again, and its export goes when it answers', async () => {
+    const { id, handle, source, old } = await stage.midCopy();
+    await stage.nodes.fault(...source, { kind: 'hang' });
+    assert.equal(await stage.outcome(handle), 'NoProgress');
+    await stage.nodes.fault(...source, { kind: 'heal' });
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+
+  test('its node loses power and comes back: the copy goes on', async () => {
+    const { id, handle, moved } = await stage.midCopy();
+    await stage.nodes.powerOff('server1');
+    await stage.nodes.powerOn('server1');
+    await stage.storage['server1']!.start();
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'success');
+    await stage.checker.assertAt(id, moved);
+  });
+});
