@@ -20,7 +20,7 @@ export const messages = {
   operationRequested: 'operationRequested',
   /** Signal that carries a verdict back to the asking workflow. */
   operationVerdict: 'operationVerdict',
-  /** Update. Answers when the volume is released. */
+  /** Update. Answers `Release` when the volume is released, or when the wait is over. */
   whenReleased: 'whenReleased',
   /** Signal from the copying activity, seldom: where it is. */
   progressReported: 'progressReported',

@@ -103,6 +103,7 @@ export interface MigrationState {
   /** What it waits for at the moment, if it waits: a node that is away, an operator's resume. */
   waitingFor: string | null;
   cancelRequested: boolean;
+  /** Asked by signal and refused; a refused update leaves no trace. */
   refusedOperations: number;
 }
 

@@ -19,6 +19,7 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   if (made) return { codePath };
   const { code } = await bundleWorkflowCode({
     workflowsPath: path.join(root, 'workflows/index.ts'),
+    payloadConverterPath: path.join(root, 'workflows/payload-converter.ts'),
     logger: new DefaultLogger('WARN'),
   });
   await mkdir(path.dirname(codePath), { recursive: true });

@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { MigrationState } from '../model/migration.ts';
 import { messages } from '../model/messages.ts';
+import type { OperationVerdict, RefusedOperation, Release } from '../model/operation-requests.ts';
 
 /** The messages of `migrateVolume`, as the SDK wants them; names and meaning are in model/messages.ts. */
 export const awaitClaim = defineUpdate<{ migrationId: string }>(messages.awaitClaim);
@@ -9,4 +10,8 @@ export const pauseMigration = defineUpdate<void>(messages.pauseMigration);
 export const resumeMigration = defineUpdate<void>(messages.resumeMigration);
 export const setBandwidth = defineUpdate<void, [bytesPerSecond: number | null]>(messages.setBandwidth);
 export const progressReported = defineSignal<[unknown]>(messages.progressReported);
+export const requestOperation = defineUpdate<OperationVerdict, [ticket: unknown]>(messages.requestOperation);
+export const operationRequested = defineSignal<[ticket: unknown]>(messages.operationRequested);
+export const whenReleased = defineUpdate<Release, [wait: unknown]>(messages.whenReleased);
+export const refusedOperations = defineQuery<readonly RefusedOperation[]>(messages.refusedOperations);
 export const migrationState = defineQuery<MigrationState>(messages.migrationState);

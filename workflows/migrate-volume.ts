@@ -11,6 +11,7 @@ import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
 import * as messages from './messages.ts';
 import { MigrationRun } from './migration-run.ts';
+import { handleOperationMessages } from './operation-messages.ts';
 import { workflowOwner } from './owner.ts';
 
 /**
@@ -42,7 +43,7 @@ export async function migrateVolume(input: unknown): Promise<MigrationResult> {
     return await moveClaimed(run, m);
   } catch (error) {
     verdict.refused ??= verdict.claimed ? null : reasonOf(error);
-    if (verdict.refused) run.enter('finished');
+    run.enter('finished');
     throw failureOf(reasonOf(error));
   } finally {
     await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
@@ -99,14 +100,14 @@ async function runFlow(
 /** Before the point of no return: everything made is taken away, the volume is as it was. */
 async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpStep[], reason: Reason): Promise<void> {
   // Fenced: the volume is somebody else's now, and so is the decision about what is left; the repair finds it by its tags.
-  if (reason.type === 'Fenced') return;
+  if (reason.type === 'Fenced') return run.finish({ outcome: 'error', reason });
   await CancellationScope.nonCancellable(async () => {
     run.enter('undoing');
     await registry.enterPhase({ claim, phase: 'undoing' });
     await cleanUpOrHandOver(claim, undo.toReversed());
     const outcome = reason.type === 'Cancelled' ? 'cancelled' : 'error';
     await registry.releaseVolume({ claim, outcome, error: outcome === 'error' ? reason : null });
-    run.enter('finished');
+    run.finish({ outcome, reason });
   });
 }
 
@@ -119,7 +120,7 @@ async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Pro
   run.enter('cleaning-up');
   await cleanUpOrHandOver(claim, flow.cleanUp);
   await registry.releaseVolume({ claim, outcome: 'success', error: null });
-  run.enter('finished');
+  run.finish({ outcome: 'success', digest: flow.digest, transferredBytes: flow.transferredBytes });
 }
 
 async function cleanUpOrHandOver(claim: Claim, steps: readonly CleanUpStep[]): Promise<void> {
@@ -172,5 +173,6 @@ function handleMessages(run: MigrationRun): Verdict {
     if (parsed.success) run.report(parsed.data);
   });
   setHandler(messages.migrationState, () => run.state);
+  handleOperationMessages(run);
   return verdict;
 }

@@ -10,9 +10,11 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { migrationDetails } from '../model/migration-details.ts';
+import { migrationDetails, type MigrationEnd } from '../model/migration-details.ts';
 import type { ClaimedMigration, MigrationRequest, MigrationState, Phase } from '../model/migration.ts';
+import type { OperationTicket, RefusedOperation } from '../model/operation-requests.ts';
 import { searchAttributes } from '../model/search-attributes.ts';
+import { MigrationStoryTeller } from './migration-story.ts';
 
 const keys = {
   volume: defineSearchAttributeKey(searchAttributes.volume, 'KEYWORD'),
@@ -26,12 +28,19 @@ const keys = {
 /** Phases from which there is no way back: the switch is under way or done. */
 const pastReturn: ReadonlySet<Phase> = new Set(['switching', 'cleaning-up', 'finished']);
 
+/** Refused operations that are remembered one by one; all are counted. */
+const refusalsKept = 50;
+
 /** One migration's state as its workflow knows it, and the controls that messages turn. Lives as long as the workflow run. */
 export class MigrationRun {
   readonly request: MigrationRequest;
   readonly state: MigrationState;
   /** All work before the switch runs in here; cancelling it starts the way back. */
   readonly scope = new CancellationScope();
+  /** The last refused, the oldest first. */
+  readonly refused: RefusedOperation[] = [];
+  #switched = false;
+  readonly #story = new MigrationStoryTeller();
   #transfer: CancellationScope | null = null;
 
   constructor(request: MigrationRequest) {
@@ -57,6 +66,7 @@ export class MigrationRun {
       { key: keys.destination, value: request.destination },
       { key: keys.phase, value: 'claiming' },
     ]);
+    this.#story.entered('claiming');
     this.show();
   }
 
@@ -71,29 +81,54 @@ export class MigrationRun {
     ]);
     upsertMemo({ migrationId: m.claim.migrationId, sizeBytes: m.sizeBytes });
     this.state.phase = 'preparing';
+    this.#story.entered('preparing');
     this.show();
   }
 
   enter(phase: Phase): void {
     if (this.state.phase === phase) return;
     this.state.phase = phase;
+    if (phase === 'cleaning-up') this.#switched = true;
     this.state.waitingFor = null;
     upsertSearchAttributes([{ key: keys.phase, value: phase }]);
+    this.#story.entered(phase);
     this.show();
+  }
+
+  /** Nothing is left to do; how it ended stays to be seen. */
+  finish(end: MigrationEnd): void {
+    this.#story.ended(end, this.state.flow);
+    this.enter('finished');
   }
 
   get pastPointOfNoReturn(): boolean {
     return pastReturn.has(this.state.phase);
   }
 
+  /** Where the volume is; null before the claim has told. */
+  get host(): string | null {
+    return this.#switched ? this.state.destination : this.state.source;
+  }
+
   report(progress: { bytesDone: number; bytesPerSecond: number }): void {
     Object.assign(this.state, progress);
+    this.#story.progressed();
     this.show();
   }
 
   waitFor(what: string | null): void {
     this.state.waitingFor = what;
     this.show();
+  }
+
+  /** Remembers a refused operation. False when it is one of the last ones already: a repeat. */
+  refuse({ requestId, operation, requestedBy }: OperationTicket): boolean {
+    if (this.refused.some((r) => r.requestId === requestId)) return false;
+    this.refused.push({ requestId, operation, requestedBy, phase: this.state.phase, at: new Date().toISOString() });
+    if (this.refused.length > refusalsKept) this.refused.shift();
+    this.state.refusedOperations += 1;
+    this.show();
+    return true;
   }
 
   cancel(): void {
@@ -133,7 +168,7 @@ export class MigrationRun {
   }
 
   show(): void {
-    setCurrentDetails(migrationDetails(this.state));
+    setCurrentDetails(migrationDetails(this.state, this.request, this.#story));
   }
 }
 
