@@ -9,17 +9,32 @@ const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.+/=!:#-]{0,254}$/;
 /** Throws `InvalidInput` unless `name` can name a device or an export: 1 to 100 of letters, digits, `_ . + -`. */
 export function checkName(name: string, what = 'device'): void {
   if (namePattern.test(name)) return;
-  throw new FerryError('InvalidInput', `${quote(name)} cannot name a ${what}: expected 1 to 100 letters, digits, "_", ".", "+" or "-", starting with a letter, digit or "_"`);
+  throw new FerryError(
+    'InvalidInput',
+    `${quote(name)} cannot name a ${what}: expected 1 to 100 letters, digits, "_", ".", "+" or "-", starting with a letter, digit or "_"`,
+  );
 }
 
 /** Throws `InvalidInput` unless all can be tags. */
 export function checkTags(tags: readonly string[]): void {
   const bad = tags.find((tag) => !tagPattern.test(tag));
-  if (bad !== undefined) throw new FerryError('InvalidInput', `${quote(bad)} cannot be a tag: expected 1 to 255 letters, digits or any of "_.+/=!:#-"`);
+  if (bad !== undefined)
+    throw new FerryError(
+      'InvalidInput',
+      `${quote(bad)} cannot be a tag: expected 1 to 255 letters, digits or any of "_.+/=!:#-"`,
+    );
 }
 
 /** Throws `InvalidInput` unless a device can be made so. A device without a tag would belong to nobody, so one is needed. */
-export function checkSpec({ name, sizeBytes, tags }: { name: string; sizeBytes: number; tags: readonly string[] }): void {
+export function checkSpec({
+  name,
+  sizeBytes,
+  tags,
+}: {
+  name: string;
+  sizeBytes: number;
+  tags: readonly string[];
+}): void {
   checkName(name);
   checkTags(tags);
   if (tags.length === 0) throw new FerryError('InvalidInput', `device ${name} needs a tag that says whose it is`);

@@ -14,7 +14,11 @@ import { toolFailed } from './run-command.ts';
  * Node has no flock of its own, so a child holds the lock for as long as its stdin is open: the kernel closes that also when
  * this process is killed.
  */
-export async function withFileLock<T>(file: string, action: () => Promise<T>, signal = activityCancellation()): Promise<T> {
+export async function withFileLock<T>(
+  file: string,
+  action: () => Promise<T>,
+  signal = activityCancellation(),
+): Promise<T> {
   signal?.throwIfAborted();
   const argv = ['flock', '--exclusive', '--no-fork', file, 'cat'] as const;
   // A session of its own: an interrupt from the terminal must not take the lock from an action that is still under way.

@@ -49,7 +49,10 @@ export function exitCodeOf(error: unknown): number | null {
 }
 
 /** The one way in which Ferry runs programs on its own node. Cancelled with the activity under way, unless a signal is given. */
-export const runCommand: RunCommand = async (argv, { signal = activityCancellation(), timeoutMs = 60_000, neverKill = false } = {}) => {
+export const runCommand: RunCommand = async (
+  argv,
+  { signal = activityCancellation(), timeoutMs = 60_000, neverKill = false } = {},
+) => {
   signal?.throwIfAborted();
   const [program, ...operands] = argv;
   const child = execa(program, operands, {
@@ -71,7 +74,12 @@ export const runCommand: RunCommand = async (argv, { signal = activityCancellati
     if (!(error instanceof ExecaError)) throw error;
     // execa rejects after the process has ended, but with an error that Temporal would not take for a cancellation.
     if (error.isCanceled) throw signal!.reason;
-    const end = { exitCode: error.exitCode ?? null, signal: error.signal ?? null, stderr, because: reasonOf(error, timeoutMs) };
+    const end = {
+      exitCode: error.exitCode ?? null,
+      signal: error.signal ?? null,
+      stderr,
+      because: reasonOf(error, timeoutMs),
+    };
     throw toolFailed(argv, end, { cause: error });
   }
 };
@@ -79,6 +87,6 @@ export const runCommand: RunCommand = async (argv, { signal = activityCancellati
 function reasonOf(error: ExecaError, timeoutMs: number): string | undefined {
   if (error.timedOut) return `not finished after ${timeoutMs / 1000} s`;
   if (error.isMaxBuffer) return `more than ${maxOutputBytes} bytes of output`;
-  if (error.code === 'ENOENT') return 'it is not installed, or not in PATH';
+  if (error.code === 'ENOENT' || error.code === 'EACCES') return `${error.code}: is it installed, and in PATH?`;
   return error.exitCode === undefined && error.signal === undefined ? error.originalMessage : undefined;
 }

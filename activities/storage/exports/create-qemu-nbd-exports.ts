@@ -40,7 +40,12 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   const records = createRecords(folder);
   const startServer = createStartServer(folder, ports, run);
 
-  const addressOf = ({ exportName, port }: Pick<ServerSettings, 'exportName' | 'port'>): ExportAddress => ({ host: address, port, exportName, tls: tlsDirectory !== null });
+  const addressOf = ({ exportName, port }: Pick<ServerSettings, 'exportName' | 'port'>): ExportAddress => ({
+    host: address,
+    port,
+    exportName,
+    tls: tlsDirectory !== null,
+  });
 
   /** One at a time for a name, so that two that ensure the same get the same server. */
   async function alone<T>(exportName: string, action: () => Promise<T>): Promise<T> {
@@ -75,7 +80,10 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
           return addressOf({ exportName, port });
         } catch (error) {
           // Cancelled or out of time: the server may have come up nevertheless.
-          await end((await runningServers(folder)).filter((late) => late.exportName === exportName), exportName);
+          await end(
+            (await runningServers(folder)).filter((late) => late.exportName === exportName),
+            exportName,
+          );
           throw error;
         }
       });
@@ -84,7 +92,10 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     async remove(exportName) {
       checkName(exportName, 'export');
       await alone(exportName, async () => {
-        await end((await runningServers(folder)).filter((server) => server.exportName === exportName), exportName);
+        await end(
+          (await runningServers(folder)).filter((server) => server.exportName === exportName),
+          exportName,
+        );
       });
     },
 
@@ -93,14 +104,16 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
       // One that only starts or ends serves nobody.
       const listening = await Promise.all(servers.map(listens));
       return Promise.all(
-        servers.filter((_, i) => listening[i]).map(async (server) => ({
-          exportName: server.exportName,
-          path: server.path,
-          writable: server.writable,
-          tags: await records.tags(server.exportName),
-          pid: server.pid,
-          address: addressOf(server),
-        })),
+        servers
+          .filter((_, i) => listening[i])
+          .map(async (server) => ({
+            exportName: server.exportName,
+            path: server.path,
+            writable: server.writable,
+            tags: await records.tags(server.exportName),
+            pid: server.pid,
+            address: addressOf(server),
+          })),
       );
     },
   };

@@ -29,12 +29,26 @@ export function pidFile(folder: string, exportName: string): string {
 export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
   const { exportName, path, writable, address, port, tlsDirectory } = settings;
   return [
-    'qemu-nbd', '--fork', '--persistent', '--format=raw', '--cache=none', `--aio=${aio}`,
+    'qemu-nbd',
+    '--fork',
+    '--persistent',
+    '--format=raw',
+    '--cache=none',
+    `--aio=${aio}`,
     // One client only: the fence against two writers.
     ...(writable ? ['--discard=unmap', '--shared=1'] : ['--read-only', `--shared=${readers}`]),
-    ...(tlsDirectory === null ? [] : [`--object=tls-creds-x509,id=tls,dir=${optionValue(tlsDirectory)},endpoint=server,verify-peer=on`, '--tls-creds=tls']),
-    `--export-name=${exportName}`, `--bind=${address}`, `--port=${port}`, `--pid-file=${pidFile(folder, exportName)}`,
-    '--', path,
+    ...(tlsDirectory === null
+      ? []
+      : [
+          `--object=tls-creds-x509,id=tls,dir=${optionValue(tlsDirectory)},endpoint=server,verify-peer=on`,
+          '--tls-creds=tls',
+        ]),
+    `--export-name=${exportName}`,
+    `--bind=${address}`,
+    `--port=${port}`,
+    `--pid-file=${pidFile(folder, exportName)}`,
+    '--',
+    path,
   ];
 }
 
@@ -45,8 +59,12 @@ export function parseServerCommand(folder: string, argv: readonly string[]): Ser
     strict: false,
     allowPositionals: true,
     options: {
-      'export-name': { type: 'string' }, 'pid-file': { type: 'string' }, bind: { type: 'string' }, port: { type: 'string' },
-      'read-only': { type: 'boolean' }, object: { type: 'string' },
+      'export-name': { type: 'string' },
+      'pid-file': { type: 'string' },
+      bind: { type: 'string' },
+      port: { type: 'string' },
+      'read-only': { type: 'boolean' },
+      object: { type: 'string' },
     },
   });
   const { 'export-name': exportName, 'pid-file': file, bind, port, object } = values;

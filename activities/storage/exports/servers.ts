@@ -40,15 +40,17 @@ async function serverOf(folder: string, pid: number): Promise<Server | null> {
   }
 }
 
-/** The process's name and start time; null when it is gone or only waits for its parent to notice. */
+/** The process's name and start time; null when it is gone, or has ended and only waits for its parent to notice. */
 async function lifeOf(pid: number): Promise<{ name: string; startTime: string } | null> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1');
     // "pid (name) state ...": the name may hold anything, also blanks and parentheses.
     const end = text.lastIndexOf(')');
     const fields = text.slice(end + 2).split(' ');
-    const [state, startTime] = [fields[0], fields[19]];
-    if (state === 'Z' || state === 'X' || startTime === undefined) return null;
+    const [state, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
+    if (startTime === undefined) return null;
+    // Its first thread may have ended before others that still write.
+    if ((state === 'Z' || state === 'X') && threads <= 1) return null;
     return { name: text.slice(text.indexOf('(') + 1, end), startTime };
   } catch (error) {
     if (isGone(error)) return null;
@@ -62,7 +64,10 @@ async function isAlive({ pid, startTime }: Server): Promise<boolean> {
 
 /** Ends the server and waits for its end. Throws `DeviceInUse` when it hangs on its device. */
 export async function endServer(server: Server): Promise<void> {
-  for (const [signal, patience] of [['SIGTERM', graceMs], ['SIGKILL', killedMs]] as const) {
+  for (const [signal, patience] of [
+    ['SIGTERM', graceMs],
+    ['SIGKILL', killedMs],
+  ] as const) {
     if (!(await isAlive(server))) return;
     try {
       process.kill(server.pid, signal);
@@ -73,10 +78,14 @@ export async function endServer(server: Server): Promise<void> {
       if (!(await isAlive(server))) return;
     }
   }
-  throw new FerryError('DeviceInUse', `the server of export ${server.exportName} (process ${server.pid}) does not end: ${server.path} does not answer`, {
-    exportName: server.exportName,
-    pid: server.pid,
-  });
+  throw new FerryError(
+    'DeviceInUse',
+    `the server of export ${server.exportName} (process ${server.pid}) does not end: ${server.path} does not answer`,
+    {
+      exportName: server.exportName,
+      pid: server.pid,
+    },
+  );
 }
 
 /**
@@ -85,7 +94,9 @@ export async function endServer(server: Server): Promise<void> {
  */
 export async function listens({ pid, port }: Server): Promise<boolean> {
   try {
-    const tables = await Promise.all(['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'latin1').catch(emptyIfMissing)));
+    const tables = await Promise.all(
+      ['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'latin1').catch(emptyIfMissing)),
+    );
     const listening = '0A';
     const localPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
     const inodes = tables
@@ -94,7 +105,9 @@ export async function listens({ pid, port }: Server): Promise<boolean> {
       .filter((fields) => fields[3] === listening && fields[1]?.endsWith(localPort))
       .map((fields) => `socket:[${fields[9]}]`);
     const folder = `/proc/${pid}/fd`;
-    const open = await Promise.all((await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(emptyIfMissing)));
+    const open = await Promise.all(
+      (await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(emptyIfMissing)),
+    );
     return inodes.some((socket) => open.includes(socket));
   } catch (error) {
     if (isGone(error)) return false;

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { FerryError } from '../../../model/errors.ts';
-import type { RunCommand } from '../run-command.ts';
+import { exitCodeOf, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
 import { type Aio, serverCommand, type ServerSettings } from './server-command.ts';
 
@@ -26,7 +26,8 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
     try {
       await start(aio);
     } catch (error) {
-      if (aio === 'threads' || (await isTaken(settings)) || !(await exists(settings.path))) throw error;
+      // Anything that is not QEMU's own refusal (a cancel, a time-out) is no question of the kernel's.
+      if (aio === 'threads' || exitCodeOf(error) === null || (await isTaken(settings))) throw error;
       await start('threads');
       aio = 'threads';
     }
@@ -34,27 +35,35 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
 
   return async (settings: Omit<ServerSettings, 'port'>, taken: ReadonlySet<number>): Promise<number> => {
     const { exportName, path, address } = settings;
-    if (!(await exists(path))) throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
+    if (!(await exists(path)))
+      throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
     for (let port = ports.from; port <= ports.to; port += 1) {
       if (taken.has(port) || (await isTaken({ address, port }))) continue;
       try {
         await tryStart({ ...settings, port });
         return port;
       } catch (error) {
-        // Somebody took it meanwhile: the next one.
-        if (await isTaken({ address, port })) continue;
+        // Somebody took it meanwhile: the next one. After a cancel or a time-out that may be the server just started.
+        if (exitCodeOf(error) !== null && (await isTaken({ address, port }))) continue;
         throw classify(error, settings);
       }
     }
-    throw new FerryError('ToolFailed', `no port from ${ports.from} to ${ports.to} of ${address} is free to export ${path}; widen node.exportPorts`, { exportName });
+    throw new FerryError(
+      'ToolFailed',
+      `no port from ${ports.from} to ${ports.to} of ${address} is free to export ${path}; widen node.exportPorts`,
+      { exportName },
+    );
   };
 }
 
 async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, (error: unknown) => {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw error;
-  });
+  return stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return false;
+      throw error;
+    },
+  );
 }
 
 /** Whether the port cannot be listened on because somebody does. */
@@ -63,7 +72,12 @@ async function isTaken({ address, port }: { address: string; port: number }): Pr
     const server = createServer();
     server.on('error', (error) => {
       if (systemCode(error) === 'EADDRINUSE') return resolve(true);
-      reject(new FerryError('InvalidInput', `exports cannot listen on ${address} (${error.message}): node.address must be an address of this node`));
+      reject(
+        new FerryError(
+          'InvalidInput',
+          `exports cannot listen on ${address} (${error.message}): node.address must be an address of this node`,
+        ),
+      );
     });
     server.listen({ host: address, port }, () => server.close(() => resolve(false)));
   });
@@ -75,8 +89,10 @@ function classify(error: unknown, { exportName, path }: { exportName: string; pa
   const { stderr } = error.details;
   if (typeof stderr !== 'string') return error;
   const details = { exportName, path, stderr };
-  if (/Failed to get ".*" lock|Device or resource busy/.test(stderr)) {
-    return new FerryError('DeviceInUse', `${path} cannot be exported: another process uses it`, details, { cause: error });
+  if (/Failed to get (shared )?".*" lock|Device or resource busy/.test(stderr)) {
+    return new FerryError('DeviceInUse', `${path} cannot be exported: another process uses it`, details, {
+      cause: error,
+    });
   }
   return error;
 }
