@@ -18,18 +18,22 @@ export function announce(text) {
 }
 
 /**
- * Runs a program with its output shown; whether it went well.
+ * Runs a program; whether it went well. What it says is shown only if it did not.
  * @param {string} program
  * @param {string[]} args
  * @param {{ env?: Record<string, string>, timeoutSeconds?: number }} [options]
  */
 export function runs(program, args, { env = {}, timeoutSeconds = 1800 } = {}) {
-  const { status } = spawnSync(program, args, {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd: root,
-    // What the program says is ours to report: stdout belongs to what is run in the end.
-    stdio: ['ignore', 2, 2],
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
     env: { ...process.env, PATH: systemPath, ...env },
     timeout: timeoutSeconds * 1000,
   });
-  return status === 0;
+  if (status === 0) return true;
+  const lines = `${stdout ?? ''}${stderr ?? ''}${error ? String(error) : ''}`.trim().split('\n');
+  console.error(lines.slice(-40).join('\n'));
+  return false;
 }

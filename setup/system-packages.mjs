@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { findProgram } from './find-program.mjs';
 import { announce, NotReady, runs } from './report.mjs';
@@ -77,7 +78,7 @@ export function installSystemPackages(purpose) {
  * @param {string[]} packages
  */
 function install(asRoot, packages) {
-  const apt = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300'];
+  const apt = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300'];
   const [program = '', ...args] = apt;
   // An update that fails is no reason to stop: the lists that are there may do.
   runs(program, [...args, 'update']);
@@ -90,7 +91,7 @@ function install(asRoot, packages) {
  */
 function rootPrefix() {
   if (process.getuid?.() === 0) return [];
-  return findProgram('sudo') && runs('sudo', ['-n', 'true']) ? ['sudo', '-n'] : null;
+  return findProgram('sudo') && spawnSync('sudo', ['-n', 'true']).status === 0 ? ['sudo', '-n'] : null;
 }
 
 /** @param {string} name */
