@@ -33,6 +33,16 @@ export function deviceName(volume: { id: string; nameId: string | null }): strin
   return `volume-${volume.nameId ?? volume.id}`;
 }
 
+/** A snapshot's name on its volume's back end. The underscore is Cinder's: lvm2 keeps names that begin with `snapshot` for itself. */
+export function snapshotDeviceName(snapshotId: string): string {
+  return `_snapshot-${snapshotId}`;
+}
+
+/** The export through which an attached volume is reached; one an attachment. */
+export function attachmentExportName(attachmentId: string): string {
+  return `attachment-${attachmentId}`;
+}
+
 /** Tag on every device that belongs to a Ferry volume. */
 export function volumeTag(volumeId: string): string {
   return `ferry.volume=${volumeId}`;
@@ -41,4 +51,9 @@ export function volumeTag(volumeId: string): string {
 /** Tag on a device that a migration made; taken off when the migration is complete. */
 export function migrationTag(migrationId: string): string {
   return `ferry.migration=${migrationId}`;
+}
+
+/** Tag on the device of a snapshot. */
+export function snapshotTag(snapshotId: string): string {
+  return `ferry.snapshot=${snapshotId}`;
 }

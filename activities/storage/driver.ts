@@ -10,6 +10,12 @@ export interface Device {
   readonly tags: readonly string[];
 }
 
+/** A device that carries none of Ferry's tags, and what keeps it from becoming a volume; null when nothing does. */
+export interface Stranger {
+  readonly device: Device;
+  readonly obstacle: string | null;
+}
+
 /**
  * One back end's storage. Every method may be repeated, may have run half before, and asks the device: nothing is remembered
  * between calls. Errors are `FerryError`s; a missing volume group or directory is `BackEndUnavailable` from every method.
@@ -30,7 +36,12 @@ export interface VolumeDriver {
    * may show stale bytes unless `readsZero` of the answer says otherwise. `readsZero` is said only of a device that this
    * very call made.
    */
-  create(spec: { name: string; sizeBytes: number; tags: readonly string[]; zero: boolean }): Promise<Device & { readsZero: boolean }>;
+  create(spec: {
+    name: string;
+    sizeBytes: number;
+    tags: readonly string[];
+    zero: boolean;
+  }): Promise<Device & { readsZero: boolean }>;
 
   /** The device of that name, or null. */
   find(name: string): Promise<Device | null>;
@@ -46,4 +57,34 @@ export interface VolumeDriver {
 
   /** Takes `remove` off and puts `add` on; either may already be so. Missing device: `DeviceMissing`. */
   retag(name: string, change: { add: readonly string[]; remove: readonly string[] }): Promise<void>;
+
+  /**
+   * Makes the device, if it carries `tag`, `sizeBytes` large; the new bytes read as zero on return, whatever was on that disk
+   * before. It may have that size already. Larger already, or no whole extents: `SizeMismatch`. Open: `DeviceInUse`. With
+   * snapshots: `VolumeHasSnapshots`. No room: `InsufficientSpace`, and its size is what it was.
+   */
+  extend(name: string, sizeBytes: number, tag: string): Promise<void>;
+
+  /**
+   * Makes `snapshotName`, which carries `tags`, with the bytes that the device has at one moment, as a device of its own:
+   * `delete` deletes it. Already there with all of `tags`: nothing happens. There without them: `DeviceExists`. No such device:
+   * `DeviceMissing`. Open, where the back end cannot take all of its bytes at one moment: `DeviceInUse`.
+   */
+  snapshot(name: string, snapshotName: string, tags: readonly string[]): Promise<void>;
+
+  /** Every device without tags of Ferry's, and whether it could be adopted. */
+  strangers(): Promise<Stranger[]>;
+
+  /**
+   * Makes a stranger ours: renames it and puts `tags` on; its bytes are not touched. Already there under the new name with all
+   * of `tags`: nothing happens. Not there: `DeviceMissing`. The new name is taken: `DeviceExists`. Something is in the way:
+   * `NotOwned`, or `DeviceInUse`.
+   */
+  adopt(name: string, newName: string, tags: readonly string[]): Promise<void>;
+
+  /**
+   * The reverse: all of Ferry's tags come off and the device, if it carries `tag`, gets a name that may be the old one. Not there,
+   * or already so: nothing happens; adopted only half, under either name: undone.
+   */
+  disown(name: string, newName: string, tag: string): Promise<void>;
 }

@@ -8,17 +8,64 @@ export function isOurs(device: Pick<Device, 'tags'>, tags: readonly string[]): b
 }
 
 export function deviceExists(device: Pick<Device, 'name' | 'path' | 'tags'>, tags: readonly string[]): FerryError {
-  return new FerryError('DeviceExists', `${device.path} exists and does not carry ${tags.join(', ')}: it was not made for this`, { name: device.name, tags: device.tags });
+  return new FerryError(
+    'DeviceExists',
+    `${device.path} exists and does not carry ${tags.join(', ')}: it was not made for this`,
+    { name: device.name, tags: device.tags },
+  );
 }
 
 export function notOwned(device: Pick<Device, 'name' | 'path' | 'tags'>, tag: string): FerryError {
-  return new FerryError('NotOwned', `${device.path} does not carry ${tag}: it is left alone`, { name: device.name, tags: device.tags });
+  return new FerryError('NotOwned', `${device.path} does not carry ${tag}: it is left alone`, {
+    name: device.name,
+    tags: device.tags,
+  });
 }
 
 export function sizeDiffers(device: Pick<Device, 'name' | 'path' | 'sizeBytes'>, sizeBytes: number): FerryError {
-  return new FerryError('SizeMismatch', `${device.path} has ${device.sizeBytes} bytes instead of ${sizeBytes}`, { name: device.name, sizeBytes: device.sizeBytes });
+  return new FerryError('SizeMismatch', `${device.path} has ${device.sizeBytes} bytes instead of ${sizeBytes}`, {
+    name: device.name,
+    sizeBytes: device.sizeBytes,
+  });
 }
 
 export function insufficientSpace(where: string, sizeBytes: number, freeBytes: number, cause?: unknown): FerryError {
-  return new FerryError('InsufficientSpace', `${where} has ${formatBytes(Math.max(0, freeBytes))} free, ${formatBytes(sizeBytes)} are needed`, { sizeBytes, freeBytes }, { cause });
+  return new FerryError(
+    'InsufficientSpace',
+    `${where} has ${formatBytes(Math.max(0, freeBytes))} free, ${formatBytes(sizeBytes)} are needed`,
+    { sizeBytes, freeBytes },
+    { cause },
+  );
+}
+
+export function deviceMissing(where: string, name: string, cause?: unknown): FerryError {
+  return new FerryError('DeviceMissing', `there is no ${name} in ${where}`, { name }, { cause });
+}
+
+export function deviceInUse(path: string, name: string, cause?: unknown): FerryError {
+  return new FerryError(
+    'DeviceInUse',
+    `${path} is open: exported or used by a guest; end that first`,
+    { name },
+    { cause },
+  );
+}
+
+/** For a device that would have to become smaller. */
+export function wouldShrink(device: Pick<Device, 'name' | 'path' | 'sizeBytes'>, sizeBytes: number): FerryError {
+  return new FerryError(
+    'SizeMismatch',
+    `${device.path} has ${device.sizeBytes} bytes already; it is not made smaller, to ${sizeBytes}`,
+    { name: device.name, sizeBytes: device.sizeBytes },
+  );
+}
+
+/** Whether a tag is one of those by which Ferry knows what is whose. */
+export function isFerryTag(tag: string): boolean {
+  return tag.startsWith('ferry.');
+}
+
+/** For a stranger that cannot become ours. */
+export function notAdoptable(device: Pick<Device, 'name' | 'path'>, obstacle: string): FerryError {
+  return new FerryError('NotOwned', `${device.path} cannot be managed: ${obstacle}`, { name: device.name, obstacle });
 }

@@ -1,12 +1,24 @@
 import { type BigIntStats } from 'node:fs';
-import { lstat, readdir, stat, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
 import { checkName, checkSpec, checkTags } from '../device-name.ts';
-import type { Device, VolumeDriver } from '../driver.ts';
+import type { Device, Stranger, VolumeDriver } from '../driver.ts';
 import { withFileLock } from '../file-lock.ts';
-import { deviceExists, insufficientSpace, isOurs, notOwned, sizeDiffers } from '../refusals.ts';
+import {
+  deviceExists,
+  deviceInUse,
+  deviceMissing,
+  insufficientSpace,
+  isFerryTag,
+  isOurs,
+  notAdoptable,
+  notOwned,
+  sizeDiffers,
+  wouldShrink,
+} from '../refusals.ts';
 import { nullIfMissing, systemCode } from '../system-errors.ts';
+import { copyOrClone } from './copy-or-clone.ts';
 import { createLayout } from './layout.ts';
 import { isOpen } from './open-files.ts';
 import { readTags, writeTags } from './tag-files.ts';
@@ -27,7 +39,10 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     const unavailable = (why: string, cause?: unknown) =>
       new FerryError('BackEndUnavailable', `directory ${path} is not available: ${why}`, { path }, { cause });
     const found = await stat(path).catch((error: unknown) => {
-      throw unavailable(systemCode(error) === 'ENOENT' ? 'it does not exist; is its file system mounted?' : String(error), error);
+      throw unavailable(
+        systemCode(error) === 'ENOENT' ? 'it does not exist; is its file system mounted?' : String(error),
+        error,
+      );
     });
     if (!found.isDirectory()) throw unavailable('it is not a directory');
   }
@@ -70,8 +85,28 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     }
     const { blocks, bavail, bsize } = await statfs(path);
     // What sparse files have been promised and have not taken yet is not free.
-    const promised = devices.reduce((sum, device) => sum + Math.max(0, device.sizeBytes - Number(device.stat.blocks) * 512), 0);
+    const promised = devices.reduce(
+      (sum, device) => sum + Math.max(0, device.sizeBytes - Number(device.stat.blocks) * 512),
+      0,
+    );
     return { totalBytes: blocks * bsize, freeBytes: Math.max(0, bavail * bsize - promised) };
+  }
+
+  async function ours(name: string, tag: string): Promise<Found> {
+    const found = await find(name);
+    if (!found) throw deviceMissing(path, name);
+    if (!isOurs(found, [tag])) throw notOwned(found, tag);
+    return found;
+  }
+
+  async function stranger(found: Found): Promise<Stranger> {
+    const busy = found.stat.isFile() && (await isOpen(found.stat));
+    const obstacle = !found.stat.isFile()
+      ? 'it is not a plain file'
+      : busy
+        ? 'it is in use: exported or used by a guest'
+        : null;
+    return { device: device(found), obstacle };
   }
 
   const device = ({ name, path: file, sizeBytes, tags }: Found): Device => ({ name, path: file, sizeBytes, tags });
@@ -97,11 +132,12 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
         const { freeBytes } = await capacity();
         if (freeBytes < sizeBytes) throw insufficientSpace(path, sizeBytes, freeBytes);
         try {
-          await layout.make(name, sizeBytes, tags);
+          await layout.make(name, tags, (file) => truncate(file, sizeBytes));
         } catch (error) {
           const code = systemCode(error) ?? '';
           // No room for the entry itself, or a size the file system cannot hold.
-          if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) throw insufficientSpace(path, sizeBytes, (await capacity()).freeBytes, error);
+          if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code))
+            throw insufficientSpace(path, sizeBytes, (await capacity()).freeBytes, error);
           const stranger = code === 'EEXIST' ? await find(name) : null;
           throw stranger ? deviceExists(stranger, tags) : error;
         }
@@ -129,7 +165,7 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
         if (!found) return;
         if (!isOurs(found, [tag])) throw notOwned(found, tag);
         if (await isOpen(found.stat)) {
-          throw new FerryError('DeviceInUse', `${found.path} is open: exported or being copied; end that first`, { name });
+          throw deviceInUse(found.path, name);
         }
         await layout.remove(name);
       });
@@ -140,9 +176,81 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
       checkTags([...add, ...remove]);
       await changing(async () => {
         const found = await find(name);
-        if (!found) throw new FerryError('DeviceMissing', `there is no ${layout.files(name).device} to tag`, { name });
+        if (!found) throw deviceMissing(path, name);
         const tags = [...new Set([...found.tags.filter((tag) => !remove.includes(tag)), ...add])];
         await writeTags(layout.files(name).tags, { inode: String(found.stat.ino), tags });
+      });
+    },
+
+    async extend(name, sizeBytes, tag) {
+      checkSpec({ name, sizeBytes, tags: [tag] });
+      await changing(async () => {
+        const found = await ours(name, tag);
+        if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
+        if (found.sizeBytes === sizeBytes) return;
+        if (await isOpen(found.stat)) throw deviceInUse(found.path, name);
+        const missing = sizeBytes - found.sizeBytes;
+        const { freeBytes } = await capacity();
+        if (freeBytes < missing) throw insufficientSpace(path, missing, freeBytes);
+        await using handle = await open(found.path, 'r+');
+        // What is behind the end of a file reads as zeros once it is part of it.
+        await handle.truncate(sizeBytes);
+        await handle.sync();
+      });
+    },
+
+    async snapshot(name, snapshotName, tags) {
+      checkName(name);
+      checkSpec({ name: snapshotName, sizeBytes: 1, tags });
+      await changing(async () => {
+        const made = await find(snapshotName);
+        if (made && !isOurs(made, tags)) throw deviceExists(made, tags);
+        if (made) return;
+        const found = await find(name);
+        if (!found) throw deviceMissing(path, name);
+        const { freeBytes } = await capacity();
+        if (freeBytes < found.sizeBytes) throw insufficientSpace(path, found.sizeBytes, freeBytes);
+        await layout.make(snapshotName, tags, (file) => copyOrClone(found, file));
+      });
+    },
+
+    async strangers() {
+      await checkFolder();
+      const found = (await list()).filter(({ tags }) => !tags.some(isFerryTag));
+      return Promise.all(found.map(stranger));
+    },
+
+    async adopt(name, newName, tags) {
+      checkName(name);
+      checkSpec({ name: newName, sizeBytes: 1, tags });
+      await changing(async () => {
+        const there = await find(newName);
+        if (there && isOurs(there, tags)) return;
+        if (there && newName !== name) throw deviceExists(there, tags);
+        const found = await find(name);
+        if (!found) throw deviceMissing(path, name);
+        const owner = found.tags.find(isFerryTag);
+        if (owner !== undefined) throw notAdoptable(found, `it is Ferry's already (${owner})`);
+        const { obstacle } = await stranger(found);
+        if (obstacle !== null)
+          throw found.stat.isFile() ? deviceInUse(found.path, name) : notAdoptable(found, obstacle);
+        await layout.rename(name, newName, [...found.tags, ...tags], found.stat.ino);
+      });
+    },
+
+    async disown(name, newName, tag) {
+      checkName(name);
+      checkName(newName);
+      checkTags([tag]);
+      await changing(async () => {
+        const found = await find(name);
+        if (!found || !isOurs(found, [tag])) return;
+        await layout.rename(
+          name,
+          newName,
+          found.tags.filter((each) => !isFerryTag(each)),
+          found.stat.ino,
+        );
       });
     },
   };

@@ -46,13 +46,16 @@ export function createLayout(path: string) {
       await sweep();
     },
 
-    /** Makes a sparse device with its tags. `EEXIST` when a stranger made a file of that name meanwhile: that one stays. */
-    async make(name: string, sizeBytes: number, tags: readonly string[]): Promise<void> {
+    /**
+     * Makes a device with its tags; `fill` gives the empty file its size and bytes. `EEXIST` when a stranger made a file of that
+     * name meanwhile: that one stays.
+     */
+    async make(name: string, tags: readonly string[], fill: (file: string) => Promise<void>): Promise<void> {
       const staged = stage(name);
       const target = files(name);
       try {
         await using handle = await open(staged, 'wx', 0o600);
-        await handle.truncate(sizeBytes);
+        await fill(staged);
         await handle.sync();
         const { ino } = await handle.stat({ bigint: true });
         await writeTags(target.tags, { inode: String(ino), tags: [...tags] });
@@ -61,6 +64,16 @@ export function createLayout(path: string) {
       } finally {
         await sweep();
       }
+    },
+
+    /** Gives a device, tagged or not, a free name and these tags; it is never seen under the new name without them. */
+    async rename(name: string, newName: string, tags: readonly string[], inode: bigint): Promise<void> {
+      const [from, to] = [files(name), files(newName)];
+      if (tags.length > 0) await writeTags(to.tags, { inode: String(inode), tags: [...tags] });
+      if (newName !== name) await rename(from.device, to.device);
+      await syncFolder(volumes);
+      if (newName !== name) await removeWritten(from.tags);
+      if (tags.length === 0) await removeWritten(to.tags);
     },
 
     /** Removes a device, then its tags, then its bytes. */

@@ -24,7 +24,9 @@ export async function isOpen(file: FileIdentity): Promise<boolean> {
 async function hasOpen(folder: string, { dev, ino }: FileIdentity): Promise<boolean> {
   const descriptors = await readdir(folder).catch(goneOrForbidden);
   if (!descriptors) return false;
-  const targets = await Promise.all(descriptors.map((fd) => stat(join(folder, fd), { bigint: true }).catch(goneOrForbidden)));
+  const targets = await Promise.all(
+    descriptors.map((fd) => stat(join(folder, fd), { bigint: true }).catch(goneOrForbidden)),
+  );
   return targets.some((target) => target?.ino === ino && target.dev === dev);
 }
 

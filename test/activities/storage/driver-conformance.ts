@@ -40,7 +40,10 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     unit = backEnd.unitBytes;
   });
   afterEach(async () => {
-    for (const { name, tags: [tag] } of await driver.list()) {
+    for (const {
+      name,
+      tags: [tag],
+    } of await driver.list()) {
       if (tag === undefined) await backEnd.removeForeign(name);
       else await driver.delete(name, tag);
     }
@@ -49,7 +52,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
 
   const create = (name: string, changes: Partial<Parameters<VolumeDriver['create']>[0]> = {}) =>
     driver.create({ name, sizeBytes: 2 * unit, tags, zero: false, ...changes });
-  const names = async () => (await driver.list()).map(({ name }) => name).sort();
+  const names = async () => (await driver.list()).map(({ name }) => name).toSorted();
 
   async function readsZero(path: string, sizeBytes: number): Promise<boolean> {
     try {
@@ -63,7 +66,16 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
 
   /** Bytes without a zero block, on the medium. */
   async function scribble(path: string, sizeBytes: number): Promise<void> {
-    await backEnd.run(['dd', 'if=/dev/urandom', `of=${path}`, 'bs=1M', `count=${sizeBytes}`, 'iflag=count_bytes', 'conv=notrunc,fsync', 'status=none']);
+    await backEnd.run([
+      'dd',
+      'if=/dev/urandom',
+      `of=${path}`,
+      'bs=1M',
+      `count=${sizeBytes}`,
+      'iflag=count_bytes',
+      'conv=notrunc,fsync',
+      'status=none',
+    ]);
   }
 
   /** Everything that is free shows other volumes' old bytes afterwards, as far as this kind of back end shows such at all. */
@@ -101,7 +113,10 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
       const both = await Promise.all([create('volume-1', { zero }), create('volume-1', { zero })]);
       assert.equal(both[0].path, both[1].path);
       assert.deepEqual(await names(), ['volume-1']);
-      assert.ok(both.filter((made) => made.readsZero).length <= 1, 'only the call that made it knows that it reads as zeros');
+      assert.ok(
+        both.filter((made) => made.readsZero).length <= 1,
+        'only the call that made it knows that it reads as zeros',
+      );
       await driver.delete('volume-1', mine);
     }
   });
@@ -169,7 +184,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await fillWithStaleBytes();
     const made = await create('volume-1', { sizeBytes: 16 * unit, zero: true });
     assert.equal(made.readsZero, true);
-    assert.deepEqual([...made.tags].sort(), tags.toSorted());
+    assert.deepEqual(made.tags.toSorted(), tags.toSorted());
     assert.equal(await readsZero(made.path, 16 * unit), true);
   });
 
@@ -240,6 +255,137 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     assert.deepEqual([stranger?.name, stranger?.sizeBytes, stranger?.tags], ['stranger', unit, []]);
   });
 
+  const owned = 'ferry.volume=v1';
+  const snap = ['ferry.snapshot=s1'];
+  const same = async (one: string, other: string, sizeBytes: number): Promise<boolean> =>
+    backEnd.run(['cmp', `--bytes=${sizeBytes}`, '--', one, other]).then(
+      () => true,
+      () => false,
+    );
+
+  it('extends a device: its bytes stay, the new ones are zeros, also when it has done so before', async () => {
+    await fillWithStaleBytes();
+    const { path } = await create('volume-1', { sizeBytes: unit });
+    await scribble(path, unit);
+    for (let i = 0; i < 2; i += 1) {
+      await driver.extend('volume-1', 16 * unit, owned);
+      const found = await driver.find('volume-1');
+      assert.equal(found?.sizeBytes, 16 * unit);
+      assert.deepEqual(found?.tags.toSorted(), tags.toSorted());
+    }
+    assert.equal(await readsZero(path, unit), false);
+    await backEnd.run(['cmp', `--bytes=${15 * unit}`, `--ignore-initial=${unit}:0`, '--', path, '/dev/zero']);
+  });
+
+  it('does not zero again what an extended device was given since', async () => {
+    const { path } = await create('volume-1', { sizeBytes: unit });
+    await driver.extend('volume-1', 2 * unit, owned);
+    await scribble(path, 2 * unit);
+    await driver.extend('volume-1', 2 * unit, owned);
+    await assert.rejects(
+      backEnd.run(['cmp', `--bytes=${unit}`, `--ignore-initial=${unit}:0`, '--', path, '/dev/zero']),
+    );
+  });
+
+  it('extends no device that is not there, not ours, open, or larger', async () => {
+    await refuses(driver.extend('volume-1', 2 * unit, owned), 'DeviceMissing');
+    const { path } = await create('volume-1');
+    await refuses(driver.extend('volume-1', 4 * unit, 'ferry.volume=v2'), 'NotOwned');
+    await refuses(driver.extend('volume-1', unit, owned), 'SizeMismatch');
+    const release = await backEnd.holdOpen(path);
+    try {
+      await refuses(driver.extend('volume-1', 4 * unit, owned), 'DeviceInUse');
+    } finally {
+      await release();
+    }
+    assert.equal((await driver.find('volume-1'))?.sizeBytes, 2 * unit);
+  });
+
+  it('leaves a device as it is when there is no room to extend it', async () => {
+    const { tags: before } = await create('volume-1');
+    const { freeBytes } = await driver.capacity();
+    await refuses(driver.extend('volume-1', (Math.floor(freeBytes / unit) + 3) * unit, owned), 'InsufficientSpace');
+    const found = await driver.find('volume-1');
+    assert.deepEqual([found?.sizeBytes, found?.tags.toSorted()], [2 * unit, before.toSorted()]);
+  });
+
+  it('keeps in a snapshot what the device had at that moment', async () => {
+    const { path } = await create('volume-1');
+    await create('copy');
+    await scribble(path, 2 * unit);
+    const copy = (await driver.find('copy'))!.path;
+    await backEnd.run(['dd', `if=${path}`, `of=${copy}`, 'bs=1M', 'conv=notrunc,fsync', 'status=none']);
+    for (let i = 0; i < 2; i += 1) await driver.snapshot('volume-1', '_snapshot-1', snap);
+    await scribble(path, 2 * unit);
+    const made = (await driver.find('_snapshot-1'))!;
+    assert.deepEqual([made.sizeBytes, made.tags], [2 * unit, snap]);
+    assert.equal(await same(made.path, copy, 2 * unit), true);
+    assert.equal(await same(made.path, path, 2 * unit), false);
+    await driver.delete('_snapshot-1', snap[0]!);
+    assert.equal(await driver.find('_snapshot-1'), null);
+    assert.equal((await driver.find('volume-1'))?.sizeBytes, 2 * unit);
+  });
+
+  it('makes no snapshot over a stranger, of nothing, or without room', async () => {
+    await refuses(driver.snapshot('volume-1', '_snapshot-1', snap), 'DeviceMissing');
+    await create('volume-1', { sizeBytes: 9 * unit });
+    await backEnd.makeForeign('_snapshot-1', unit);
+    await refuses(driver.snapshot('volume-1', '_snapshot-1', snap), 'DeviceExists');
+    await create('volume-2', { sizeBytes: Math.floor((await driver.capacity()).freeBytes / unit) * unit });
+    await refuses(driver.snapshot('volume-1', '_snapshot-2', snap), 'InsufficientSpace');
+    assert.deepEqual(await names(), ['_snapshot-1', 'volume-1', 'volume-2']);
+  });
+
+  it('adopts a stranger with its bytes, also when it has done so before, and lets it go again', async () => {
+    await backEnd.makeForeign('stranger', 2 * unit);
+    await create('other');
+    assert.deepEqual(
+      (await driver.strangers()).map(({ device, obstacle }) => [device.name, device.sizeBytes, obstacle]),
+      [['stranger', 2 * unit, null]],
+    );
+    await scribble((await driver.find('stranger'))!.path, 2 * unit);
+    const before = (await backEnd.run(['sha256sum', '--', (await driver.find('stranger'))!.path])).stdout.split(' ')[0];
+    const digest = async (name: string) =>
+      (await backEnd.run(['sha256sum', '--', (await driver.find(name))!.path])).stdout.split(' ')[0];
+    for (let i = 0; i < 2; i += 1) await driver.adopt('stranger', 'volume-1', [owned]);
+    assert.deepEqual([await names(), (await driver.find('volume-1'))?.tags], [['other', 'volume-1'], [owned]]);
+    assert.equal(await digest('volume-1'), before);
+    assert.deepEqual(await driver.strangers(), []);
+    await refuses(driver.adopt('stranger', 'volume-2', ['ferry.volume=v2']), 'DeviceMissing');
+    await refuses(driver.adopt('volume-1', 'volume-2', ['ferry.volume=v2']), 'NotOwned');
+    for (let i = 0; i < 2; i += 1) await driver.disown('volume-1', 'stranger', owned);
+    assert.deepEqual([await names(), (await driver.find('stranger'))?.tags], [['other', 'stranger'], []]);
+    assert.equal(await digest('stranger'), before);
+  });
+
+  it('gives a stranger to one of two that adopt it at once', async () => {
+    await backEnd.makeForeign('stranger', unit);
+    const results = await Promise.allSettled([
+      driver.adopt('stranger', 'volume-1', ['ferry.volume=v1']),
+      driver.adopt('stranger', 'volume-2', ['ferry.volume=v2']),
+    ]);
+    assert.equal(results.filter((result) => result.status === 'fulfilled').length, 1);
+    const [left] = await driver.list();
+    assert.equal(left?.tags.length, 1);
+    assert.equal(left?.tags[0]?.slice(-1), left?.name.slice(-1));
+  });
+
+  it('adopts no stranger that is in use, nor under a name that is taken, and lets go of nothing that is not ours', async () => {
+    await backEnd.makeForeign('stranger', unit);
+    await create('volume-1');
+    await refuses(driver.adopt('stranger', 'volume-1', ['ferry.volume=v2']), 'DeviceExists');
+    await driver.disown('volume-1', 'stranger-2', 'ferry.volume=v2');
+    const { path } = (await driver.find('stranger'))!;
+    const release = await backEnd.holdOpen(path);
+    try {
+      assert.match((await driver.strangers())[0]?.obstacle ?? '', /in use/);
+      await refuses(driver.adopt('stranger', 'volume-2', ['ferry.volume=v2']), 'DeviceInUse');
+    } finally {
+      await release();
+    }
+    assert.deepEqual([await names(), (await driver.find('stranger'))?.tags], [['stranger', 'volume-1'], []]);
+  });
+
   it('says so when the back end is not there, whatever is asked', async () => {
     const { gone } = backEnd;
     await refuses(gone.capacity(), 'BackEndUnavailable');
@@ -248,12 +394,31 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await refuses(gone.list(), 'BackEndUnavailable');
     await refuses(gone.delete('volume-1', mine), 'BackEndUnavailable');
     await refuses(gone.retag('volume-1', { add: ['x'], remove: [] }), 'BackEndUnavailable');
+    await refuses(gone.extend('volume-1', unit, mine), 'BackEndUnavailable');
+    await refuses(gone.snapshot('volume-1', '_snapshot-1', snap), 'BackEndUnavailable');
+    await refuses(gone.strangers(), 'BackEndUnavailable');
+    await refuses(gone.adopt('volume-1', 'volume-2', tags), 'BackEndUnavailable');
+    await refuses(gone.disown('volume-1', 'volume-2', mine), 'BackEndUnavailable');
   });
 
   const badNames = {
-    'no letters': '', 'a slash': 'a/b', 'the parent': '..', 'the folder': '.', 'an option': '--force', 'a dash': '-a', 'a hidden file': '.lock',
-    'a blank': 'a b', 'a line end': 'a\n', 'a zero byte': 'a\0b', 'a quote': 'a"b', 'shell words': '$(touch x)', 'a comma': 'a,b', 'umlauts': 'ä',
-    '10 kB of Unicode': '💾'.repeat(2500), '101 letters': 'a'.repeat(101), 'a staged name': 'a~b',
+    'no letters': '',
+    'a slash': 'a/b',
+    'the parent': '..',
+    'the folder': '.',
+    'an option': '--force',
+    'a dash': '-a',
+    'a hidden file': '.lock',
+    'a blank': 'a b',
+    'a line end': 'a\n',
+    'a zero byte': 'a\0b',
+    'a quote': 'a"b',
+    'shell words': '$(touch x)',
+    'a comma': 'a,b',
+    umlauts: 'ä',
+    '10 kB of Unicode': '💾'.repeat(2500),
+    '101 letters': 'a'.repeat(101),
+    'a staged name': 'a~b',
   };
   it('takes no name that could be an option, leave its folder or mean something to a program', async () => {
     for (const [what, name] of Object.entries(badNames)) {
@@ -261,6 +426,13 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
       await refuses(driver.find(name), 'InvalidInput', what);
       await refuses(driver.delete(name, mine), 'InvalidInput', what);
       await refuses(driver.retag(name, { add: ['x'], remove: [] }), 'InvalidInput', what);
+      await refuses(driver.extend(name, unit, mine), 'InvalidInput', what);
+      await refuses(driver.snapshot('volume-1', name, snap), 'InvalidInput', what);
+      await refuses(driver.snapshot(name, '_snapshot-1', snap), 'InvalidInput', what);
+      await refuses(driver.adopt(name, 'volume-1', tags), 'InvalidInput', what);
+      await refuses(driver.adopt('volume-1', name, tags), 'InvalidInput', what);
+      await refuses(driver.disown(name, 'volume-1', mine), 'InvalidInput', what);
+      await refuses(driver.disown('volume-1', name, mine), 'InvalidInput', what);
     }
     assert.deepEqual(await driver.list(), []);
   });

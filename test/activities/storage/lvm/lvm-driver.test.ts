@@ -23,7 +23,15 @@ before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'ferry-lvm-'));
   nodes = await startNodes({
     directory,
-    nodes: [{ name: node, volumeGroups: [{ name: 'lvm-1', sizeMib: 128 }, { name: 'lvm-2', sizeMib: 128 }] }],
+    nodes: [
+      {
+        name: node,
+        volumeGroups: [
+          { name: 'lvm-1', sizeMib: 128 },
+          { name: 'lvm-2', sizeMib: 128 },
+        ],
+      },
+    ],
   });
   run = runInNode(nodes, node);
 });
@@ -33,11 +41,14 @@ after(async () => {
 });
 
 /** The node's own programs, with `hook` before each. */
-const spied = (hook: (argv: readonly string[]) => Promise<void>): RunCommand => async (argv, options) => {
-  await hook(argv);
-  return run(argv, options);
-};
-const driverOf = (volumeGroup: string, runner: RunCommand = run) => createLvmDriver({ volumeGroup, run: runner, lockDirectory: join(directory, 'locks') });
+const spied =
+  (hook: (argv: readonly string[]) => Promise<void>): RunCommand =>
+  async (argv, options) => {
+    await hook(argv);
+    return run(argv, options);
+  };
+const driverOf = (volumeGroup: string, runner: RunCommand = run) =>
+  createLvmDriver({ volumeGroup, run: runner, lockDirectory: join(directory, 'locks') });
 
 async function holdOpen(path: string): Promise<() => Promise<void>> {
   const pid = await nodes.spawn(node, ['flock', '--no-fork', path, 'sleep', 'infinity']);
@@ -63,7 +74,19 @@ driverConformance('lvm', async () => ({
   run,
   unitBytes: extentBytes,
   makeForeign: async (name, sizeBytes) => {
-    await run(['lvcreate', '--yes', '--zero', 'n', '--wipesignatures', 'n', '--size', `${sizeBytes}b`, '--name', name, 'lvm-1']);
+    await run([
+      'lvcreate',
+      '--yes',
+      '--zero',
+      'n',
+      '--wipesignatures',
+      'n',
+      '--size',
+      `${sizeBytes}b`,
+      '--name',
+      name,
+      'lvm-1',
+    ]);
   },
   removeForeign: async (name) => {
     await run(['lvremove', '--yes', `lvm-1/${name}`]);
@@ -81,12 +104,29 @@ describe('an LVM back end', () => {
 
   /** Makes the old bytes of everything in lvm-2 show. */
   async function leaveStaleBytes(): Promise<void> {
-    const { path, sizeBytes } = await driverOf('lvm-2').create({ ...spec, name: 'old', sizeBytes: 16 * extentBytes, zero: false });
-    await run(['dd', 'if=/dev/urandom', `of=${path}`, 'bs=1M', `count=${sizeBytes}`, 'iflag=count_bytes', 'conv=fsync', 'status=none']);
+    const { path, sizeBytes } = await driverOf('lvm-2').create({
+      ...spec,
+      name: 'old',
+      sizeBytes: 16 * extentBytes,
+      zero: false,
+    });
+    await run([
+      'dd',
+      'if=/dev/urandom',
+      `of=${path}`,
+      'bs=1M',
+      `count=${sizeBytes}`,
+      'iflag=count_bytes',
+      'conv=fsync',
+      'status=none',
+    ]);
     await driverOf('lvm-2').delete('old', mine);
   }
   async function readsZero(path: string): Promise<boolean> {
-    return run(['cmp', `--bytes=${spec.sizeBytes}`, '--', path, '/dev/zero']).then(() => true, () => false);
+    return run(['cmp', `--bytes=${spec.sizeBytes}`, '--', path, '/dev/zero']).then(
+      () => true,
+      () => false,
+    );
   }
 
   test('a size that is not whole extents is refused before anything is made', async () => {
@@ -110,22 +150,67 @@ describe('an LVM back end', () => {
     });
   }
 
+  for (const killedBefore of ['lvextend', 'blkdiscard', 'sync', 'lvchange --deltag']) {
+    test(`an extend killed before ${killedBefore} is not taken for done by the next one`, async () => {
+      await leaveStaleBytes();
+      const { path } = await driverOf('lvm-2').create({ ...spec, sizeBytes: extentBytes });
+      const dies = spied(async (argv) => {
+        if (argv.join(' ').startsWith(killedBefore)) throw new Error('the worker dies here');
+      });
+      await assert.rejects(driverOf('lvm-2', dies).extend('volume-1', spec.sizeBytes, mine), /dies here/);
+      await driverOf('lvm-2').extend('volume-1', spec.sizeBytes, mine);
+      const found = await driverOf('lvm-2').find('volume-1');
+      assert.deepEqual([found?.sizeBytes, found?.tags], [spec.sizeBytes, [mine]]);
+      assert.equal(await readsZero(path), true);
+    });
+  }
+
+  test('a device with a snapshot is not extended', async () => {
+    await driverOf('lvm-2').create(spec);
+    await driverOf('lvm-2').snapshot('volume-1', '_snapshot-1', ['ferry.snapshot=s1']);
+    await refuses(driverOf('lvm-2').extend('volume-1', 4 * extentBytes, mine), 'VolumeHasSnapshots');
+    await driverOf('lvm-2').delete('_snapshot-1', 'ferry.snapshot=s1');
+    await driverOf('lvm-2').extend('volume-1', 4 * extentBytes, mine);
+  });
+
+  test('snapshots, what has them, pools and what is not active are strangers that cannot be adopted', async () => {
+    await run(['lvcreate', '--yes', '--wipesignatures', 'n', '--size', '8m', '--name', 'origin', 'lvm-2']);
+    await run(['lvcreate', '--yes', '--snapshot', '--size', '8m', '--name', 'snap', 'lvm-2/origin']);
+    await run(['lvcreate', '--yes', '--type', 'thin-pool', '--size', '8m', '--name', 'pool', 'lvm-2']);
+    await run(['lvcreate', '--yes', '--wipesignatures', 'n', '--size', '8m', '--name', 'asleep', 'lvm-2']);
+    await run(['lvchange', '--activate', 'n', 'lvm-2/asleep']);
+    const strangers = await driverOf('lvm-2').strangers();
+    const obstacles = Object.fromEntries(strangers.map(({ device, obstacle }) => [device.name, obstacle]));
+    assert.match(obstacles['origin'] ?? '', /has snapshots/);
+    assert.match(obstacles['snap'] ?? '', /is a snapshot/);
+    assert.match(obstacles['pool'] ?? '', /is a pool/);
+    assert.match(obstacles['asleep'] ?? '', /not active/);
+    for (const name of Object.keys(obstacles))
+      await refuses(driverOf('lvm-2').adopt(name, 'volume-9', [mine]), 'NotOwned', name);
+    await run(['lvremove', '--yes', 'lvm-2/snap']);
+  });
+
   test('what was zeroed and handed out is not zeroed again by an earlier attempt that wakes up late', async () => {
     await leaveStaleBytes();
     let wakeUp = () => {};
     const asleep = new Promise<void>((resolve) => (wakeUp = resolve));
     let atZeroing = () => {};
     const reached = new Promise<void>((resolve) => (atZeroing = resolve));
-    const slow = driverOf('lvm-2', spied(async ([program]) => {
-      if (program !== 'blkdiscard') return;
-      atZeroing();
-      await asleep;
-    })).create(spec);
+    const slow = driverOf(
+      'lvm-2',
+      spied(async ([program]) => {
+        if (program !== 'blkdiscard') return;
+        atZeroing();
+        await asleep;
+      }),
+    ).create(spec);
     await reached;
-    const second = driverOf('lvm-2').create(spec).then(async (made) => {
-      await run(['dd', 'if=/dev/urandom', `of=${made.path}`, 'bs=1M', 'count=8', 'conv=fsync', 'status=none']);
-      return made;
-    });
+    const second = driverOf('lvm-2')
+      .create(spec)
+      .then(async (made) => {
+        await run(['dd', 'if=/dev/urandom', `of=${made.path}`, 'bs=1M', 'count=8', 'conv=fsync', 'status=none']);
+        return made;
+      });
     wakeUp();
     assert.equal((await slow).readsZero, true);
     assert.equal((await second).readsZero, false, 'the first attempt made it');
@@ -167,9 +252,12 @@ describe('an LVM back end', () => {
   test('only lvm2 itself decides whether an open device may go', async () => {
     const { path } = await driverOf('lvm-2').create(spec);
     let release = async () => {};
-    const late = driverOf('lvm-2', spied(async ([program]) => {
-      if (program === 'lvremove') release = await holdOpen(path);
-    }));
+    const late = driverOf(
+      'lvm-2',
+      spied(async ([program]) => {
+        if (program === 'lvremove') release = await holdOpen(path);
+      }),
+    );
     await refuses(late.delete('volume-1', mine), 'DeviceInUse');
     await release();
     await driverOf('lvm-2').delete('volume-1', mine);
@@ -177,20 +265,31 @@ describe('an LVM back end', () => {
 
   test('a device that loses its tag while it is being deleted stays', async () => {
     await driverOf('lvm-2').create(spec);
-    const late = driverOf('lvm-2', spied(async ([program]) => {
-      if (program === 'lvremove') await driverOf('lvm-2').retag('volume-1', { add: ['ferry.volume=v2'], remove: [mine] });
-    }));
+    const late = driverOf(
+      'lvm-2',
+      spied(async ([program]) => {
+        if (program === 'lvremove')
+          await driverOf('lvm-2').retag('volume-1', { add: ['ferry.volume=v2'], remove: [mine] });
+      }),
+    );
     await refuses(late.delete('volume-1', mine), 'NotOwned');
     assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, ['ferry.volume=v2']);
   });
 
   test('room that goes while a device is made is told as no room', async () => {
     const sizeBytes = (await driverOf('lvm-2').capacity()).freeBytes;
-    const late = driverOf('lvm-2', spied(async (argv) => {
-      if (argv[0] === 'lvcreate') await run(['lvcreate', '--yes', '--wipesignatures', 'n', '--size', '4m', '--name', 'quicker', 'lvm-2']);
-    }));
+    const late = driverOf(
+      'lvm-2',
+      spied(async (argv) => {
+        if (argv[0] === 'lvcreate')
+          await run(['lvcreate', '--yes', '--wipesignatures', 'n', '--size', '4m', '--name', 'quicker', 'lvm-2']);
+      }),
+    );
     await refuses(late.create({ ...spec, sizeBytes, zero: false }), 'InsufficientSpace');
-    assert.deepEqual((await driverOf('lvm-2').list()).map(({ name }) => name), ['quicker']);
+    assert.deepEqual(
+      (await driverOf('lvm-2').list()).map(({ name }) => name),
+      ['quicker'],
+    );
   });
 
   test('a device survives a loss of power with its tags, and its create can be repeated', async () => {

@@ -1,0 +1,42 @@
+import { deviceExists, deviceInUse, deviceMissing, isFerryTag, isOurs, notAdoptable } from '../refusals.ts';
+import type { LogicalVolume } from './report.ts';
+import type { VolumeGroupCommands } from './volume-group.ts';
+
+/** Why a logical volume cannot become a volume of Ferry's; null when it can. */
+export function obstacle(found: LogicalVolume): string | null {
+  const owner = found.tags.find(isFerryTag);
+  if (owner !== undefined) return `it is Ferry's already (${owner})`;
+  if (found.pool) return 'it is a pool or another part of lvm2, not a volume';
+  if (found.snapshot) return 'it is a snapshot';
+  if (found.origin) return 'it has snapshots; delete them first';
+  if (!found.active) return `it is not active; activate it first: lvchange --activate y ${found.path}`;
+  return found.open ? 'it is in use: mounted, exported or used by a guest' : null;
+}
+
+/** Tags, then renames: a volume is never under Ferry's name without saying whose it is. The caller holds the group's lock. */
+export async function adopt(
+  group: VolumeGroupCommands,
+  name: string,
+  newName: string,
+  tags: readonly string[],
+): Promise<void> {
+  const there = await group.volume(newName);
+  if (there && isOurs(there, tags)) return;
+  if (there && newName !== name) throw deviceExists(there, tags);
+  const found = await group.volume(name);
+  if (!found) throw deviceMissing(group.name, name);
+  const why = isOurs(found, tags) ? null : obstacle(found);
+  if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
+  await group.lvm(['lvchange', ...tags.flatMap((tag) => ['--addtag', tag]), '--', group.operand(name)]);
+  if (newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);
+}
+
+/** Renames, then takes the tags off. The caller holds the group's lock. */
+export async function disown(group: VolumeGroupCommands, name: string, newName: string, tag: string): Promise<void> {
+  const under = await group.volume(name);
+  if (under && isOurs(under, [tag]) && newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);
+  const found = await group.volume(newName);
+  if (!found || !isOurs(found, [tag])) return;
+  const ours = found.tags.filter(isFerryTag);
+  await group.lvm(['lvchange', ...ours.flatMap((each) => ['--deltag', each]), '--', group.operand(newName)]);
+}
