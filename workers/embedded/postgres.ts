@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
@@ -30,15 +30,16 @@ export interface EmbeddedPostgres {
 }
 
 const user = 'ferry';
+const isRoot = process.getuid?.() === 0;
+const nobody = 65_534;
 
 /** Resolves when the server takes queries. It ends with this process. */
 export async function startPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { directory } = options;
   const data = join(directory, 'postgres');
-  const within = await notAsRoot();
   await mkdir(directory, { recursive: true });
   const password = await storedPassword(join(directory, 'postgres-password'));
-  if (!(await exists(data))) await createCluster(data, join(directory, 'postgres-password'), within);
+  if (!(await exists(data))) await createCluster(data, join(directory, 'postgres-password'));
 
   const port = options.port ?? (await freePorts(1))[0];
   const server = new ServerProcess({
@@ -71,25 +72,22 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
 }
 
 /**
- * Postgres refuses to run as root. In a user namespace root is somebody else, yet still the owner of root's files: so
- * the checkout and the data may lie where only root gets to, and no user has to be added to the machine.
+ * Postgres refuses to run as root. For root it runs as nobody, who may yet get to files wherever they are: the checkout and
+ * the data may lie where only root does, and no user has to be added to the machine.
  */
-async function notAsRoot(): Promise<string[]> {
-  if (process.getuid?.() !== 0) return [];
-  const within = ['unshare', '--user', '--map-user=65534', '--map-group=65534', '--'];
-  const [command, ...args] = [...within, 'true'];
-  const { failed, stderr } = await execa(command, args, { reject: false });
-  if (failed)
-    throw new Error(
-      `Postgres cannot run as root, and user namespaces do not work here (${stderr}): run this as another user.`,
-    );
-  return within;
-}
+const within = isRoot
+  ? [
+      ...['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'],
+      ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+    ]
+  : [];
 
-async function createCluster(data: string, passwordFile: string, within: readonly string[]): Promise<void> {
+async function createCluster(data: string, passwordFile: string): Promise<void> {
   // Renamed when complete, so that one that was interrupted is not taken for a database.
   const unfinished = `${data}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { mode: 0o700 });
+  if (isRoot) await chown(unfinished, nobody, nobody);
   const [command = '', ...args] = [
     ...within,
     program('initdb'),
