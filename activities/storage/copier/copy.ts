@@ -158,7 +158,7 @@ class CopyRun {
         const part = block.subarray(at, Math.min(at + requestBytes, to));
         const wait = throttle(part.length);
         if (wait) await wait;
-        const read = this.#source.read(offset + at, part);
+        const read = this.#source.read(offset + at, part).then(() => this.#ledger.arrive(part.length));
         read.catch(this.#halt.fail);
         reads.push(read);
         transferred += part.length;

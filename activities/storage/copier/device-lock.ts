@@ -57,6 +57,7 @@ async function tryLock(name: string): Promise<DeviceLock | null> {
   }
   server.unref();
   // Node has no public way to a server's descriptor.
+  // oxlint-disable-next-line no-underscore-dangle
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   return { fd, release: () => void server.close() };
 }

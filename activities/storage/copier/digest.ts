@@ -79,7 +79,7 @@ async function readAll(reading: Reading): Promise<void> {
 async function digestBlock({ job, file, ledger, halt }: Reading, block: Uint8Array, offset: number): Promise<void> {
   try {
     await readBlock(file, job.device.path, block, offset);
-    ledger.complete(offset, block.length, isZero(block) ? zeroBlockDigest(block.length) : blockDigest(block), block.length);
+    ledger.complete(offset, block.length, isZero(block) ? zeroBlockDigest(block.length) : blockDigest(block), 0);
   } catch (error) {
     halt.fail(error);
   }

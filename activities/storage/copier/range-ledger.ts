@@ -28,19 +28,24 @@ export class RangeLedger {
     return this.#reached;
   }
 
-  /** Bytes done, also those after a gap: for display. */
+  /** Bytes done or at least arrived, also those after a gap: for display. */
   get position(): number {
     return this.#position;
   }
 
-  /** Records a whole block as done. `transferred`: how many of its bytes had to be moved. */
+  /** Bytes have arrived, though their block is not done yet: under a low cap that takes many seconds. */
+  arrive(bytes: number): void {
+    this.#position += bytes;
+  }
+
+  /** Records a whole block as done. `transferred`: how many of its bytes came over the wire, and were told by `arrive`. */
   complete(offset: number, length: number, digest: Uint8Array | null, transferred: number): void {
     const start = offset - (offset % rangeBytes);
     const range = this.#range(start);
     if (digest && range.digests) range.digests.set(digest, ((offset - start) / blockBytes) * digestBytes);
     range.missing -= length;
     range.transferred += transferred;
-    this.#position += length;
+    this.#position += length - transferred;
     if (range.missing === 0) this.#fold();
   }
 

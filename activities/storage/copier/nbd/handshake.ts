@@ -37,14 +37,6 @@ function refused(what: string, why: string, data: Buffer): FerryError {
   return new FerryError('SourceUnreachable', `The source's server refuses ${what}: ${said || why}`, { why });
 }
 
-/** Whether the server acknowledges; anything else than a plain yes or no is an error. */
-function* acknowledged(code: number): Fills<boolean> {
-  const { type } = yield* reply(code);
-  if (optionError(type)) return false;
-  if (type !== optionReply.ack) throw garbled(`reply ${type} to option ${code}`);
-  return true;
-}
-
 /** The greeting of fixed newstyle, and the answer to it. */
 export function* greet(send: Send): Fills<void> {
   const greeting = yield* read(18);
@@ -70,9 +62,10 @@ export function* startTls(send: Send): Fills<void> {
 /** Chooses the export and how it talks: structured replies, and holes if the server can tell them. */
 export function* negotiate(send: Send, exportName: string): Fills<ExportInfo> {
   send(optionRequest(option.structuredReply));
-  if (!(yield* acknowledged(option.structuredReply))) {
-    throw new FerryError('SourceUnreachable', "The source's server refuses structured replies; Ferry needs a qemu-nbd or nbdkit that can");
-  }
+  const { type, data } = yield* reply(option.structuredReply);
+  const why = optionError(type);
+  if (why) throw refused('structured replies', why, data);
+  if (type !== optionReply.ack) throw garbled(`reply ${type} to the wish for structured replies`);
   const name = Buffer.from(exportName);
   const allocationContext = yield* askForAllocation(send, name);
   return { ...(yield* go(send, name)), allocationContext };
