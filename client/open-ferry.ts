@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { administrator, type Identity } from './identity.ts';
 import { migrationCommands } from './migrations.ts';
+import { repairCommands } from './repair.ts';
 import type { Temporal } from './temporal.ts';
 import { volumeCommands } from './volumes.ts';
 
@@ -42,6 +43,7 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...volumeCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),
+    ...repairCommands(context),
     async close() {
       await connecting?.then(
         (temporal) => temporal.close(),

@@ -3,7 +3,7 @@ import { WithStartWorkflowOperation } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { FerryError } from '../model/errors.ts';
 import { messages } from '../model/messages.ts';
-import { progressText } from '../model/migration-details.ts';
+import { migrationPlan, progressText } from '../model/migration-details.ts';
 import { migrationRequest, type MigrationRequestInput } from '../model/migration.ts';
 import { controlQueue, migrationWorkflowId } from '../model/names.ts';
 import type { Context } from './context.ts';
@@ -36,6 +36,7 @@ export async function startMigration(context: Context, input: MigrationRequestIn
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
     memo: { requestId },
     staticSummary: `volume ${request.volumeId} to ${request.destination}`,
+    staticDetails: migrationPlan(request),
     args: [request],
   });
   try {

@@ -13,6 +13,7 @@ import { addMigrationResume } from './migration-resume.ts';
 import { addMigrationSetBandwidth } from './migration-set-bandwidth.ts';
 import { addMigrationShow } from './migration-show.ts';
 import { addMigrationWatch } from './migration-watch.ts';
+import { addRepair } from './repair.ts';
 import { addGlobalOptions } from './session.ts';
 import { addShow } from './show.ts';
 
@@ -38,6 +39,8 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addShow(program);
   addCreate(program);
   addMigrate(program);
+
+  addRepair(program);
 
   const migration = program.command('migration').description('migrations: look at them, steer the running ones');
   addMigrationList(migration);

@@ -9,6 +9,9 @@ export type Paint = (style: 'cyan' | 'dim' | 'yellow' | 'green' | 'red', text: s
 const shortestBar = 10;
 const longestBar = 32;
 
+/** Room for the longest usual figures, so that the bar keeps its length while they change. */
+const figuresWidth = 46;
+
 /** `copying  ━━━━━━──────  42 %  0.8 GiB of 2.0 GiB  120 MiB/s  ETA 10s`, in at most so many columns. */
 export function progressBar(view: MigrationView, width: number, paint: Paint): string {
   const name = view.phase.padEnd('verifying'.length);
@@ -23,7 +26,7 @@ export function progressBar(view: MigrationView, width: number, paint: Paint): s
   ]
     .filter((part) => part !== '')
     .join('  ');
-  const room = Math.min(longestBar, width - name.length - textWidth(figures) - 4);
+  const room = Math.min(longestBar, width - name.length - Math.max(figuresWidth, textWidth(figures)) - 4);
   if (room < shortestBar) return cut(`${name}  ${figures}`, width);
   const full = Math.round(ratio * room);
   const colour = note === null ? 'cyan' : 'yellow';

@@ -15,7 +15,7 @@ test('a copy shows bar, percent, bytes, speed and what is left', () => {
 test('the bar fits a usual terminal, and gives way in a narrow one', () => {
   assert.equal(
     progressBar(sampleView, 79, plain),
-    'copying    ━━━━━━━━━━━───────────   50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s',
+    'copying    ━━━━━━━━━━──────────   50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s',
   );
   assert.equal(progressBar(sampleView, 60, plain), 'copying     50 %  1.0 GiB of 2.0 GiB  128 MiB/s  ETA 8s');
   assert.equal(progressBar(sampleView, 30, plain), 'copying     50 %  1.0 GiB of …');
@@ -23,8 +23,8 @@ test('the bar fits a usual terminal, and gives way in a narrow one', () => {
 
 test('no figure is shown before there is one, and none beyond the end', () => {
   assert.equal(
-    progressBar({ ...sampleView, bytesDone: 0, bytesPerSecond: 0 }, 60, plain),
-    'copying    ──────────────────────────    0 %  0 B of 2.0 GiB',
+    progressBar({ ...sampleView, bytesDone: 0, bytesPerSecond: 0 }, 80, plain),
+    'copying    ─────────────────────    0 %  0 B of 2.0 GiB',
   );
   assert.match(
     progressBar({ ...sampleView, bytesDone: 3 * 1024 ** 3 }, 100, plain),

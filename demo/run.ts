@@ -1,0 +1,128 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openFerry } from '../client/open-ferry.ts';
+import { loadConfiguration } from '../configuration/load.ts';
+import { NodesUnavailable } from '../testbed/nodes.ts';
+import { startSystem, type PlainSystem } from '../testbed/system.ts';
+import { directoryDevices, lvmDevices, type Devices } from './devices.ts';
+import { ferryCommand } from './ferry.ts';
+import { screen } from './screen.ts';
+import { tellStory } from './story.ts';
+
+const usage = `npm run demo [-- --keep]
+
+Moves a volume with real data between two storage nodes on this machine, and shows it. Cleans everything up in the end.
+  --keep   leave it running, with Temporal's Web UI, until Ctrl-C`;
+
+await main().catch((error: unknown) => {
+  console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode ||= 1;
+});
+
+async function main(): Promise<void> {
+  const options = readArguments();
+  if (!options) return;
+  const interrupt = interruptSignal();
+  const directory = await mkdtemp(join(tmpdir(), 'ferry-demo-'));
+  const starting = startStage(directory, interrupt);
+  try {
+    await Promise.race([untilAborted(interrupt), play(starting, interrupt, options)]);
+  } finally {
+    screen.note('\nCleaning up: nodes, servers, files (a few seconds).');
+    await starting.then(
+      ({ system }) => system.stop(),
+      () => {},
+    );
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: { keep: boolean }): Promise<void> {
+  const began = Date.now();
+  const { system, devices } = await starting;
+  interrupt.throwIfAborted();
+  const library = await openFerry({ configuration: await loadConfiguration(system.env) });
+  try {
+    await tellStory(ferryCommand(system.env, interrupt), library, devices);
+  } finally {
+    await library.close();
+  }
+  screen.note(`It took ${Math.round((Date.now() - began) / 1000)} s in all.`);
+  if (!options.keep) return;
+  await tellHowToGoOn(system);
+  await untilAborted(interrupt);
+}
+
+interface Stage {
+  system: PlainSystem;
+  devices: Devices;
+}
+
+async function startStage(directory: string, interrupt: AbortSignal): Promise<Stage> {
+  screen.part('Starting Temporal, Postgres, a control worker and the storage nodes server1 and server2 (10-60 s)');
+  screen.note(
+    'The nodes are small virtual machines (user-mode Linux) with a kernel and an LVM of their own; yours is not touched.',
+  );
+  try {
+    const system = await startSystem({ directory });
+    return { system, devices: lvmDevices(system.nodes, interrupt) };
+  } catch (error) {
+    if (!(error instanceof NodesUnavailable)) throw error;
+    screen.note(
+      `${error.message}\nSo the two nodes are plain processes here, and their back ends directories of sparse files instead of LVM.`,
+    );
+    const system = await startSystem({ directory, backing: 'directory' });
+    return { system, devices: directoryDevices(directory, interrupt) };
+  }
+}
+
+async function tellHowToGoOn({ temporal, env, directory }: PlainSystem): Promise<void> {
+  const file = join(directory, 'env.sh');
+  const lines = Object.entries(env).map(([name, value]) => `export ${name}='${value}'`);
+  await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  screen.part('It is left running.');
+  console.log(`
+  Temporal's Web UI:   ${temporal.uiUrl}
+  In another shell:    . ${file}
+                       npm run ferry -- host list
+  Logs:                ${directory}
+  Stop and clean up:   Ctrl-C here`);
+}
+
+/** Aborts at the first Ctrl-C or SIGTERM: then everything is cleaned up. The second ends the demo where it is. */
+function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  let first = 0;
+  const onSignal = () => {
+    // One key press may come twice: from the terminal and from the process that started this one.
+    if (first !== 0 && Date.now() - first > 1000) process.exit(130);
+    first ||= Date.now();
+    process.exitCode = 130;
+    controller.abort();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal);
+  return controller.signal;
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function readArguments(): { keep: boolean } | null {
+  try {
+    const { values } = parseArgs({
+      options: { keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (!values.help) return { keep: values.keep };
+    console.log(usage);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exitCode = 2;
+  }
+  return null;
+}
