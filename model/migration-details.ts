@@ -1,16 +1,121 @@
-import type { MigrationState } from './migration.ts';
+import type { Reason } from './errors.ts';
+import type { MigrationRequest, MigrationState, Outcome, Phase } from './migration.ts';
 import { formatBytes, formatSeconds } from './sizes.ts';
 
-/** One migration in one look, as Markdown for Temporal's Web UI (`current details`). */
-export function migrationDetails(s: MigrationState): string {
-  const lines = [`**${s.phase}**${s.paused ? ' (paused)' : ''}${s.cancelRequested ? ' (cancel requested)' : ''} ${progressText(s)}`.trim(), ''];
-  lines.push(`- volume \`${s.volumeId}\``);
-  lines.push(`- ${s.source ?? '?'} → ${s.destination}${s.flow ? `, flow ${s.flow}` : ''}`);
-  lines.push(`- cap: ${s.bandwidth === null ? 'none' : `${formatBytes(s.bandwidth)}/s`}`);
-  if (s.waitingFor) lines.push(`- **waiting for** ${s.waitingFor}`);
-  lines.push(`- refused operations: ${s.refusedOperations}`);
-  return lines.join('\n');
+/** How a migration ended. Refused: nothing was claimed, nothing was touched. */
+export interface MigrationEnd {
+  outcome: Outcome | 'refused';
+  /** Why it is not a success. */
+  reason?: Reason;
+  digest?: string | null;
+  /** Bytes that went over the wire; the rest were holes. */
+  transferredBytes?: number;
 }
+
+/** What happened so far. Times are milliseconds since the epoch. */
+export interface MigrationStory {
+  /** Every phase in the order it was entered. */
+  readonly phases: readonly { phase: Phase; at: number }[];
+  /** When the last progress was reported. */
+  readonly progressAt: number | null;
+  readonly end: MigrationEnd | null;
+}
+
+const flowMeaning = {
+  assisted: 'the storage moves it itself',
+  'generic-detached': 'the destination pulls it from the source',
+  'generic-attached': 'the hypervisor mirrors the disk of the running guest',
+} as const;
+
+const verifyMeaning = {
+  reread: 'the destination is read back and compared',
+  inline: 'the digest of what arrived is recorded',
+  none: 'not at all',
+} as const;
+
+/** The Web UI makes a text's frame a line too low: what it cuts off is blank. */
+const spacer = '&nbsp;';
+
+/** What was asked for and how to follow it, as Markdown for Temporal's Web UI (static details). */
+export function migrationPlan(request: MigrationRequest): string {
+  return [
+    `- **To:** \`${request.destination}\`${request.forceHostCopy ? ', from host to host in any case' : ''}`,
+    `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
+    `- **Verify:** ${request.verify}`,
+    `- **Asked for by:** ${request.requestedBy}`,
+    `- **Gives up when** a node is away for ${formatSeconds(request.nodeTimeoutSeconds)}`,
+    `- **Watch:** \`ferry migration watch ${request.volumeId}\``,
+    `- **Cancel:** \`ferry migration cancel ${request.volumeId}\``,
+    `\n${spacer}`,
+  ].join('\n');
+}
+
+/** One migration in one look, as Markdown for Temporal's Web UI (`current details`). */
+export function migrationDetails(s: MigrationState, request: MigrationRequest, story: MigrationStory): string {
+  const { end } = story;
+  const parts = [end ? endText(s, end, took(story)) : nowText(s, story)];
+  if (s.waitingFor && !end) parts.push(`**Waiting for** ${s.waitingFor}`);
+  if (end?.reason) parts.push(`> **${end.reason.type}**: ${end.reason.message.replaceAll('\n', '\n> ')}`);
+  parts.push(factsList(s, request, end), phasesList(story), spacer);
+  return parts.join('\n\n');
+}
+
+function nowText(s: MigrationState, { progressAt }: MigrationStory): string {
+  const notes = [s.paused && 'paused', s.cancelRequested && 'cancel requested'].filter(Boolean);
+  const title = `### ${capitalized(s.phase)}${notes.length ? ` (${notes.join(', ')})` : ''}`;
+  if (s.phase !== 'copying' && s.phase !== 'verifying') return title;
+  const lines = [title, `\`${bar(s)}\` ${progressText(s)}`];
+  if (progressAt !== null) lines.push(`_As of ${clock(progressAt)} UTC; newer: Pending Activities, Heartbeat Details_`);
+  return lines.join('\n\n');
+}
+
+function endText(s: MigrationState, { outcome, reason }: MigrationEnd, duration: string): string {
+  if (outcome === 'success') return `### Moved to ${s.destination} in ${duration}`;
+  if (outcome === 'refused') return '### Refused: nothing was touched';
+  const title = outcome === 'cancelled' ? `### Cancelled after ${duration}` : `### Failed after ${duration}`;
+  // Somebody else decides about the volume: then this migration cannot say where it is.
+  const unknown = reason?.type === 'Fenced' || reason?.type === 'ParkedForOperator';
+  return unknown ? title : `${title}: the volume stays on ${s.source}`;
+}
+
+function factsList(s: MigrationState, request: MigrationRequest, end: MigrationEnd | null): string {
+  const facts: [string, string][] = [
+    ['Volume', `\`${s.volumeId}\`${s.totalBytes ? `, ${formatBytes(s.totalBytes)}` : ''}`],
+    ['From → to', `\`${s.source ?? '?'}\` → \`${s.destination}\``],
+  ];
+  if (s.flow) facts.push(['Flow', `${s.flow}: ${flowMeaning[s.flow]}`]);
+  facts.push(['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]);
+  if (end?.digest) facts.push(['Digest', `\`${end.digest}\``]);
+  if (end?.transferredBytes !== undefined) facts.push(['Sent', `${formatBytes(end.transferredBytes)} of ${formatBytes(s.totalBytes)}; the rest were holes`]);
+  if (!end) facts.push(['Cap', s.bandwidth === null ? 'none' : `${formatBytes(s.bandwidth)}/s`]);
+  facts.push(['Asked for by', request.requestedBy], ['Refused operations', `${s.refusedOperations}`]);
+  return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
+}
+
+/** How long each phase took; the one under way: since when. */
+function phasesList({ phases, end }: MigrationStory): string {
+  const items = phases.flatMap(({ phase, at }, i) => {
+    const next = phases[i + 1];
+    if (next) return `${phase}: ${formatSeconds((next.at - at) / 1000)}`;
+    return end ? [] : `**${phase}** since ${clock(at)} UTC`;
+  });
+  return items.map((item, i) => `${i + 1}. ${item}`).join('\n');
+}
+
+/** From the first phase to the last. */
+function took({ phases }: MigrationStory): string {
+  return formatSeconds((phases.at(-1)!.at - phases[0]!.at) / 1000);
+}
+
+/** Twenty blocks, filled as far as the bytes are done. */
+function bar(s: Pick<MigrationState, 'totalBytes' | 'bytesDone'>): string {
+  const filled = s.totalBytes === 0 ? 0 : Math.floor((s.bytesDone / s.totalBytes) * 20);
+  return '█'.repeat(filled) + '░'.repeat(20 - filled);
+}
+
+const clock = (ms: number) => new Date(ms).toISOString().slice(11, 19);
+
+const capitalized = (phase: Phase) => phase.charAt(0).toUpperCase() + phase.slice(1).replaceAll('-', ' ');
 
 /** `42 % — 0.8 GiB of 2.0 GiB, 120 MiB/s, ETA 10s`; empty before the size is known. */
 export function progressText(s: Pick<MigrationState, 'totalBytes' | 'bytesDone' | 'bytesPerSecond'>): string {

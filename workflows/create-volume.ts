@@ -32,20 +32,30 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
   const request = parsed.data;
   const owner = workflowOwner();
-  await registry.beginCreate({ ...request, owner });
+  await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [{ ...request, owner }]);
   try {
-    await storageSteps(nodeOf(request.backEnd), patienceSeconds).createDevice({
-      backEnd: request.backEnd,
-      deviceName: deviceName({ id: request.volumeId, nameId: null }),
-      sizeBytes: request.sizeGib * gib,
-      tags: [volumeTag(request.volumeId)],
-    });
+    await storageSteps(nodeOf(request.backEnd), patienceSeconds).createDevice.executeWithOptions(
+      { summary: `make the device on ${request.backEnd}` },
+      [
+        {
+          backEnd: request.backEnd,
+          deviceName: deviceName({ id: request.volumeId, nameId: null }),
+          sizeBytes: request.sizeGib * gib,
+          tags: [volumeTag(request.volumeId)],
+        },
+      ],
+    );
   } catch (error) {
     const reason = reasonOf(error);
-    await CancellationScope.nonCancellable(() => registry.failCreate({ volumeId: request.volumeId, owner, reason }));
+    await CancellationScope.nonCancellable(() =>
+      registry.failCreate.executeWithOptions({ summary: 'record: error' }, [
+        { volumeId: request.volumeId, owner, reason },
+      ]),
+    );
     throw failureOf(reason);
   }
-  await CancellationScope.nonCancellable(() => registry.finishCreate({ volumeId: request.volumeId, owner }));
+  await CancellationScope.nonCancellable(() =>
+    registry.finishCreate.executeWithOptions({ summary: 'record: available' }, [{ volumeId: request.volumeId, owner }]),
+  );
   return { volumeId: request.volumeId };
 }
-

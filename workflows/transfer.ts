@@ -38,7 +38,7 @@ export async function runTransfer(
       const left = run.request.nodeTimeoutSeconds - (Date.now() - lostSince) / 1000;
       if (left <= 0) throw error;
       run.waitFor(`the source's export on ${run.state.source}: ${lost.message}`);
-      await sleep(`${Math.min(pause, left)}s`);
+      await sleep(`${Math.min(pause, left)}s`, { summary: "before the source's export is tried again" });
       pause = Math.min(pause * 2, longestPause);
       await recover(Math.max(1, left));
       run.waitFor(null);

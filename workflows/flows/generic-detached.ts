@@ -60,7 +60,10 @@ export async function genericDetached(
       address = await exportSource(left);
     },
   );
-  const [copied] = await Promise.all([copying, registry.enterPhase({ claim, phase: 'copying', migrationStatus: 'migrating' })]);
+  const record = registry.enterPhase.executeWithOptions({ summary: 'record: copying' }, [
+    { claim, phase: 'copying', migrationStatus: 'migrating' },
+  ]);
+  const [copied] = await Promise.all([copying, record]);
 
   if (run.request.verify === 'reread') await verify(run, m, deviceName, copied);
   return {
@@ -87,7 +90,8 @@ async function verify(run: MigrationRun, m: ClaimedMigration, deviceName: string
       ),
     null,
   );
-  const [read] = await Promise.all([reading, registry.enterPhase({ claim, phase: 'verifying' })]);
+  const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [{ claim, phase: 'verifying' }]);
+  const [read] = await Promise.all([reading, record]);
   if (read.chain === copied.chain) return;
   throw ApplicationFailure.nonRetryable(
     `${deviceName} on ${destination.backEnd} does not hold what ${m.source.backEnd} served; the volume stays on ${m.source.backEnd}. Check the destination's disk, then migrate again.`,

@@ -1,0 +1,21 @@
+/** Names of Ferry's own metrics, as Prometheus shows them; docs/monitoring.md says what they mean. */
+export const metrics = {
+  /** Counter {outcome, flow}: of control workers. */
+  migrationsEnded: 'ferry_migrations_ended_total',
+  /** Histogram {phase}, seconds: of control workers. */
+  phaseSeconds: 'ferry_phase_seconds',
+  /** Gauge {phase}: what the registry holds now; every control worker tells the same. */
+  migrationsRunning: 'ferry_migrations_running',
+  /** Gauge, seconds: the age of the oldest migration under way; 0 without one. */
+  oldestMigrationSeconds: 'ferry_oldest_migration_seconds',
+  /** Gauge, 1 or 0: whether a control worker reaches Postgres. */
+  registryUp: 'ferry_registry_up',
+  /** Gauges {back_end}, from the registry: whether the back end is up, and its capacity. */
+  backEndUp: 'ferry_back_end_up',
+  backEndTotalBytes: 'ferry_back_end_total_bytes',
+  backEndFreeBytes: 'ferry_back_end_free_bytes',
+  /** Counter {activity_type, back_end}, bytes: what transfers went over, holes included; of storage workers. */
+  bytesDone: 'ferry_bytes_done_total',
+  /** Counter {activity_type, type}: refusals and failures of steps, by error type; of every worker. */
+  stepErrors: 'ferry_step_errors_total',
+} as const;
