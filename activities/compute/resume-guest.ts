@@ -10,19 +10,23 @@ const becauseOfIoError = '5';
 /** How long a resumed guest needs to repeat its write and find that the storage is still away. Milliseconds. */
 const settleMs = 1_500;
 
+/** QEMU begins to connect again only with the first request, which fails; the next one after that finds the connection. */
+const tries = 3;
+
 export type GuestRuns = 'running' | 'paused-by-io-error' | 'paused-by-somebody' | 'off';
 
 /** Resumes a guest that stopped because its storage went away: it repeats its write and never sees an error. Others stay as they are. */
 export async function resumeGuest(virsh: Virsh, instance: string): Promise<GuestRuns> {
-  const found = await guestRuns(virsh, instance);
-  if (found !== 'paused-by-io-error') return found;
-  try {
-    await virsh('resume', '--domain', instance);
-  } catch (error) {
-    if (refusalIn(error) === null || refusalIn(error) === 'other') throw error;
+  for (let left = tries; ; left -= 1) {
+    const found = await guestRuns(virsh, instance);
+    if (found !== 'paused-by-io-error' || left === 0) return found;
+    try {
+      await virsh('resume', '--domain', instance);
+    } catch (error) {
+      if (refusalIn(error) === null || refusalIn(error) === 'other') throw error;
+    }
+    await sleep(settleMs);
   }
-  await sleep(settleMs);
-  return guestRuns(virsh, instance);
 }
 
 async function guestRuns(virsh: Virsh, instance: string): Promise<GuestRuns> {

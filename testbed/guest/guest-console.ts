@@ -39,8 +39,9 @@ export function readConsole(text: string): GuestReport {
 }
 
 function next(before: DiskReport, said: string): DiskReport {
-  if (said.startsWith('begin')) return { ...before, begun: true, gone: false };
-  if (said === 'gone') return { ...before, gone: true };
+  // Another disk of the same name, or the same one after a new start.
+  if (said.startsWith('begin')) return { ...nothing, begun: true };
+  if (said === 'gone') return { ...before, acked: 0, gone: true };
   if (said.startsWith('error')) return { ...before, errors: before.errors + 1 };
   const [, acked, worst] = /^acked=(\d+) worst_us=(\d+)$/.exec(said) ?? [];
   if (!acked || !worst) return before;

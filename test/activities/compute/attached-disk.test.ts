@@ -1,96 +1,110 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import type { CopyProgress } from '../../../model/migration.ts';
 import { readRecords } from '../../../testbed/guest/records.ts';
-import type { ExportedImage } from './exported-image.ts';
-import { type Guest, Hypervisor, type TestVolume } from './hypervisor.ts';
+import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
+import { eventually, MovingDisk } from './moving-disk.ts';
 
-describe('the disk of a running guest', { timeout: 300_000 }, () => {
+describe('the disk of a running guest', { timeout: 180_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
 
   before(async () => {
     hypervisor = await Hypervisor.start();
-    guest = await hypervisor.guest('guest1');
+    guest = await hypervisor.guest('moves');
   });
   after(() => hypervisor?.stop());
 
-  const mirror = (volume: TestVolume, bandwidth: number | null = null, context = new MockActivityEnvironment()) =>
-    hypervisor.run(hypervisor.activities.mirrorDisk, { ...guest.move(volume), bandwidth }, context);
-  const pivot = (volume: TestVolume) => hypervisor.run(hypervisor.activities.pivotDisk, guest.move(volume));
-  const abort = (volume: TestVolume) => hypervisor.run(hypervisor.activities.abortMirror, guest.move(volume));
-  const stands = async (volume: TestVolume) => (await hypervisor.run(hypervisor.activities.probeDisk, guest.move(volume))).kind;
-
-  /** Starts a mirror slow enough to be met in the middle, and returns when it is under way. */
-  async function mirrorUnderWay(volume: TestVolume): Promise<{ ended: Promise<unknown>; cancel: () => void }> {
-    const context = new MockActivityEnvironment();
-    const ended = mirror(volume, 2 ** 20, context).then(
-      (value) => value,
-      (error: unknown) => error,
-    );
-    for (let tries = 0; (await stands(volume)) !== 'copying'; tries += 1) assert.ok(tries < 100, 'the mirror does not begin');
-    return { ended, cancel: () => context.cancel() };
-  }
-
-  async function assertWhole(image: ExportedImage, acked: number): Promise<void> {
-    const found = await guest.recordsOf(image);
-    assert.equal(found.torn, 0);
-    assert.deepEqual(found.missing, []);
-    assert.ok(found.highest >= acked, `record ${acked} was acknowledged, ${found.highest} is the last one there`);
-  }
-
-  async function assertNoErrors(device: string): Promise<void> {
-    const report = await guest.console.report();
-    assert.equal(report.disks.get(device)?.errors, 0);
-    assert.deepEqual(report.kernelErrors, []);
-  }
+  const definition = () => hypervisor.virsh('dumpxml', '--domain', guest.name, '--inactive');
 
   it('moves while the guest writes, without a gap, and the definition follows', async () => {
-    const volume = await hypervisor.volume();
-    const device = await guest.attach(volume);
-    const input = { instance: 'guest1', volumeId: volume.volumeId, source: volume.source.source, sizeBytes: volume.sizeBytes };
-    assert.deepEqual(await hypervisor.run(hypervisor.activities.inspectDisk, input), { device, sizeBytes: volume.sizeBytes });
-    const context = new MockActivityEnvironment();
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { volume, device } = disk;
+    const context = activityContext();
     const beats: CopyProgress[] = [];
     context.on('heartbeat', (beat: CopyProgress | undefined) => beat && beats.push(beat));
-    const reached = await mirror(volume, 8 * 2 ** 20, context);
-    assert.equal(reached.ready, true);
+
+    assert.equal((await disk.mirror(8 * 2 ** 20, context)).ready, true);
     assert.ok(beats.length > 0 && beats.every(({ position, totalBytes }) => position <= totalBytes));
-    assert.equal(await stands(volume), 'ready');
-    assert.deepEqual(await pivot(volume), { device });
-    assert.equal(await stands(volume), 'done');
-    assert.deepEqual(await pivot(volume), { device }, 'a repeated pivot finds it done');
+    assert.equal(await disk.stands(), 'ready');
+    assert.deepEqual(await disk.pivot(), { device });
+    assert.equal(await disk.stands(), 'done');
 
     const atPivot = (await readRecords(volume.source.path)).highest;
-    const acked = await guest.console.progress(device, 20);
-    await assertWhole(volume.destination, acked);
+    await disk.assertWholeOn(volume.destination);
     const source = await readRecords(volume.source.path);
     assert.deepEqual(source.missing, [], 'the source is whole up to the pivot');
     assert.equal(source.highest, atPivot, 'nothing is written to the source after the pivot');
-    assert.ok(atPivot < acked);
-    await assertNoErrors(device);
-    const definition = await hypervisor.virsh('dumpxml', '--domain', 'guest1', '--inactive');
-    assert.match(definition, new RegExp(volume.destination.exportName));
-    assert.doesNotMatch(definition, new RegExp(volume.source.exportName));
-    assert.match(definition, /error_policy='stop' rerror_policy='stop'/);
-    await assert.rejects(abort(volume), { type: 'PastPointOfNoReturn' });
+    assert.ok(atPivot < (await guest.console.disk(device)).acked);
+    assert.match(await definition(), new RegExp(volume.destination.exportName));
+    assert.doesNotMatch(await definition(), new RegExp(volume.source.exportName));
+    assert.match(await definition(), /error_policy='stop' rerror_policy='stop'/);
+
+    assert.deepEqual(await disk.pivot(), { device }, 'a repeated pivot finds it done');
+    await assert.rejects(disk.abort(), { type: 'PastPointOfNoReturn' });
+    await disk.detach();
     await guest.detach(volume);
-    await guest.console.gone(device);
-    await guest.detach(volume);
+    assert.doesNotMatch(await definition(), new RegExp(volume.volumeId));
   });
 
-  it('stays on the source when the mirror is aborted in mid-copy', async () => {
-    const volume = await hypervisor.volume();
-    const device = await guest.attach(volume);
-    const { ended } = await mirrorUnderWay(volume);
-    await abort(volume);
-    assert.partialDeepStrictEqual(await ended, { type: 'MirrorFailed' });
-    assert.equal(await stands(volume), 'not-started');
-    await abort(volume);
-    await assertWhole(volume.source, await guest.console.progress(device, 5));
-    await assertNoErrors(device);
-    await guest.detach(volume);
+  it('is attached once however often that is asked, and never from two places', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { volumeId, source, destination } = disk.volume;
+    const input = { instance: guest.name, volumeId, device: null, mode: 'rw' as const };
+    assert.deepEqual(await hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: source.source }), { device: disk.device });
+    await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: destination.source }), { type: 'InstanceNotReady' });
+    const other = { ...input, volumeId: '00000000-0000-4000-8000-000000000000', source: destination.source, device: disk.device };
+    await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, other), { type: 'InstanceNotReady' });
+    await disk.detach();
+  });
+
+  it('moves beside another disk of the same guest', async () => {
+    const disks = [await MovingDisk.attach(hypervisor, guest), await MovingDisk.attach(hypervisor, guest)];
+    assert.deepEqual((await Promise.all(disks.map((disk) => disk.mirror()))).map(({ ready }) => ready), [true, true]);
+    await Promise.all(disks.map((disk) => disk.pivot()));
+    for (const disk of disks) await disk.assertWholeOn(disk.volume.destination);
+    for (const disk of disks) await disk.detach();
+  });
+
+  it('is mirrored at another speed from one moment to the next, and rests when told to', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { instance, volumeId } = disk.move;
+    const first = await disk.mirrorUnderWay();
+    first.cancel();
+    assert.equal(await first.ended, null, 'a cancelled stretch is no failure');
+    await hypervisor.run(hypervisor.activities.pauseMirror, { instance, volumeId });
+    const resting = await hypervisor.run(hypervisor.activities.probeDisk, disk.move);
+    assert.partialDeepStrictEqual(resting, { kind: 'copying', position: { paused: true } });
+    const goesOn = disk.mirror(2 ** 20);
+    await hypervisor.run(hypervisor.activities.setMirrorBandwidth, { instance, volumeId, bandwidth: null });
+    assert.equal((await goesOn).ready, true);
+    await assert.rejects(guest.detach(disk.volume), { type: 'InstanceNotReady' });
+    await disk.abort();
+    await disk.assertWholeOn(disk.volume.source);
+    await disk.detach();
+  });
+
+  it('waits for its storage without an error when the export goes away', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    await disk.volume.source.kill();
+    const runs = () => hypervisor.run(hypervisor.activities.resumeAfterIoError, { instance: guest.name });
+    await eventually(async () => (await runs()) === 'paused-by-io-error');
+    await disk.volume.source.serve();
+    await eventually(async () => (await runs()) === 'running');
+    await disk.assertWholeOn(disk.volume.source);
+    await disk.detach();
+  });
+
+  it('is refused before anything is made when it cannot be mirrored', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { volume, device } = disk;
+    const input = { instance: guest.name, volumeId: volume.volumeId, source: volume.source.source, sizeBytes: volume.sizeBytes };
+    const inspect = (change: Partial<typeof input>) => hypervisor.run(hypervisor.activities.inspectDisk, { ...input, ...change });
+    assert.deepEqual(await inspect({}), { device, sizeBytes: volume.sizeBytes });
+    await assert.rejects(inspect({ instance: 'nobody' }), { type: 'InstanceNotFound' });
+    await assert.rejects(inspect({ volumeId: '00000000-0000-4000-8000-000000000000' }), { type: 'AttachmentNotFound' });
+    await assert.rejects(inspect({ sizeBytes: volume.sizeBytes * 2 }), { type: 'SizeMismatch' });
+    await assert.rejects(inspect({ source: volume.destination.source }), { type: 'InstanceNotReady' });
+    await disk.detach();
   });
 });

@@ -43,7 +43,7 @@ export class ExportedImage {
     const server = spawn(
       'qemu-nbd',
       ['-f', 'raw', '-t', '-e', '1', '-x', this.exportName, '-b', '127.0.0.1', '-p', String(this.#port), '--cache=none', '--discard=unmap', ...tls, this.path],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      { stdio: 'ignore' },
     );
     this.#server = server;
     for (let tries = 0; !(await listens(this.#port)); tries += 1) {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { createComputeActivities, type ComputeActivities, type ComputeDependencies } from '../../../activities/compute/create-compute-activities.ts';
 import { createCutConnection } from '../../../activities/compute/cut-connection.ts';
 import { findQemuProcess } from '../../../activities/compute/qemu-process.ts';
@@ -16,6 +17,11 @@ import { type PrivateLibvirt, startLibvirt } from '../../../testbed/libvirt/star
 import { ExportedImage } from './exported-image.ts';
 
 const mib = 1024 ** 2;
+
+/** What an activity runs in. Failures are the tests' business, not the log's. `lastBeat`: what a lost try told last. */
+export function activityContext(lastBeat?: unknown): MockActivityEnvironment {
+  return new MockActivityEnvironment(lastBeat === undefined ? {} : { heartbeatDetails: lastBeat }, { logger: new DefaultLogger('ERROR') });
+}
 
 /** A volume of a test: its source and its destination, both exported. */
 export interface TestVolume {
@@ -71,9 +77,8 @@ export class Hypervisor {
     const definition = join(this.libvirt.folder, `${name}.xml`);
     await writeFile(definition, guestDefinition({ name, image: this.#image, consolePath, ...settings }));
     await this.virsh('define', '--file', definition);
-    await this.virsh('start', '--domain', name);
     const guest = new Guest(this, name, new GuestConsole(consolePath));
-    await guest.console.up();
+    await guest.start();
     return guest;
   }
 
@@ -97,7 +102,7 @@ export class Hypervisor {
   }
 
   /** Runs an activity as a worker would; `context` to cancel it, or to let it go on from a lost try's last beat. */
-  run<I, O>(activity: (input: I) => Promise<O>, input: I, context = new MockActivityEnvironment()): Promise<O> {
+  run<I, O>(activity: (input: I) => Promise<O>, input: I, context = activityContext()): Promise<O> {
     return context.run(activity, input);
   }
 }
@@ -142,13 +147,15 @@ export class Guest {
     }
   }
 
+  /** Turns it on, with the disks of its definition, and waits until its system is up. Its console begins anew. */
+  async start(): Promise<void> {
+    await this.#hypervisor.virsh('start', '--domain', this.name);
+    await this.console.up();
+  }
+
   /** Presses the power button, and waits until the guest is off. */
   async powerOff(): Promise<void> {
     await this.#hypervisor.virsh('shutdown', '--domain', this.name);
-    await this.#waitOff();
-  }
-
-  async #waitOff(): Promise<void> {
     for (let tries = 0; tries < 300; tries += 1) {
       if ((await this.#hypervisor.virsh('list', '--name')).split('\n').every((name) => name !== this.name)) return;
       await sleep(100);
