@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { backEndName, tenantId } from '../model/ids.ts';
 import { controlQueue, operationWorkflowId } from '../model/names.ts';
 import { sizeGib } from '../model/sizes.ts';
+import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
 import { findVolume } from '../registry/volumes.ts';
@@ -16,9 +17,9 @@ import { workflowResult } from './workflow-result.ts';
 /** What a new volume shall be. */
 export const newVolume = z.object({
   sizeGib,
-  name: z.string().max(255).nullable().default(null),
-  description: z.string().max(255).nullable().default(null),
-  metadata: z.record(z.string().max(255), z.string().max(255)).default({}),
+  name: label.nullable().default(null),
+  description: label.nullable().default(null),
+  metadata: metadata.default({}),
   bootable: z.boolean().default(false),
   /** Its owner, if it is not the caller's own tenant. For administrators. */
   tenantId: tenantId.optional(),

@@ -1,13 +1,17 @@
 import { requireDatabaseUrl } from '../configuration/load.ts';
 import type { Configuration } from '../configuration/schema.ts';
 import { openRegistry } from '../registry/open-registry.ts';
+import { adoptionCommands } from './adoption.ts';
+import { attachmentCommands } from './attachments.ts';
 import { backEndCommands } from './back-ends.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { administrator, type Identity } from './identity.ts';
 import { migrationCommands } from './migrations.ts';
 import { repairCommands } from './repair.ts';
+import { snapshotCommands } from './snapshots.ts';
 import type { Temporal } from './temporal.ts';
+import { volumeOperationCommands } from './volume-operations.ts';
 import { volumeCommands } from './volumes.ts';
 
 export type Ferry = Awaited<ReturnType<typeof openFerry>>;
@@ -41,6 +45,10 @@ export async function openFerry(options: { configuration: Configuration; identit
     identity,
     ...backEndCommands(context),
     ...volumeCommands(context),
+    ...volumeOperationCommands(context),
+    ...attachmentCommands(context),
+    ...snapshotCommands(context),
+    ...adoptionCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),
     ...repairCommands(context),

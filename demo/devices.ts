@@ -51,11 +51,12 @@ export function directoryDevices(directory: string, signal: AbortSignal): Device
     screen.output(`${stdout}\n${stderr}`);
     return stdout;
   };
-  const folder = (backEnd: string) => join(directory, 'nodes', nodeOf(backEnd), groupOf(backEnd), 'volumes');
+  const folder = (backEnd: string) => join(directory, 'nodes', nodeOf(backEnd), groupOf(backEnd));
   return {
     kind: 'directories of sparse files',
-    list: async (backEnd) => void (await run(nodeOf(backEnd), ['ls', '-sh', '--', folder(backEnd)])),
-    ...contents(run, (_group, device, backEnd) => join(folder(backEnd), device)),
+    list: async (backEnd) =>
+      void (await run(nodeOf(backEnd), ['find', folder(backEnd), '-name', 'volume-*', '-size', '+1M', '-ls'])),
+    ...contents(run, (_group, device, backEnd) => join(folder(backEnd), 'volumes', device)),
   };
 }
 

@@ -53,6 +53,7 @@ async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: {
   if (!options.keep) return;
   await tellHowToGoOn(system);
   await untilAborted(interrupt);
+  process.exitCode = 0;
 }
 
 interface Stage {

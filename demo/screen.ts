@@ -20,7 +20,7 @@ export const screen = {
     console.log(paint('cyan', `${prompt} ${argv.map(quoted).join(' ')}`));
   },
   output(text: string): void {
-    if (text.trim() !== '') console.log(text.trimEnd());
+    if (text.trim() !== '') console.log(text.replace(/^\n+/, '').trimEnd());
   },
 };
 

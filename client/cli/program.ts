@@ -1,4 +1,15 @@
 import type { Command } from 'commander';
+import { addAttach } from './attach.ts';
+import { addDelete } from './delete.ts';
+import { addDetach } from './detach.ts';
+import { addDiscover } from './discover.ts';
+import { addExtend } from './extend.ts';
+import { addManage } from './manage.ts';
+import { addMetadata } from './metadata.ts';
+import { addRename } from './rename.ts';
+import { addResetState } from './reset-state.ts';
+import { addSnapshot } from './snapshot.ts';
+import { addUnmanage } from './unmanage.ts';
 import { addCreate } from './create.ts';
 import { exitCodesHelp } from './exit-codes.ts';
 import { addHostDisable } from './host-disable.ts';
@@ -38,6 +49,17 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addList(program);
   addShow(program);
   addCreate(program);
+  addDelete(program);
+  addExtend(program);
+  addRename(program);
+  addMetadata(program);
+  addAttach(program);
+  addDetach(program);
+  addSnapshot(program);
+  addResetState(program);
+  addDiscover(program);
+  addManage(program);
+  addUnmanage(program);
   addMigrate(program);
 
   addRepair(program);

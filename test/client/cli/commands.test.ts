@@ -321,7 +321,7 @@ test('everything that speaks against a migration is told at once, and nothing is
   assert.deepEqual([both.code, both.type], [1, 'MigrationRefused']);
   assert.equal((await refused('migrate', unknown, 'node1@files')).type, 'VolumeNotFound');
   assert.equal((await refused('migration', 'show', id)).type, 'MigrationNotFound');
-  for (const command of ['cancel', 'pause', 'resume', 'watch']) {
+  for (const command of ['cancel', 'watch']) {
     assert.equal((await refused('migration', command, id)).type, 'NotMigrating');
     assert.equal((await refused('migration', command, unknown)).type, 'VolumeNotFound');
   }
@@ -391,4 +391,32 @@ test('a migration that is not waited for goes on by itself', async () => {
     outcome: string;
   };
   assert.deepEqual([record.volumeId, record.outcome], [id, 'success']);
+});
+
+test('waiting goes on over a restart of Temporal and of Postgres', async () => {
+  const id = await filledVolume();
+  const migrating = ferry.start(['migrate', id, 'node2@files', '--bandwidth', '8MiB/s']);
+  while (!migrating.answer.stderr.includes('copying')) await once(migrating.child.stderr, 'data');
+  await Promise.all([temporal.restart(), postgres.restart()]);
+  const { code, stdout, stderr } = await migrating.ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /is on node2@files now/);
+});
+
+test('a request that was answered with an error does not move the volume later', async () => {
+  const id = await filledVolume();
+  const [control] = workers;
+  control?.kill('SIGSTOP');
+  try {
+    const { code, type, message } = await refused('migrate', id, 'node2@files');
+    assert.deepEqual([code, type], [3, 'ServiceUnreachable']);
+    assert.match(message, /^No control worker answers/);
+  } finally {
+    control?.kill('SIGCONT');
+  }
+  const connection = await Connection.connect({ address: temporal.address });
+  const handle = new Client({ connection }).workflow.getHandle(migrationWorkflowId(id));
+  await assert.rejects(handle.result(), /cancelled/);
+  await connection.close();
+  assert.match(await said('show', id), /os-vol-host-attr:host +\| node1@files .*migstat +\| None /s);
 });
