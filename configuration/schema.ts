@@ -51,5 +51,7 @@ export const configuration = z.strictObject({
   nodeTimeoutSeconds: z.number().int().positive().default(600),
   /** A transfer that moves no byte for this long has failed: longer than a path fail-over or a disk's own retries take. Seconds. */
   noProgressSeconds: z.number().int().positive().default(60),
+  /** What a migration left and nobody owns is removed so long after the migration ended. Seconds. */
+  orphanGraceSeconds: z.number().int().nonnegative().default(3600),
 });
 export type Configuration = z.infer<typeof configuration>;

@@ -42,6 +42,7 @@ export const ferryErrorTypes = [
   'ServiceUnreachable', // Temporal or Postgres cannot be reached
   'Cancelled', // the migration was cancelled
   'MirrorFailed', // the hypervisor's mirror ended without reaching the destination
+  'Terminated', // its workflow was ended from outside; the repair finished it or took it back
   'ParkedForOperator', // the truth cannot be told by machine; both volumes are kept
 ] as const;
 

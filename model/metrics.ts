@@ -4,6 +4,10 @@ export const metrics = {
   migrationsEnded: 'ferry_migrations_ended_total',
   /** Histogram {phase}, seconds: of control workers. */
   phaseSeconds: 'ferry_phase_seconds',
+  /** Counter {operation, via}: operations that a running migration refused, asked by update or by signal; of control workers. */
+  operationsRefused: 'ferry_operations_refused_total',
+  /** Counter: signals that could not be understood; of control workers. */
+  malformedSignals: 'ferry_malformed_signals_total',
   /** Gauge {phase}: what the registry holds now; every control worker tells the same. */
   migrationsRunning: 'ferry_migrations_running',
   /** Gauge, seconds: the age of the oldest migration under way; 0 without one. */

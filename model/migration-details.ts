@@ -1,5 +1,6 @@
 import type { Reason } from './errors.ts';
 import type { MigrationRequest, MigrationState, Outcome, Phase } from './migration.ts';
+import type { RefusedOperation } from './operation-requests.ts';
 import { formatBytes, formatSeconds } from './sizes.ts';
 
 /** How a migration ended. Refused: nothing was claimed, nothing was touched. */
@@ -51,12 +52,19 @@ export function migrationPlan(request: MigrationRequest): string {
 }
 
 /** One migration in one look, as Markdown for Temporal's Web UI (`current details`). */
-export function migrationDetails(s: MigrationState, request: MigrationRequest, story: MigrationStory): string {
+export function migrationDetails(
+  s: MigrationState,
+  request: MigrationRequest,
+  story: MigrationStory,
+  refused: readonly RefusedOperation[] = [],
+): string {
   const { end } = story;
   const parts = [end ? endText(s, end, took(story)) : nowText(s, story)];
   if (s.waitingFor && !end) parts.push(`**Waiting for** ${s.waitingFor}`);
   if (end?.reason) parts.push(`> **${end.reason.type}**: ${end.reason.message.replaceAll('\n', '\n> ')}`);
-  parts.push(factsList(s, request, end), phasesList(story), spacer);
+  parts.push(factsList(s, request, end));
+  if (refused.length > 0) parts.push(refusedList(refused));
+  parts.push(phasesList(story), spacer);
   return parts.join('\n\n');
 }
 
@@ -90,6 +98,19 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
   if (!end) facts.push(['Cap', s.bandwidth === null ? 'none' : `${formatBytes(s.bandwidth)}/s`]);
   facts.push(['Asked for by', request.requestedBy], ['Refused operations', `${s.refusedOperations}`]);
   return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
+}
+
+/** Of many refused operations the last ones tell enough at a look; the query `refusedOperations` has more. */
+const refusalsShown = 5;
+
+function refusedList(refused: readonly RefusedOperation[]): string {
+  const lines = refused.slice(-refusalsShown).map((r) => `- refused: ${r.operation}, asked by ${codeSpan(r.requestedBy)} at ${clock(Date.parse(r.at))} UTC`);
+  return lines.join('\n');
+}
+
+/** A stranger's text, so that it stays one line and no Markdown. */
+function codeSpan(text: string): string {
+  return `\`${text.replaceAll(/[`\p{Cc}]/gu, ' ')}\``;
 }
 
 /** How long each phase took; the one under way: since when. */

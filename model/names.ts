@@ -23,6 +23,14 @@ export function cleanUpWorkflowId(migrationId: string): string {
   return `clean-up/${migrationId}`;
 }
 
+/** Ends a migration whose workflow is gone; at most one a volume. */
+export function repairWorkflowId(volumeId: string): string {
+  return `repair/${volumeId}`;
+}
+
+/** The schedule that looks every minute for what nobody carries on. */
+export const reconcileSchedule = 'reconcile';
+
 /** An operation on a volume that touches devices: create, delete, ... */
 export function operationWorkflowId(operation: string, volumeId: string): string {
   return `${operation}/${volumeId}`;

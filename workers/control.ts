@@ -1,28 +1,38 @@
+import { Client } from '@temporalio/client';
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
+import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { activityFailures } from './activity-failures.ts';
 import { workflowBundle } from './bundle.ts';
 import { registerSearchAttributes } from './register-search-attributes.ts';
 import type { Stoppable } from './run-until-stopped.ts';
+import { isRunning, scheduleReconcile } from './schedule-reconcile.ts';
 
 /** The control worker: every workflow, and the activities on the registry. Any number may run. */
 export async function createControlWorker(deps: {
   connection: NativeConnection;
   namespace: string;
   registry: Registry;
+  orphanGraceSeconds: number;
 }): Promise<Stoppable> {
-  await registerSearchAttributes(deps.connection, deps.namespace);
+  const { connection, namespace, registry, orphanGraceSeconds } = deps;
+  await registerSearchAttributes(connection, namespace);
+  const client = new Client({ connection, namespace });
   const worker = await Worker.create({
-    connection: deps.connection,
-    namespace: deps.namespace,
+    connection,
+    namespace,
     taskQueue: controlQueue,
     workflowBundle: await workflowBundle(),
-    activities: createRegistryActivities({ registry: deps.registry }),
+    activities: {
+      ...createRegistryActivities({ registry }),
+      ...createRepairActivities({ registry, orphanGraceSeconds, isRunning: (workflowId) => isRunning(client, workflowId) }),
+    },
     interceptors: { activity: [() => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: 50,
   });
+  await scheduleReconcile(client);
   return { run: () => worker.run(), stop: () => shutdown(worker) };
 }
 

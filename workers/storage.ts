@@ -14,6 +14,7 @@ import { runCommand } from '../activities/storage/run-command.ts';
 import { messages } from '../model/messages.ts';
 import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
+import { currentDevices } from '../registry/leftovers.ts';
 import { isCurrentLocation } from '../registry/volumes.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
@@ -54,6 +55,7 @@ export async function createStorageWorker(deps: {
       run: runCommand,
     }),
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
+    currentDevices: (backEnd) => currentDevices(registry, backEnd),
     noProgressMs: deps.noProgressSeconds * 1000,
     reportProgress: async (progress) => {
       const { workflowId, runId } = activityInfo().workflowExecution!;

@@ -1,5 +1,6 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { RegistryActivities } from '../activities/registry/create-registry-activities.ts';
+import type { RepairActivities } from '../activities/repair/create-repair-activities.ts';
 import type { StorageActivities } from '../activities/storage/create-storage-activities.ts';
 import { controlQueue, storageQueue } from '../model/names.ts';
 
@@ -11,6 +12,13 @@ export const registry = proxyActivities<RegistryActivities>({
   taskQueue: controlQueue,
   startToCloseTimeout: '10s',
   retry: { initialInterval: '200ms', maximumInterval: '10s' },
+});
+
+/** What repair asks of the registry and of Temporal; tried until both answer. A look at many owners takes longer than one statement. */
+export const repair = proxyActivities<RepairActivities>({
+  taskQueue: controlQueue,
+  startToCloseTimeout: '60s',
+  retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 
 /**

@@ -2,3 +2,5 @@
 export { cleanUp } from './clean-up.ts';
 export { createVolume } from './create-volume.ts';
 export { migrateVolume } from './migrate-volume.ts';
+export { reconcile } from './reconcile.ts';
+export { repairVolume } from './repair-volume.ts';

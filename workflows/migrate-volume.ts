@@ -1,24 +1,18 @@
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, setHandler, startChild, uuid4 } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, setHandler, uuid4 } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
 import { bandwidthPayload, progressPayload } from '../model/messages.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
-import { cleanUpWorkflowId, deviceName } from '../model/names.ts';
+import { deviceName } from '../model/names.ts';
 import { registry } from './activities.ts';
-import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
-import { cleanUp } from './clean-up.ts';
+import { cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
+import type { CleanUpStep } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
 import * as messages from './messages.ts';
 import { MigrationRun } from './migration-run.ts';
 import { handleOperationMessages } from './operation-messages.ts';
 import { workflowOwner } from './owner.ts';
-
-/**
- * How long clean-up may hold the volume. A node that does not answer for longer is waited for by a workflow of its own,
- * and the volume is released. Above the five seconds that lvremove may take on a device that is just being closed.
- */
-const cleanUpPatienceSeconds = 30;
 
 export interface MigrationResult {
   migrationId: string;
@@ -43,6 +37,7 @@ export async function migrateVolume(input: unknown): Promise<MigrationResult> {
     return await moveClaimed(run, m);
   } catch (error) {
     verdict.refused ??= verdict.claimed ? null : reasonOf(error);
+    if (verdict.refused) run.finish({ outcome: 'refused', reason: verdict.refused });
     run.enter('finished');
     throw failureOf(reasonOf(error));
   } finally {
@@ -103,10 +98,12 @@ async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpSte
   if (reason.type === 'Fenced') return run.finish({ outcome: 'error', reason });
   await CancellationScope.nonCancellable(async () => {
     run.enter('undoing');
-    await registry.enterPhase({ claim, phase: 'undoing' });
+    await registry.enterPhase.executeWithOptions({ summary: 'record: undoing' }, [{ claim, phase: 'undoing' }]);
     await cleanUpOrHandOver(claim, undo.toReversed());
     const outcome = reason.type === 'Cancelled' ? 'cancelled' : 'error';
-    await registry.releaseVolume({ claim, outcome, error: outcome === 'error' ? reason : null });
+    await registry.releaseVolume.executeWithOptions({ summary: `release the volume: ${outcome}` }, [
+      { claim, outcome, error: outcome === 'error' ? reason : null },
+    ]);
     run.finish({ outcome, reason });
   });
 }
@@ -119,19 +116,8 @@ async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Pro
   ]);
   run.enter('cleaning-up');
   await cleanUpOrHandOver(claim, flow.cleanUp);
-  await registry.releaseVolume({ claim, outcome: 'success', error: null });
+  await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [{ claim, outcome: 'success', error: null }]);
   run.finish({ outcome: 'success', digest: flow.digest, transferredBytes: flow.transferredBytes });
-}
-
-async function cleanUpOrHandOver(claim: Claim, steps: readonly CleanUpStep[]): Promise<void> {
-  const left = await runCleanUp(steps, cleanUpPatienceSeconds);
-  if (left.length === 0) return;
-  await startChild(cleanUp, {
-    workflowId: cleanUpWorkflowId(claim.migrationId),
-    parentClosePolicy: 'ABANDON',
-    args: [{ migrationId: claim.migrationId, volumeId: claim.volumeId, steps: left }],
-    staticSummary: `clean up after the migration of ${claim.volumeId}`,
-  });
 }
 
 interface Verdict {

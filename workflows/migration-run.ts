@@ -168,7 +168,7 @@ export class MigrationRun {
   }
 
   show(): void {
-    setCurrentDetails(migrationDetails(this.state, this.request, this.#story));
+    setCurrentDetails(migrationDetails(this.state, this.request, this.#story, this.refused));
   }
 }
 

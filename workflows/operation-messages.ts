@@ -10,6 +10,7 @@ import {
 } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
+import { metrics } from '../model/metrics.ts';
 import { decideOperation, operationTicket, releaseWait, type OperationTicket, type OperationVerdict } from '../model/operation-requests.ts';
 import { failureOf } from './failures.ts';
 import * as messages from './messages.ts';
@@ -24,6 +25,9 @@ const waitersInAll = 1000;
 
 /** Each reply is two events of at most fifty thousand; a service that asks without end must not bring the migration to its end. */
 const repliesInAll = 1000;
+
+const refusedCounter = metricMeter.createCounter(metrics.operationsRefused, undefined, 'Operations that a running migration refused');
+const malformedCounter = metricMeter.createCounter(metrics.malformedSignals, undefined, 'Signals that could not be understood');
 
 /** Lets other services ask a running migration whether they may touch its volume, and wait for its end. */
 export function handleOperationMessages(run: MigrationRun): void {
@@ -49,7 +53,7 @@ function handleRequests(run: MigrationRun, decide: (ticket: OperationTicket) => 
   setHandler(messages.operationRequested, async (payload) => {
     const parsed = operationTicket.safeParse(payload);
     if (!parsed.success) {
-      metricMeter.createCounter('ferry_malformed_signals').add(1);
+      malformedCounter.add(1);
       log.warn('A signal that is no operation request is ignored.', { signal: messages.operationRequested.name, why: malformed(parsed.error).message });
       return;
     }
@@ -103,7 +107,7 @@ function handleWaiters(run: MigrationRun): void {
 }
 
 function countRefusal(ticket: OperationTicket, via: 'update' | 'signal'): void {
-  metricMeter.createCounter('ferry_operations_refused').add(1, { operation: ticket.operation, via });
+  refusedCounter.add(1, { operation: ticket.operation, via });
 }
 
 /** What is wrong with a payload; bounded, since anybody may have sent it. */

@@ -6,6 +6,7 @@ import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError } from '../../model/errors.ts';
 import { migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
+import { takeInventory } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
 /** What a storage node's activities work with. */
@@ -19,6 +20,8 @@ export interface StorageDependencies {
   readonly slots: CopySlots;
   /** Whether the registry holds this device for some volume's truth: asked before any device is deleted. */
   readonly isCurrentLocation: (backEnd: string, deviceName: string) => Promise<boolean>;
+  /** Which devices of a back end hold volumes, as the registry has it. */
+  readonly currentDevices: (backEnd: string) => Promise<ReadonlySet<string>>;
   /** Tells the migration's workflow, seldom, where its copy is. */
   readonly reportProgress: ProgressReporter;
   /** A transfer that moves no byte for this long has failed. Milliseconds. */
@@ -137,6 +140,9 @@ export function createStorageActivities(deps: StorageDependencies) {
       await deps.exports.remove(input.exportName);
       await deleteUnlessCurrent(input, volumeTag(input.volumeId));
     }),
+
+    /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
+    inventory: beating((_: null) => takeInventory(deps)),
 
     /** The destination is an ordinary volume's device now: its migration's tag comes off. */
     settleDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {

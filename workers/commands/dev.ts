@@ -39,7 +39,7 @@ async function runDev(options: { directory: string; port: number; uiPort: number
     try {
       const deps = { connection, namespace, registry, log };
       const workers = [
-        await createControlWorker(deps),
+        await createControlWorker({ ...deps, orphanGraceSeconds: configuration.parse({}).orphanGraceSeconds }),
         ...(await Promise.all(devNodes(directory).map((node) => createStorageWorker({ ...deps, node, noProgressSeconds: configuration.parse({}).noProgressSeconds })))),
       ];
       console.log(`Ferry runs, with the back ends server1@files-1 and server2@files-2. In another shell:

@@ -50,8 +50,8 @@ function create(
     log: ReturnType<typeof installRuntime>;
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
-  if (kind === 'control') return createControlWorker(deps);
-  const { node, noProgressSeconds } = deps.configuration;
+  const { node, noProgressSeconds, orphanGraceSeconds } = deps.configuration;
+  if (kind === 'control') return createControlWorker({ ...deps, orphanGraceSeconds });
   if (!node) {
     throw new FerryError('InvalidInput', 'No storage node is configured: "node" is missing in the file that FERRY_CONFIG names.');
   }

@@ -1,0 +1,114 @@
+import { downAfterMs } from '../../model/back-end.ts';
+import type { Reason } from '../../model/errors.ts';
+import type { Claim, Flow, Phase } from '../../model/migration.ts';
+import { cleanUpWorkflowId, deviceName } from '../../model/names.ts';
+import { listBackEnds } from '../../registry/back-ends.ts';
+import { failHeldOperation, listHeldOperations, type HeldOperation } from '../../registry/held-operations.ts';
+import { migrationsThatLeft, volumeUses, type LeavingMigration, type VolumeUse } from '../../registry/leftovers.ts';
+import { findMigration, listClaims, type HeldClaim } from '../../registry/migrations.ts';
+import type { Registry } from '../../registry/open-registry.ts';
+import { workflowIdOf } from './workflow-id-of.ts';
+
+export interface RepairDependencies {
+  readonly registry: Registry;
+  /** Whether a run of that workflow is under way, as Temporal has it now. */
+  readonly isRunning: (workflowId: string) => Promise<boolean>;
+  readonly orphanGraceSeconds: number;
+}
+
+/** What is known of a claim that nobody carries on any more. */
+export interface AbandonedClaim {
+  claim: Claim;
+  since: string;
+  phase: Phase;
+  flow: Flow;
+  /** The volume is on its destination. */
+  switched: boolean;
+  source: { backEnd: string; deviceName: string };
+  destination: { backEnd: string; deviceName: string };
+}
+
+/** An operation that nobody carries on any more. */
+export type AbandonedOperation = Omit<HeldOperation, 'since'> & { since: string };
+
+export type RepairActivities = ReturnType<typeof createRepairActivities>;
+
+/** What repair asks of the registry and of Temporal. All may be repeated. */
+export function createRepairActivities({ registry, isRunning, orphanGraceSeconds }: RepairDependencies) {
+  /**
+   * Asked by the workflow's id alone, not by its run: a run that was reset goes on as another run, under the first one's claim. An owner
+   * that is no workflow is a stranger of whom nothing is known: he is left alone.
+   */
+  const isAbandoned = async ({ owner }: { owner: string }): Promise<boolean> => {
+    const workflowId = workflowIdOf(owner);
+    return workflowId !== null && !(await isRunning(workflowId));
+  };
+  const abandoned = async <T extends { owner: string }>(held: readonly T[]): Promise<T[]> => {
+    const judged = await Promise.all(held.map(isAbandoned));
+    return held.filter((_, i) => judged[i]);
+  };
+  const withRecord = async ({ since, phase, switched, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
+    const record = await findMigration(registry, claim.migrationId);
+    const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
+    return {
+      claim,
+      since: since.toISOString(),
+      phase,
+      flow: record.flow,
+      switched,
+      source: { backEnd: record.source, deviceName: device(record.sourceNameId) },
+      destination: { backEnd: record.destination, deviceName: device(record.destinationNameId) },
+    };
+  };
+
+  return {
+    /** Volumes that are held by workflows that are closed or gone. */
+    listAbandoned: async (filter: { volumeId?: string | undefined }): Promise<{ claims: AbandonedClaim[]; operations: AbandonedOperation[] }> => {
+      const claims = await abandoned(await listClaims(registry, filter));
+      const operations = await abandoned(await listHeldOperations(registry, filter));
+      return {
+        claims: await Promise.all(claims.map(withRecord)),
+        operations: operations.map((held) => ({ ...held, since: held.since.toISOString() })),
+      };
+    },
+
+    /** The same claim once more, just before it is repaired; null when it is over, another's, or its workflow runs. */
+    readAbandonedClaim: async ({ claim }: { claim: Claim }): Promise<AbandonedClaim | null> => {
+      const [held] = await listClaims(registry, { volumeId: claim.volumeId });
+      if (!held || held.owner !== claim.owner || held.epoch !== claim.epoch || !(await isAbandoned(held))) return null;
+      return withRecord(held);
+    },
+
+    /** Frees the volume of an operation whose workflow is gone, as a failed one. */
+    failAbandonedOperation: async ({ held, reason }: { held: AbandonedOperation; reason: Reason }): Promise<void> => {
+      if (await isAbandoned(held)) await failHeldOperation(registry, held, reason);
+    },
+
+    /** The nodes that serve back ends, and which of them answer. */
+    listNodes: async (): Promise<{ node: string; up: boolean }[]> => {
+      const now = Date.now();
+      const byNode = Map.groupBy(await listBackEnds(registry), ({ node }) => node);
+      return [...byNode].map(([node, backEnds]) => ({ node, up: backEnds.some((b) => now - b.heartbeatAt.getTime() <= downAfterMs) }));
+    },
+
+    /** All that decides who owns what was found on the nodes. Asked after the nodes: what was made before is known by then. */
+    factsOfLeftovers: async (of: { migrationIds: string[]; volumeIds: string[] }): Promise<LeftoverFacts> => {
+      const migrations = await migrationsThatLeft(registry, of);
+      const running = await Promise.all(migrations.map(({ id }) => isRunning(cleanUpWorkflowId(id))));
+      return {
+        migrations: migrations.map((m) => ({ ...m, finishedAt: m.finishedAt?.toISOString() ?? null })),
+        volumes: await volumeUses(registry, [...of.volumeIds, ...migrations.map((m) => m.volumeId)]),
+        beingCleanedUp: migrations.filter((_, i) => running[i]).map(({ id }) => id),
+        orphanGraceSeconds,
+      };
+    },
+  };
+}
+
+export interface LeftoverFacts {
+  migrations: (Omit<LeavingMigration, 'finishedAt'> & { finishedAt: string | null })[];
+  volumes: VolumeUse[];
+  /** Migrations whose clean-up runs. */
+  beingCleanedUp: string[];
+  orphanGraceSeconds: number;
+}

@@ -1,0 +1,68 @@
+import * as z from 'zod';
+import { volumeId } from './ids.ts';
+
+/** What `reconcile` is started with. */
+export const repairRequest = z.object({
+  /** Only look, and tell what would be done. */
+  dryRun: z.boolean().default(false),
+  /** Only this volume, and what is left of it. */
+  volumeId: volumeId.optional(),
+  /** What nobody owns is removed so long after its migration ended; the control worker's configuration says it if not given. */
+  orphanGraceSeconds: z.number().int().nonnegative().optional(),
+});
+export type RepairRequest = z.infer<typeof repairRequest>;
+export type RepairRequestInput = z.input<typeof repairRequest>;
+
+/**
+ * What becomes of a migration whose workflow is gone. `forward`: it was switched, the rest is done. `back`: it was not, the volume is
+ * as it was. `parked`: the registry alone cannot tell which side is true; nothing is touched.
+ */
+export type RepairDirection = 'forward' | 'back' | 'parked';
+
+/** What was done about a finding: `none` in a dry run, or where nothing may be done. */
+export type RepairState = 'none' | 'repaired' | 'under-way' | 'failed';
+
+interface Finding {
+  volumeId: string;
+  owner: string;
+  /** ISO 8601: since when the volume is held. */
+  since: string;
+  state: RepairState;
+  /** Why it failed or was not done. */
+  note: string | null;
+}
+
+/** A volume that is claimed by a migration whose workflow is closed or gone. */
+export interface AbandonedMigration extends Finding {
+  migrationId: string;
+  phase: string;
+  direction: RepairDirection;
+}
+
+/** A volume that is held by an operation whose workflow is closed or gone. */
+export interface AbandonedOperation extends Finding {
+  operation: string;
+}
+
+/** Something with Ferry's tags that belongs to no volume, migration or clean-up. */
+export interface Orphan {
+  kind: 'device' | 'export' | 'tag';
+  backEnd: string;
+  name: string;
+  volumeId: string | null;
+  migrationId: string | null;
+  why: string;
+  /** ISO 8601: when it may be removed; null when a machine must not decide that. */
+  removableFrom: string | null;
+  removed: boolean;
+}
+
+/** What `reconcile` found and did. */
+export interface RepairReport {
+  dryRun: boolean;
+  migrations: AbandonedMigration[];
+  operations: AbandonedOperation[];
+  orphans: Orphan[];
+  /** Nodes that could not be looked at; what is left there is told when they are back. */
+  unseen: { node: string; why: string }[];
+}

@@ -1,0 +1,52 @@
+import * as z from 'zod';
+import type { Reason } from '../model/errors.ts';
+import { failAttach, failDetach, listAttachments } from './attachments.ts';
+import type { Queries, Registry } from './open-registry.ts';
+import type { Operation } from './operation-rules.ts';
+import { failOperation } from './operations.ts';
+import { failSnapshot, failSnapshotDelete, listSnapshots } from './snapshots.ts';
+
+const heldOperation = z.object({
+  volumeId: z.uuid(),
+  operation: z.string(),
+  owner: z.string(),
+  since: z.date(),
+  host: z.string(),
+  /** Of an attach: the attachment that it makes. */
+  attachmentId: z.uuid().nullable(),
+});
+
+/** An operation that holds a volume now. */
+export type HeldOperation = z.infer<typeof heldOperation>;
+
+/** Every operation that holds a volume now, the oldest first; or that of one volume. */
+export function listHeldOperations(registry: Queries, filter: { volumeId?: string | undefined } = {}): Promise<HeldOperation[]> {
+  return registry.rows(
+    heldOperation,
+    `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host,
+       CASE WHEN v.operation = 'attach'
+         THEN (SELECT a.id FROM attachments a WHERE a.volume_id = v.id AND a.status = 'reserved' LIMIT 1) END AS attachment_id
+     FROM volumes v WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,
+    [filter.volumeId ?? null],
+  );
+}
+
+/**
+ * Ends an operation that nobody carries on any more as a failed one: the volume is free, in the status that a failure leaves it in. The
+ * owner is the guard: what it still writes is refused, and an operation of another owner is not touched (`Fenced`). May be repeated.
+ */
+export async function failHeldOperation(registry: Registry, held: Pick<HeldOperation, 'volumeId' | 'operation' | 'owner'>, reason: Reason): Promise<void> {
+  const operation = held.operation as Operation;
+  const failed = { volumeId: held.volumeId, owner: held.owner, reason };
+  if (operation === 'attach' || operation === 'detach') {
+    const touched = operation === 'attach' ? 'reserved' : 'detaching';
+    const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === touched);
+    if (attachment) return (operation === 'attach' ? failAttach : failDetach)(registry, { ...failed, attachmentId: attachment.id });
+  }
+  if (operation === 'snapshot' || operation === 'delete-snapshot') {
+    const touched = operation === 'snapshot' ? 'creating' : 'deleting';
+    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(({ status }) => status === touched);
+    if (snapshot) return (operation === 'snapshot' ? failSnapshot : failSnapshotDelete)(registry, { ...failed, snapshotId: snapshot.id });
+  }
+  await failOperation(registry, operation, failed);
+}

@@ -1,0 +1,31 @@
+import { ScheduleAlreadyRunning, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import { WorkflowNotFoundError } from '@temporalio/common';
+import { controlQueue, reconcileSchedule } from '../model/names.ts';
+
+/**
+ * Makes the schedule that looks every minute for what nobody carries on, unless it is there: then it stays as it is, also paused. May be
+ * repeated, and called by several control workers at once.
+ */
+export async function scheduleReconcile(client: Client): Promise<void> {
+  try {
+    await client.schedule.create({
+      scheduleId: reconcileSchedule,
+      spec: { intervals: [{ every: '1m' }] },
+      // A look that takes longer is enough for the minutes it takes; those that were missed are not made up for.
+      policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1m' },
+      action: { type: 'startWorkflow', workflowType: 'reconcile', workflowId: reconcileSchedule, taskQueue: controlQueue, args: [{}] },
+    });
+  } catch (error) {
+    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+  }
+}
+
+/** Whether a run of the workflow is under way. Not known to Temporal: no. */
+export async function isRunning(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId).describe()).closeTime === undefined;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}

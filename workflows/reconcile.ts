@@ -1,0 +1,91 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { ApplicationFailure, executeChild, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import * as z from 'zod';
+import type { AbandonedClaim, AbandonedOperation as HeldByNobody } from '../activities/repair/create-repair-activities.ts';
+import { attachmentExportName, repairWorkflowId } from '../model/names.ts';
+import { repairRequest, type AbandonedMigration, type AbandonedOperation, type RepairReport, type RepairState } from '../model/repair.ts';
+import { repair } from './activities.ts';
+import { runCleanUp } from './clean-up-steps.ts';
+import { reasonOf } from './failures.ts';
+import { findOrphans, removeOrphans } from './find-orphans.ts';
+import { directionOf, repairVolume } from './repair-volume.ts';
+
+/** An export that cannot be ended now is tried again at the next look: the volume is held so long. */
+const exportPatienceSeconds = 30;
+
+/**
+ * Looks for what nobody carries on: volumes held by workflows that are closed or gone, and devices and exports that belong to nobody.
+ * Repairs the first, removes the second after a grace time, and tells what it found. Started every minute by the schedule
+ * `reconcile`, and by `ferry repair`; two at once do not disturb each other.
+ */
+export async function reconcile(input: unknown = {}): Promise<RepairReport> {
+  const parsed = repairRequest.safeParse(input ?? {});
+  if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
+  const { dryRun, volumeId, orphanGraceSeconds } = parsed.data;
+  const { claims, operations } = await repair.listAbandoned({ volumeId });
+  const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, dryRun)));
+  const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
+  const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
+  if (!dryRun) await removeOrphans(judged);
+  const report: RepairReport = { dryRun, migrations, operations: ended, orphans: judged.map(({ orphan }) => orphan), unseen };
+  setCurrentDetails(detailsOf(report));
+  return report;
+}
+
+async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<AbandonedMigration> {
+  const { claim, since, phase } = found;
+  const { volumeId, migrationId, owner } = claim;
+  const told = { volumeId, migrationId, owner, since, phase, direction: directionOf(found) };
+  if (dryRun) return { ...told, state: 'none', note: null };
+  try {
+    const done = await executeChild(repairVolume, {
+      workflowId: repairWorkflowId(volumeId),
+      parentClosePolicy: 'ABANDON',
+      args: [{ claim }],
+      staticSummary: `repair volume ${volumeId}: its migration's workflow is gone`,
+    });
+    if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
+    if (done.direction === 'parked') return { ...told, direction: 'parked', state: 'none', note: parkedNote };
+    const handedOver = done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
+    return { ...told, direction: done.direction, state: 'repaired', note: handedOver };
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return { ...told, state: 'under-way', note: null };
+    return { ...told, ...failed(error) };
+  }
+}
+
+const parkedNote = 'a guest may write to either side: look at the guest, then at both devices; nothing was touched';
+
+async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<AbandonedOperation> {
+  const { volumeId, operation, owner, since, host, attachmentId } = held;
+  const told = { volumeId, operation, owner, since };
+  if (dryRun) return { ...told, state: 'none', note: null };
+  try {
+    if (attachmentId !== null) {
+      // The guest may have the disk already: it must have lost it before another can get it.
+      const step = { kind: 'removeExport' as const, backEnd: host, exportName: attachmentExportName(attachmentId) };
+      const left = await runCleanUp([step], exportPatienceSeconds);
+      if (left.length > 0) return { ...told, state: 'failed', note: `the attachment's export on ${host} could not be ended; tried again` };
+    }
+    const message = `The ${operation} was terminated: its workflow was ended from outside.`;
+    await repair.failAbandonedOperation({ held, reason: { type: 'Terminated', message } });
+    return { ...told, state: 'repaired', note: null };
+  } catch (error) {
+    return { ...told, ...failed(error) };
+  }
+}
+
+function failed(error: unknown): { state: RepairState; note: string } {
+  return { state: 'failed', note: reasonOf(error).message };
+}
+
+function detailsOf({ dryRun, migrations, operations, orphans, unseen }: RepairReport): string {
+  const lines = [
+    ...migrations.map((m) => `- migration of \`${m.volumeId}\` (${m.phase}): ${m.direction}, ${m.state}${m.note ? `: ${m.note}` : ''}`),
+    ...operations.map((o) => `- ${o.operation} of \`${o.volumeId}\`: ${o.state}${o.note ? `: ${o.note}` : ''}`),
+    ...orphans.map((o) => `- ${o.kind} \`${o.name}\` on ${o.backEnd}: ${o.why}${o.removed ? '; removed' : ''}`),
+    ...unseen.map((u) => `- not looked at: ${u.node}: ${u.why}`),
+  ];
+  const title = lines.length === 0 ? 'Nothing was found that nobody carries on.' : `Found by ${workflowInfo().workflowId}${dryRun ? ' (dry run)' : ''}:`;
+  return [title, ...lines].join('\n');
+}
