@@ -205,9 +205,10 @@ test('nodes of a process that is killed go with it, and so do their files', asyn
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const socket = await new Promise<string>((resolve) =>
-    child.stdout.once('data', (data) => resolve(String(data).trim())),
-  );
+  const socket = await new Promise<string>((resolve, reject) => {
+    child.stdout.once('data', (data) => resolve(String(data).trim()));
+    child.once('exit', () => reject(new Error('the process ended before its nodes ran')));
+  });
   const runtime = join(socket, '..');
   assert.notEqual(processesOf(runtime).length, 0);
   child.kill('SIGKILL');

@@ -124,8 +124,9 @@ test('both end with the process that started them, also when that is killed', as
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const pids = await new Promise<number[]>((resolve) => {
+  const pids = await new Promise<number[]>((resolve, reject) => {
     child.stdout.once('data', (data) => resolve(String(data).trim().split(' ').map(Number)));
+    child.once('exit', () => reject(new Error('the process ended before its servers ran')));
   });
   assert.equal(pids.filter(runs).length, 2);
   child.kill('SIGKILL');

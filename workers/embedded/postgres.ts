@@ -73,12 +73,13 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
 
 /**
  * Postgres refuses to run as root. For root it runs as nobody, who may yet get to files wherever they are: the checkout and
- * the data may lie where only root does, and no user has to be added to the machine.
+ * the data may lie where only root does, and no user has to be added to the machine. (The secure bit makes access(2), with
+ * which initdb looks for its programs, heed that too.)
  */
 const within = isRoot
   ? [
       ...['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'],
-      ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+      ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--securebits=+no_setuid_fixup', '--'],
     ]
   : [];
 
