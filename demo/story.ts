@@ -7,7 +7,7 @@ import { screen } from './screen.ts';
 const from = 'server1@lvmstorage-1';
 const to = 'server2@lvmstorage-2';
 const sizeGib = 2;
-/** The rest stays as it was made: zeros, which are not sent. */
+/** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
 const randomMib = 1024;
 
 interface ShownVolume {
