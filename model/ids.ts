@@ -11,7 +11,20 @@ export const tenantId = z
 const label = '[A-Za-z0-9][A-Za-z0-9_.-]{0,62}';
 
 /** A storage node's name, e.g. `server1`. Also the last part of its task queue. */
-export const nodeName = z.string().regex(new RegExp(`^${label}$`), 'is not a node name (letters, digits, ".", "_", "-")');
+export const nodeName = z
+  .string()
+  .regex(new RegExp(`^${label}$`), 'is not a node name (letters, digits, ".", "_", "-")');
+
+/** An instance, as its hypervisor's management calls it. */
+export const instanceId = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}$/,
+    'is not an instance id (letters, digits, "_", ".", ":", "-"; 255 at most)',
+  );
+
+/** A disk as its guest knows it: `vdb`. */
+export const guestDevice = z.string().regex(/^[a-z][a-z0-9]{0,31}$/, 'is not a device of a guest (e.g. vdb)');
 
 /** A back end: `node@name`, e.g. `server1@lvmstorage-1`, as Cinder writes it. */
 export const backEndName = z

@@ -44,7 +44,7 @@ export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volu
   });
 }
 
-async function alreadyBegun(q: Queries, wanted: NewVolume, outcome: string | null): Promise<Volume> {
+export async function alreadyBegun(q: Queries, wanted: Ticket, outcome: string | null): Promise<Volume> {
   const found = outcome === null ? await volumeOrNull(q, wanted.volumeId) : null;
   if (!found) throw fenced(`The creation of volume ${wanted.volumeId}`);
   return found;
@@ -91,18 +91,29 @@ export async function failCreate(registry: Queries, ticket: Ticket & { reason: R
 }
 
 /** The device is gone, or never was: the row goes as well. What migrations and operations did stays on record. */
-export async function finishDelete(registry: Queries, ticket: Ticket): Promise<void> {
-  const deleted = await registry.rows(
-    z.object({ volumeId: z.string() }),
-    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = 'delete' AND operation_owner = $2 RETURNING id)
-     UPDATE operations o SET outcome = 'success', finished_at = now()
-     FROM gone WHERE o.owner = $2 AND o.volume_id = gone.id AND o.operation = 'delete' RETURNING o.volume_id`,
-    [ticket.volumeId, ticket.owner],
-  );
-  if (deleted.length === 0) await mustHaveEnded(registry, 'delete', ticket, 'success');
+export function finishDelete(registry: Queries, ticket: Ticket): Promise<void> {
+  return removeVolume(registry, 'delete', ticket);
 }
 
-function idTaken(volumeId: string): FerryError {
+/** Ends an operation by removing the volume's row: with a `reason`, one that failed. */
+export async function removeVolume(
+  registry: Queries,
+  operation: 'delete' | 'manage' | 'unmanage',
+  ticket: Ticket,
+  reason: Reason | null = null,
+): Promise<void> {
+  const outcome = reason === null ? 'success' : 'error';
+  const removed = await registry.rows(
+    z.object({ volumeId: z.string() }),
+    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = $3 AND operation_owner = $2 RETURNING id)
+     UPDATE operations o SET outcome = $4, error = $5, finished_at = now()
+     FROM gone WHERE o.owner = $2 AND o.volume_id = gone.id AND o.operation = $3 RETURNING o.volume_id`,
+    [ticket.volumeId, ticket.owner, operation, outcome, reason],
+  );
+  if (removed.length === 0) await mustHaveEnded(registry, operation, ticket, outcome);
+}
+
+export function idTaken(volumeId: string): FerryError {
   return new FerryError('InvalidInput', `A volume of the id ${volumeId} exists already; choose another id.`, {
     volumeId,
   });

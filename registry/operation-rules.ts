@@ -11,7 +11,12 @@ export type Operation =
   | 'attach'
   | 'detach'
   | 'snapshot'
-  | 'delete-snapshot';
+  | 'delete-snapshot'
+  | 'manage'
+  | 'unmanage';
+
+/** Those that begin with a volume that is there. */
+export type OperationOnVolume = Exclude<Operation, 'create' | 'manage'>;
 
 interface Rule {
   /** The statuses from which it may begin. */
@@ -27,7 +32,7 @@ interface Rule {
 }
 
 /** As in Cinder, but for what a migration forbids: that is the same for all, and no rule's business. */
-export const rules: Readonly<Record<Exclude<Operation, 'create'>, Rule>> = {
+export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
   delete: {
     from: ['available', 'error', 'error_deleting', 'error_extending'],
     forced: ['reserved', 'maintenance', 'in-use'],
@@ -35,7 +40,7 @@ export const rules: Readonly<Record<Exclude<Operation, 'create'>, Rule>> = {
     failed: 'error_deleting',
     bare: true,
   },
-  extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: false },
+  extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: true },
   retype: { from: ['available', 'in-use'], forced: [], meanwhile: 'retyping', failed: null, bare: false },
   attach: { from: ['available'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
   detach: { from: ['in-use'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
@@ -47,9 +52,16 @@ export const rules: Readonly<Record<Exclude<Operation, 'create'>, Rule>> = {
     failed: null,
     bare: false,
   },
+  unmanage: {
+    from: ['available', 'error', 'error_deleting', 'error_extending'],
+    forced: [],
+    meanwhile: null,
+    failed: null,
+    bare: true,
+  },
 };
 
-export function mayBeginFrom(operation: Exclude<Operation, 'create'>, force: boolean): readonly VolumeStatus[] {
+export function mayBeginFrom(operation: OperationOnVolume, force: boolean): readonly VolumeStatus[] {
   const rule = rules[operation];
   return force ? [...rule.from, ...rule.forced] : rule.from;
 }
@@ -67,7 +79,7 @@ export function reasonHeld(operation: string, v: Volume, phase: Phase | null): R
   if (v.migrationOwner !== null) {
     return {
       type: 'VolumeMigrating',
-      message: `Volume ${v.id} is migrating (${phase ?? v.migrationStatus}); ${operation} is refused until the migration ends.`,
+      message: `Volume ${v.id} is migrating (${phase ?? v.migrationStatus}, since ${v.migrationSince?.toISOString()}); ${operation} is refused until the migration ends. Wait, or cancel it: ferry migration cancel ${v.id}`,
       details: {
         volumeId: v.id,
         operation,
@@ -89,11 +101,7 @@ export function reasonHeld(operation: string, v: Volume, phase: Phase | null): R
 }
 
 /** Why the operation may not begin now, the weightiest reason; null when it may. */
-export function reasonNotToBegin(
-  operation: Exclude<Operation, 'create'>,
-  force: boolean,
-  f: OperationFacts,
-): Reason | null {
+export function reasonNotToBegin(operation: OperationOnVolume, force: boolean, f: OperationFacts): Reason | null {
   const v = f.volume;
   const held = reasonHeld(operation, v, f.phase);
   if (held) return held;

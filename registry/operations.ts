@@ -4,7 +4,7 @@ import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
 import { listClaims } from './migrations.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
-import { mayBeginFrom, reasonNotToBegin, rules, type Operation } from './operation-rules.ts';
+import { mayBeginFrom, reasonNotToBegin, rules, type Operation, type OperationOnVolume } from './operation-rules.ts';
 import { findVolume, type Visibility } from './volumes.ts';
 
 /** Who does something to which volume. */
@@ -24,7 +24,7 @@ const attempts = 5;
  */
 export async function beginOperation(
   registry: Queries,
-  operation: Exclude<Operation, 'create'>,
+  operation: OperationOnVolume,
   ticket: Ticket & { force?: boolean | undefined },
 ): Promise<Volume> {
   const force = ticket.force ?? false;
@@ -86,7 +86,7 @@ export function failOperation(
   ticket: Ticket & { reason: Reason },
   status?: VolumeStatus,
 ): Promise<boolean> {
-  const failed = operation === 'create' ? 'error' : rules[operation].failed;
+  const failed = operation === 'create' || operation === 'manage' ? 'error' : rules[operation].failed;
   return endOperation(registry, operation, ticket, 'error', ticket.reason, { status: status ?? failed ?? undefined });
 }
 

@@ -1,6 +1,7 @@
 import type { Reason } from '../../model/errors.ts';
 import type { Claim, Outcome, Phase } from '../../model/migration.ts';
 import type { MigrationStatus } from '../../model/volume.ts';
+import * as adoption from '../../registry/adoption.ts';
 import * as attachments from '../../registry/attachments.ts';
 import { claimVolume, type ClaimArguments } from '../../registry/claim.ts';
 import * as creation from '../../registry/creation.ts';
@@ -41,6 +42,13 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     beginDelete: (ticket: Ticket & { force?: boolean | undefined }) => beginOperation(registry, 'delete', ticket),
     finishDelete: (ticket: Ticket) => creation.finishDelete(registry, ticket),
     failDelete: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'delete', failed)),
+
+    beginManage: (adopted: adoption.AdoptedVolume) => adoption.beginManage(registry, adopted),
+    finishManage: (ticket: Ticket) => adoption.finishManage(registry, ticket),
+    failManage: (failed: Failed) => adoption.failManage(registry, failed),
+    beginUnmanage: (ticket: Ticket) => beginOperation(registry, 'unmanage', ticket),
+    finishUnmanage: (ticket: Ticket) => adoption.finishUnmanage(registry, ticket),
+    failUnmanage: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'unmanage', failed)),
 
     beginExtend: (ticket: Ticket & { sizeGib: number }) => beginExtend(registry, ticket),
     finishExtend: async (ticket: Ticket & { sizeGib: number }): Promise<void> =>

@@ -1,0 +1,67 @@
+import type { Reason } from '../model/errors.ts';
+import { volume, type Volume } from '../model/volume.ts';
+import { findBackEnd } from './back-ends.ts';
+import { alreadyBegun, idTaken, removeVolume } from './creation.ts';
+import type { Queries, Registry } from './open-registry.ts';
+import { finishOperation, recordOf, type Ticket } from './operations.ts';
+import { volumeOrNull } from './volumes.ts';
+
+export interface AdoptedVolume extends Ticket {
+  tenantId: string;
+  sizeGib: number;
+  backEnd: string;
+  name?: string | null | undefined;
+  description?: string | null | undefined;
+  bootable?: boolean | undefined;
+}
+
+/**
+ * Makes the row of a volume whose device is there already: status `creating`, no bytes promised. By the same owner again: the same
+ * row. Refused with `BackEndNotFound`, or `InvalidInput` for an id that another volume has.
+ */
+export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise<Volume> {
+  return registry.transaction(async (q) => {
+    await findBackEnd(q, adopted.backEnd);
+    const record = await recordOf(q, 'manage', adopted);
+    if (record) return alreadyBegun(q, adopted, record.outcome);
+    if (await volumeOrNull(q, adopted.volumeId)) throw idTaken(adopted.volumeId);
+    const [made] = await q.rows(
+      volume,
+      `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'manage', $3))
+       INSERT INTO volumes (
+         id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_gib, host,
+         availability_zone, bootable
+       )
+       SELECT $1, 'manage', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8
+       FROM back_ends b WHERE b.name = $7
+       ON CONFLICT (id) DO NOTHING RETURNING *`,
+      [
+        adopted.volumeId,
+        adopted.owner,
+        adopted.tenantId,
+        adopted.name ?? null,
+        adopted.description ?? null,
+        adopted.sizeGib,
+        adopted.backEnd,
+        adopted.bootable ?? false,
+      ],
+    );
+    if (!made) throw idTaken(adopted.volumeId);
+    return made;
+  });
+}
+
+/** The device is the volume's: `available`. May be repeated. */
+export async function finishManage(registry: Queries, ticket: Ticket): Promise<void> {
+  await finishOperation(registry, 'manage', ticket, { status: 'available' });
+}
+
+/** The device is as it was, and nobody's: there is no volume. May be repeated. */
+export function failManage(registry: Queries, failed: Ticket & { reason: Reason }): Promise<void> {
+  return removeVolume(registry, 'manage', failed, failed.reason);
+}
+
+/** The device is nobody's any more: there is no volume. May be repeated. */
+export function finishUnmanage(registry: Queries, ticket: Ticket): Promise<void> {
+  return removeVolume(registry, 'unmanage', ticket);
+}
