@@ -19,6 +19,7 @@ import { isCurrentLocation } from '../registry/volumes.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { startReporting } from './report-back-ends.ts';
+import { restoreExports } from './restore-exports.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
 /** Steps under way at once, transfers that wait for their slot among them: what a node takes up is never what is waited for. */
@@ -41,19 +42,20 @@ export async function createStorageWorker(deps: {
   const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
   const copier = createCopier();
   const client = new Client({ connection: deps.connection, namespace: deps.namespace });
+  const exports = createQemuNbdExports({
+    stateDirectory: node.stateDirectory,
+    address: node.address,
+    ports: node.exportPorts,
+    tls: node.tls ?? null,
+    insecureNetwork: node.insecureNetwork,
+    run: runCommand,
+  });
   const activities = createStorageActivities({
     drivers,
     copier,
     tls,
     slots: copySlots(node.maxConcurrentCopies),
-    exports: createQemuNbdExports({
-      stateDirectory: node.stateDirectory,
-      address: node.address,
-      ports: node.exportPorts,
-      tls: node.tls ?? null,
-      insecureNetwork: node.insecureNetwork,
-      run: runCommand,
-    }),
+    exports,
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
     noProgressMs: deps.noProgressSeconds * 1000,
@@ -76,6 +78,7 @@ export async function createStorageWorker(deps: {
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
   });
+  await restoreExports({ drivers, exports, registry, log: deps.log });
   const reporting = await startReporting({ node, drivers, registry, log: deps.log });
   return {
     async run() {

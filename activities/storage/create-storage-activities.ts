@@ -6,6 +6,7 @@ import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError } from '../../model/errors.ts';
 import { migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
+import { createVolumeActivities } from './create-volume-activities.ts';
 import { takeInventory } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
@@ -74,6 +75,8 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   return {
+    ...createVolumeActivities({ exports: deps.exports, driverOf, deviceOf }),
+
     /** Makes a volume's device, all zeros. */
     createDevice: beating(async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
       await driverOf(input.backEnd).create({ name: input.deviceName, sizeBytes: input.sizeBytes, tags: input.tags, zero: true });

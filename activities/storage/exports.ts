@@ -14,13 +14,29 @@ export interface ExportAddress {
 export interface Exports {
   /**
    * Exports `path` under `exportName`. Already exported so and alive: the same address again. A leftover of another path or a
-   * dead server is replaced. A writable export takes one client only: the fence against two writers.
+   * dead server is replaced. A writable export takes one client only: the fence against two writers. `port`: that one, if nobody
+   * has it, so that clients of a server that is gone find the new one.
    */
-  ensure(spec: { exportName: string; path: string; writable: boolean; tags: readonly string[] }): Promise<ExportAddress>;
+  ensure(spec: {
+    exportName: string;
+    path: string;
+    writable: boolean;
+    tags: readonly string[];
+    port?: number | undefined;
+  }): Promise<ExportAddress>;
 
   /** Ends the server and waits until its process is gone. Not there: nothing happens. */
   remove(exportName: string): Promise<void>;
 
   /** What is exported now. */
-  list(): Promise<{ exportName: string; path: string; writable: boolean; tags: readonly string[]; pid: number; address: ExportAddress }[]>;
+  list(): Promise<
+    {
+      exportName: string;
+      path: string;
+      writable: boolean;
+      tags: readonly string[];
+      pid: number;
+      address: ExportAddress;
+    }[]
+  >;
 }

@@ -60,7 +60,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   }
 
   return {
-    async ensure({ exportName, path, writable, tags }) {
+    async ensure({ exportName, path, writable, tags, port: preferred }) {
       checkName(exportName, 'export');
       checkTags(tags);
       if (!path.startsWith('/')) throw new FerryError('InvalidInput', `${path} is not an absolute path`);
@@ -76,7 +76,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
         await end(named, exportName);
         await records.write(exportName, tags);
         try {
-          const port = await startServer(wanted, new Set(running.map((other) => other.port)));
+          const port = await startServer(wanted, new Set(running.map((other) => other.port)), preferred);
           return addressOf({ exportName, port });
         } catch (error) {
           // Cancelled or out of time: the server may have come up nevertheless.

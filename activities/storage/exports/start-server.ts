@@ -33,11 +33,15 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
     }
   }
 
-  return async (settings: Omit<ServerSettings, 'port'>, taken: ReadonlySet<number>): Promise<number> => {
+  return async (
+    settings: Omit<ServerSettings, 'port'>,
+    taken: ReadonlySet<number>,
+    preferred?: number,
+  ): Promise<number> => {
     const { exportName, path, address } = settings;
     if (!(await exists(path)))
       throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
-    for (let port = ports.from; port <= ports.to; port += 1) {
+    for (const port of candidates(ports, preferred)) {
       if (taken.has(port) || (await isTaken({ address, port }))) continue;
       try {
         await tryStart({ ...settings, port });
@@ -54,6 +58,12 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
       { exportName },
     );
   };
+}
+
+/** The preferred port, if it is in the range, then all of the range. */
+function* candidates({ from, to }: PortRange, preferred?: number): Generator<number> {
+  if (preferred !== undefined && preferred >= from && preferred <= to) yield preferred;
+  for (let port = from; port <= to; port += 1) yield port;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,0 +1,48 @@
+import type { Logger } from 'pino';
+import type { VolumeDriver } from '../activities/storage/driver.ts';
+import type { Exports } from '../activities/storage/exports.ts';
+import { volumeTag } from '../model/names.ts';
+import { listConnectedAttachments, reconnect, type ConnectedAttachment } from '../registry/connected-attachments.ts';
+import type { Registry } from '../registry/open-registry.ts';
+
+interface Dependencies {
+  drivers: ReadonlyMap<string, VolumeDriver>;
+  exports: Exports;
+  registry: Registry;
+  log: Logger;
+}
+
+/**
+ * Brings the exports of attached volumes back after the node was restarted; those that run are left alone. One that cannot come
+ * back is said in the log and keeps none of the others.
+ */
+export async function restoreExports(deps: Dependencies): Promise<void> {
+  for (const attachment of await listConnectedAttachments(deps.registry, [...deps.drivers.keys()])) {
+    try {
+      await restore(deps, attachment);
+    } catch (error) {
+      const { volumeId, attachmentId } = attachment;
+      deps.log.error(
+        { volumeId, attachmentId, error: (error as Error).message },
+        'the export of an attached volume could not be restored',
+      );
+    }
+  }
+}
+
+async function restore(
+  { drivers, exports, registry, log }: Dependencies,
+  attachment: ConnectedAttachment,
+): Promise<void> {
+  const { volumeId, host: backEnd, deviceName, mode, connection } = attachment;
+  const device = await drivers.get(backEnd)!.find(deviceName);
+  const tag = volumeTag(volumeId);
+  if (!device?.tags.includes(tag)) throw new Error(`${deviceName} is not on ${backEnd}, or is not volume ${volumeId}`);
+  const { exportName, port } = connection;
+  const spec = { exportName, path: device.path, writable: mode === 'rw', tags: [tag], port };
+  const address = await exports.ensure(spec);
+  // Detached or moved while the export came up: it must not stay.
+  const isWanted = await reconnect(registry, attachment, { protocol: 'nbd', ...address, backEnd, device: deviceName });
+  if (!isWanted) return exports.remove(exportName);
+  if (address.port !== port) log.warn({ volumeId, port: address.port }, 'an attached volume has a new address');
+}
