@@ -1,0 +1,28 @@
+import * as z from 'zod';
+import { nodeOf } from '../../model/ids.ts';
+import { snapshotDeviceName } from '../../model/names.ts';
+import { registry, storageSteps } from '../activities.ts';
+import { workflowOwner } from '../owner.ts';
+import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+
+export const deleteSnapshotRequest = operationRequest.extend({ snapshotId: z.uuid() });
+
+/** Deletes a snapshot; one whose device is not there as well. When the device stays, the snapshot is `error_deleting`. */
+export async function deleteSnapshot(input: unknown): Promise<void> {
+  const { volumeId, asTenant, snapshotId } = parsed(deleteSnapshotRequest, input);
+  const ticket = { volumeId, snapshotId, owner: workflowOwner() };
+  const name = snapshotDeviceName(snapshotId);
+  await runOperation({
+    begin: async () => {
+      await registry.beginSnapshotDelete({ ...ticket, tenantId: asTenant ?? undefined });
+      return registry.findVolume({ volumeId });
+    },
+    work: (volume) =>
+      storageSteps(nodeOf(volume.host), patienceSeconds).deleteSnapshotDevice.executeWithOptions(
+        { summary: `delete ${name} on ${volume.host}` },
+        [{ backEnd: volume.host, deviceName: name, snapshotId }],
+      ),
+    finish: () => registry.finishSnapshotDelete(ticket),
+    fail: (reason) => registry.failSnapshotDelete({ ...ticket, reason }),
+  });
+}

@@ -1,0 +1,36 @@
+import { nodeOf } from '../../model/ids.ts';
+import { deviceName } from '../../model/names.ts';
+import { gib, sizeGib } from '../../model/sizes.ts';
+import { registry } from '../activities.ts';
+import { workflowOwner } from '../owner.ts';
+import { operationRequest, parsed, runOperation } from './run-operation.ts';
+import { storageWork } from './storage-work.ts';
+
+export const extendVolumeRequest = operationRequest.extend({ sizeGib });
+
+/** What the storage refuses before it has changed anything. */
+const untouchedTypes: ReadonlySet<string> = new Set([
+  'InsufficientSpace',
+  'VolumeHasSnapshots',
+  'SizeMismatch',
+  'BackEndNotFound',
+]);
+
+/**
+ * Makes a volume larger; the new bytes read as zero. When the device could not be told to be as it was, the volume is
+ * `error_extending`: its old bytes are whole, its size is still the old one.
+ */
+export async function extendVolume(input: unknown): Promise<void> {
+  const { volumeId, asTenant, sizeGib: wanted } = parsed(extendVolumeRequest, input);
+  const ticket = { volumeId, owner: workflowOwner() };
+  await runOperation({
+    begin: () => registry.beginExtend({ ...ticket, tenantId: asTenant ?? undefined, sizeGib: wanted }),
+    work: (volume) =>
+      storageWork(nodeOf(volume.host)).extendDevice.executeWithOptions(
+        { summary: `extend ${deviceName(volume)} on ${volume.host} to ${wanted} GiB` },
+        [{ backEnd: volume.host, deviceName: deviceName(volume), volumeId, sizeBytes: wanted * gib }],
+      ),
+    finish: () => registry.finishExtend({ ...ticket, sizeGib: wanted }),
+    fail: (reason) => registry.failExtend({ ...ticket, reason, untouched: untouchedTypes.has(reason.type) }),
+  });
+}

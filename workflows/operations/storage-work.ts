@@ -1,0 +1,18 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { StorageActivities } from '../../activities/storage/create-storage-activities.ts';
+import { storageQueue } from '../../model/names.ts';
+
+/**
+ * Steps on a storage node that take as long as there are bytes to zero or to copy. They beat, so a dead worker is noticed; a node
+ * that is away for five minutes, or a step that fails twenty times (some three minutes), is given up.
+ */
+export function storageWork(node: string) {
+  return proxyActivities<Pick<StorageActivities, 'extendDevice' | 'snapshotDevice'>>({
+    taskQueue: storageQueue(node),
+    startToCloseTimeout: '7 days',
+    heartbeatTimeout: '15s',
+    scheduleToStartTimeout: '5m',
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 20 },
+  });
+}

@@ -1,0 +1,24 @@
+import { nodeOf } from '../../model/ids.ts';
+import { deviceName } from '../../model/names.ts';
+import { registry, storageSteps } from '../activities.ts';
+import { workflowOwner } from '../owner.ts';
+import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+
+/** Forgets a volume and leaves its device, with its bytes and its name, without Ferry's tags. */
+export async function unmanageVolume(input: unknown): Promise<{ backEnd: string; deviceName: string }> {
+  const { volumeId, asTenant } = parsed(operationRequest, input);
+  const ticket = { volumeId, owner: workflowOwner() };
+  return runOperation({
+    begin: () => registry.beginUnmanage({ ...ticket, tenantId: asTenant ?? undefined }),
+    work: async (volume) => {
+      const left = { backEnd: volume.host, deviceName: deviceName(volume) };
+      await storageSteps(nodeOf(volume.host), patienceSeconds).disownDevice.executeWithOptions(
+        { summary: `take the tags off ${left.deviceName} on ${left.backEnd}` },
+        [{ ...left, newName: left.deviceName, volumeId }],
+      );
+      return left;
+    },
+    finish: () => registry.finishUnmanage(ticket),
+    fail: (reason) => registry.failUnmanage({ ...ticket, reason }),
+  });
+}
