@@ -1,0 +1,71 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { FerryError } from '../model/errors.ts';
+import { progressText } from '../model/migration-details.ts';
+import { controlQueue, operationWorkflowId } from '../model/names.ts';
+import type { Context } from './context.ts';
+import { waitForControlWorker } from './control-worker.ts';
+import { isAdmin } from './identity.ts';
+import { readMigration } from './migration-view.ts';
+import type { Temporal } from './temporal.ts';
+import { workflowResult } from './workflow-result.ts';
+
+/** An operation as its workflow knows it. */
+export interface Operation {
+  workflow: string;
+  /** What it is called in ids and for people, e.g. `extend`. */
+  name: string;
+  /** What it is about: one of the kind runs at a time for it. A volume's id, or a back end. */
+  subject: string;
+  summary: string;
+  input: object;
+}
+
+/**
+ * Runs an operation and answers when it is done. Throws what it ended with: refused by the registry, or failed on the device. It goes
+ * on without its caller; asked for again while it runs: `VolumeBusy`.
+ */
+export async function runOperation<Result>(context: Context, operation: Operation): Promise<Result> {
+  const { workflow, name, subject, summary, input } = operation;
+  const temporal = await context.temporal();
+  await waitForControlWorker(temporal);
+  try {
+    const handle = await temporal.call((client) =>
+      client.workflow.start<(input: object) => Promise<Result>>(workflow, {
+        taskQueue: controlQueue,
+        workflowId: operationWorkflowId(name, subject),
+        workflowIdConflictPolicy: 'FAIL',
+        staticSummary: summary,
+        args: [input],
+      }),
+    );
+    return await workflowResult(temporal, handle);
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) {
+      throw new FerryError('VolumeBusy', `${name} of ${subject} is under way already. Try again when it is done.`, {
+        operation: name,
+      });
+    }
+    throw await explained(context, temporal, error, name);
+  }
+}
+
+/** A refusal because of a migration, with how far that is. Tenants hear that they must wait, not what is done with their volume. */
+async function explained(context: Context, temporal: Temporal, error: unknown, name: string): Promise<unknown> {
+  if (!(error instanceof FerryError) || error.type !== 'VolumeMigrating') return error;
+  if (!isAdmin(context.identity)) return movingForTenant(error, name);
+  const volumeId = String(error.details['volumeId']);
+  const running = await readMigration(temporal, volumeId).catch(() => null);
+  if (!running?.running) return error;
+  const { phase, bytesDone, totalBytes, bytesPerSecond, destination } = running.view;
+  const progress = progressText(running.view);
+  const details = { ...error.details, phase, destination, progress: { bytesDone, totalBytes, bytesPerSecond } };
+  const message = progress === '' ? error.message : `${error.message}\nIt is ${phase}: ${progress}.`;
+  return new FerryError(error.type, message, details, { cause: error });
+}
+
+/** The same refusal, without what only administrators see. */
+export function movingForTenant(error: FerryError, name: string): FerryError {
+  const volumeId = error.details['volumeId'];
+  const message = `Volume ${String(volumeId)} cannot be changed at the moment (its storage is being serviced); ${name} is refused. Try again later.`;
+  return new FerryError(error.type, message, { volumeId, operation: name });
+}

@@ -1,0 +1,82 @@
+import * as z from 'zod';
+import { volumeId as volumeIdSchema } from '../model/ids.ts';
+import { sizeGib } from '../model/sizes.ts';
+import { label, metadata, metadataKey } from '../model/text.ts';
+import type { Volume } from '../model/volume.ts';
+import { changeMetadata } from '../registry/metadata.ts';
+import { resetState, resettableStatus, type Reset } from '../registry/reset-state.ts';
+import { describeVolume, findVolume } from '../registry/volumes.ts';
+import type { Context } from './context.ts';
+import { requireAdmin, visibleTo } from './identity.ts';
+import type { Operation } from './run-operation.ts';
+import { parseInput } from './parse-input.ts';
+
+const volumeOnly = z.object({ volumeId: volumeIdSchema });
+const extension = volumeOnly.extend({ sizeGib });
+const description = z.object({ name: label.nullable().optional(), description: label.nullable().optional() });
+const metadataChange = z.object({ set: metadata.default({}), unset: z.array(metadataKey).default([]) });
+
+/** Runs the workflow of an operation; Temporal's client is loaded only then. */
+export async function run<Result>(context: Context, operation: Operation): Promise<Result> {
+  const { runOperation } = await import('./run-operation.ts');
+  return runOperation(context, operation);
+}
+
+/** Who asks, for a workflow. */
+export function asTenant(context: Context): string | null {
+  return visibleTo(context.identity).tenantId ?? null;
+}
+
+/**
+ * What may be done to a volume. Those that touch its device are refused while it migrates (`VolumeMigrating`), while something else is
+ * under way (`VolumeBusy`) and from statuses that do not allow them (`VolumeStatusRefused`): nothing is done then.
+ */
+export function volumeOperationCommands(context: Context) {
+  const { registry, identity } = context;
+  const visible = visibleTo(identity);
+  return {
+    /** Deletes the volume with its bytes. `force`, for administrators: also from statuses in which it usually has work to do. */
+    async deleteVolume(id: string, options: { force?: boolean } = {}): Promise<void> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      const force = options.force ?? false;
+      if (force) requireAdmin(identity, 'force a delete');
+      const input = { volumeId, force, asTenant: asTenant(context) };
+      await run(context, {
+        workflow: 'deleteVolume',
+        name: 'delete',
+        subject: volumeId,
+        summary: `delete volume ${volumeId}`,
+        input,
+      });
+    },
+
+    /** Makes the volume larger; the new bytes read as zero. Not larger: `InvalidInput`. */
+    async extendVolume(id: string, newSizeGib: number): Promise<Volume> {
+      const { volumeId, sizeGib: size } = parseInput(extension, { volumeId: id, sizeGib: newSizeGib });
+      const input = { volumeId, sizeGib: size, asTenant: asTenant(context) };
+      const summary = `extend volume ${volumeId} to ${size} GiB`;
+      await run(context, { workflow: 'extendVolume', name: 'extend', subject: volumeId, summary, input });
+      return findVolume(registry, volumeId, visible);
+    },
+
+    /** Changes what people call the volume; what is left out stays. Goes on during a migration. */
+    async describeVolume(id: string, change: z.input<typeof description>): Promise<Volume> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      const { name, description: words } = parseInput(description, change);
+      const given = { ...(name === undefined ? {} : { name }), ...(words === undefined ? {} : { description: words }) };
+      return describeVolume(registry, volumeId, given, visible);
+    },
+
+    /** Sets and removes keys of the volume's metadata; the others stay. Goes on during a migration. */
+    async changeMetadata(id: string, change: z.input<typeof metadataChange>): Promise<Volume> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      return changeMetadata(registry, volumeId, parseInput(metadataChange, change), visible);
+    },
+
+    /** Sets the status by hand; see resetState in the registry. For administrators. */
+    async resetState(reset: Omit<Reset, 'tenantId'>): Promise<Volume> {
+      requireAdmin(identity, 'reset the state of volumes');
+      return resetState(registry, { ...reset, ...parseInput(volumeOnly.extend({ status: resettableStatus }), reset) });
+    },
+  };
+}
