@@ -1,18 +1,12 @@
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
-import { FerryError } from '../model/errors.ts';
+import { temporalSettings, temporalUnreachable } from '../configuration/temporal.ts';
 
-/**
- * Connects to Temporal as its SDKs do everywhere: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_*, or the
- * profile of a TOML file. Cannot be reached: `ServiceUnreachable`.
- */
+/** Connects a worker to Temporal, as configured. Cannot be reached: `ServiceUnreachable`. */
 export async function connectToTemporal(): Promise<{ connection: NativeConnection; namespace: string }> {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
-  const address = connectionOptions.address ?? 'localhost:7233';
+  const { connectionOptions, address, namespace } = temporalSettings();
   try {
-    const connection = await NativeConnection.connect({ ...connectionOptions, address });
-    return { connection, namespace: namespace ?? 'default' };
+    return { connection: await NativeConnection.connect(connectionOptions), namespace };
   } catch (error) {
-    throw new FerryError('ServiceUnreachable', `Temporal at ${address} cannot be reached (${(error as Error).message}). Is it running? See TEMPORAL_ADDRESS.`, {}, { cause: error });
+    throw temporalUnreachable(address, (error as Error).message, error);
   }
 }

@@ -4,7 +4,7 @@ import { setStage, slowly, type Stage } from './stage.ts';
 
 let stage: Stage & { strike(): Promise<void> };
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 45, noProgressSeconds: 10 });
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10 });
 });
 after(() => stage?.strike());
 
@@ -61,7 +61,7 @@ describe('the destination fails', () => {
   });
 
   test('its node stays away: the volume is free again, the device goes when the node is back', async () => {
-    const { id, handle, old } = await stage.midCopy();
+    const { id, handle, old } = await stage.midCopy({ nodeTimeoutSeconds: 10 });
     await stage.nodes.powerOff('server2');
     assert.equal(await stage.outcome(handle), 'NodeUnavailable');
     await stage.nodes.powerOn('server2');
@@ -85,7 +85,7 @@ describe('the destination fails', () => {
     const { id, contents } = await stage.volume();
     await stage.nodes.exec('server2', ['vgrename', '-qq', 'lvmstorage-2', 'elsewhere']);
     try {
-      const handle = await stage.migrate(id);
+      const handle = await stage.migrate(id, { nodeTimeoutSeconds: 10 });
       assert.equal(await stage.outcome(handle), 'BackEndUnavailable');
       await stage.checker.assertAt(id, { host: 'server1@lvmstorage-1', contents, outcome: 'error' });
     } finally {
