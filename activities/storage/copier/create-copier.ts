@@ -60,6 +60,8 @@ export function createCopier(): DisposableCopier {
 
     async dispose() {
       disposed = true;
+      // Held, as nothing else may keep the process until it has ended.
+      spare?.hold(true);
       spare?.kill();
       await spare?.ended;
       spare = null;

@@ -1,4 +1,3 @@
-import { execa } from 'execa';
 import type { Destination } from './destination.ts';
 
 /** One call's worth: short enough that a stop need not wait for it, long enough that process starts do not count. */
@@ -10,6 +9,8 @@ const chunkBytes = 1024 ** 3;
  */
 export async function zeroDevice({ facts, lock }: Destination, signal: AbortSignal): Promise<boolean> {
   if (!facts.offloadsZeroes) return false;
+  // Most copies need no tool: their processes start faster without this.
+  const { execa } = await import('execa');
   for (let offset = 0; offset < facts.sizeBytes; offset += chunkBytes) {
     const length = Math.min(chunkBytes, facts.sizeBytes - offset);
     const [tool, ...args] = zeroCommand(facts.kind, facts.path, offset, length);
