@@ -9,7 +9,11 @@ import { refusalIn, type Virsh } from './virsh.ts';
 const lookEveryMs = 300;
 
 /** Ends the mirror; the guest goes on with the source. On return nothing of this hypervisor writes to the destination. */
-export async function abortMirror(tools: ObservationTools & { cut: CutConnection }, move: DiskMove, options: EndingOptions): Promise<void> {
+export async function abortMirror(
+  tools: ObservationTools & { cut: CutConnection },
+  move: DiskMove,
+  options: EndingOptions,
+): Promise<void> {
   const since = Date.now();
   let cut = false;
   for (;;) {
@@ -23,7 +27,11 @@ export async function abortMirror(tools: ObservationTools & { cut: CutConnection
       case 'done':
       case 'done-but-saved-xml-is-old':
       case 'off-on-destination':
-        throw new FerryError('PastPointOfNoReturn', `Instance ${move.instance} writes volume ${move.volumeId} to the destination already.`, { verdict: stands.kind });
+        throw new FerryError(
+          'PastPointOfNoReturn',
+          `Instance ${move.instance} writes volume ${move.volumeId} to the destination already.`,
+          { verdict: stands.kind },
+        );
       case 'copying':
       case 'ready':
         await yankMirror(tools.virsh, move, seen.live!);
@@ -37,7 +45,8 @@ export async function abortMirror(tools: ObservationTools & { cut: CutConnection
           await tools.cut(move.destination).catch(() => {});
         }
         break;
-      default:
+      case 'libvirtd-down':
+      case 'park':
         throw hopelessVerdict(stands, move);
     }
     if (Date.now() - since > options.giveUpAfterMs) throw hopelessVerdict(stands, move);

@@ -31,10 +31,15 @@ export async function attachDisk(tools: ObservationTools, input: AttachInput): P
 
 /** That libvirt answers and knows the domain, and has not lost its QEMU. */
 export function assertDomain(seen: Observations, at: DiskOfInstance): void {
-  if (seen.libvirt === 'down') throw hopelessVerdict({ kind: 'libvirtd-down', reason: seen.trouble ?? 'no answer' }, at);
-  if (seen.libvirt === 'hangs') throw hopelessVerdict({ kind: 'unknown', reason: seen.trouble ?? 'no answer in time' }, at);
+  if (seen.libvirt === 'down')
+    throw hopelessVerdict({ kind: 'libvirtd-down', reason: seen.trouble ?? 'no answer' }, at);
+  if (seen.libvirt === 'hangs')
+    throw hopelessVerdict({ kind: 'unknown', reason: seen.trouble ?? 'no answer in time' }, at);
   if (seen.strayQemu !== null) {
-    throw hopelessVerdict({ kind: 'park', reason: `QEMU (process ${seen.strayQemu}) runs the guest, but libvirt has lost it.` }, at);
+    throw hopelessVerdict(
+      { kind: 'park', reason: `QEMU (process ${seen.strayQemu}) runs the guest, but libvirt has lost it.` },
+      at,
+    );
   }
   if (!seen.domain) throw hopelessVerdict({ kind: 'no-domain' }, at);
 }
@@ -49,7 +54,8 @@ function assertSame(disk: DomainDisk, input: AttachInput): void {
 
 async function allDisks({ virsh }: ObservationTools, instance: string): Promise<DomainDisk[]> {
   const domains: Domain[] = [];
-  for (const which of [[], ['--inactive']]) domains.push(parseDomain(await virsh('dumpxml', '--domain', instance, ...which)));
+  for (const which of [[], ['--inactive']])
+    domains.push(parseDomain(await virsh('dumpxml', '--domain', instance, ...which)));
   return domains.flatMap(({ disks }) => disks);
 }
 
@@ -57,7 +63,10 @@ function freeDevice(input: AttachInput, disks: readonly DomainDisk[]): string {
   const taken = new Set(disks.map(({ device }) => device));
   if (input.device !== null) {
     if (!taken.has(input.device)) return input.device;
-    throw new FerryError('InstanceNotReady', `Instance ${input.instance} has another disk as ${input.device}. Name another device, or none.`);
+    throw new FerryError(
+      'InstanceNotReady',
+      `Instance ${input.instance} has another disk as ${input.device}. Name another device, or none.`,
+    );
   }
   for (const letter of 'abcdefghijklmnopqrstuvwxyz') if (!taken.has(`vd${letter}`)) return `vd${letter}`;
   throw new FerryError('InstanceNotReady', `Instance ${input.instance} has no free device name left.`);

@@ -63,7 +63,9 @@ export function createComputeActivities(deps: ComputeDependencies) {
      * (not running, transient, read-only, more than one writer, encrypted, libvirt or QEMU too old, elsewhere than the registry
      * says; `details.because`), `SizeMismatch`; several at once as `MigrationRefused`.
      */
-    inspectDisk: beating((input: InspectInput): Promise<{ device: string; sizeBytes: number }> => inspectDisk(deps, input)),
+    inspectDisk: beating((input: InspectInput): Promise<{ device: string; sizeBytes: number }> =>
+      inspectDisk(deps, input),
+    ),
 
     /**
      * Mirrors the disk onto the destination until both hold the same: starts the mirror, or takes over the one that runs, with
@@ -107,7 +109,9 @@ export function createComputeActivities(deps: ComputeDependencies) {
      * Resumes the guest if it stopped because its storage went away; call it when the export is back. Still
      * `paused-by-io-error`: the storage is still away, call again. A guest that somebody paused stays so.
      */
-    resumeAfterIoError: beating(async (input: { instance: string }): Promise<GuestRuns> => resumeGuest(deps.virsh, input.instance)),
+    resumeAfterIoError: beating(async (input: { instance: string }): Promise<GuestRuns> =>
+      resumeGuest(deps.virsh, input.instance),
+    ),
   };
 }
 

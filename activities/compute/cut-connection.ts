@@ -23,5 +23,7 @@ export function createCutConnection(run: RunCommand): CutConnection {
 export async function yankMirror(virsh: Virsh, at: DiskOfInstance, live: DomainDisk): Promise<void> {
   if (live.mirror?.place?.kind !== 'nbd' || live.mirror.node === null) return;
   // Refused when the connection is gone already; then there is nothing to break off.
-  await askMonitor(virsh, at.instance, 'yank', { instances: [{ type: 'block-node', 'node-name': live.mirror.node }] }).catch(() => {});
+  await askMonitor(virsh, at.instance, 'yank', {
+    instances: [{ type: 'block-node', 'node-name': live.mirror.node }],
+  }).catch(() => {});
 }

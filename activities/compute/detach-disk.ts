@@ -19,15 +19,22 @@ export async function detachDisk(tools: ObservationTools, at: DiskOfInstance): P
     assertDomain(seen, at);
     if (!seen.live && !seen.saved) return;
     if (seen.live?.mirror) {
-      throw new FerryError('InstanceNotReady', `Volume ${at.volumeId} of instance ${at.instance} is being mirrored. Cancel the migration first.`);
+      throw new FerryError(
+        'InstanceNotReady',
+        `Volume ${at.volumeId} of instance ${at.instance} is being mirrored. Cancel the migration first.`,
+      );
     }
-    if (seen.saved) await tools.virsh('detach-disk', '--domain', at.instance, '--target', seen.saved.device, '--config');
+    if (seen.saved)
+      await tools.virsh('detach-disk', '--domain', at.instance, '--target', seen.saved.device, '--config');
     if (seen.live && Date.now() - askedAt >= askAgainEveryMs) {
       askedAt = Date.now();
       await requestRelease(tools, at.instance, seen.live.device);
     }
     if (Date.now() > deadline) {
-      throw new FerryError('DeviceInUse', `Instance ${at.instance} does not let go of ${seen.live?.device ?? 'the disk'}. Is its system up, and the disk unmounted?`);
+      throw new FerryError(
+        'DeviceInUse',
+        `Instance ${at.instance} does not let go of ${seen.live?.device ?? 'the disk'}. Is its system up, and the disk unmounted?`,
+      );
     }
     await sleep(lookEveryMs);
   }

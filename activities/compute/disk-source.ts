@@ -7,11 +7,15 @@ export type DiskSource =
   | { readonly kind: 'file'; readonly path: string };
 
 /** A disk's place as libvirt or QEMU names it, as far as it tells one volume from another. */
-export type Place = { readonly kind: 'nbd'; readonly exportName: string } | { readonly kind: 'local'; readonly path: string };
+export type Place =
+  | { readonly kind: 'nbd'; readonly exportName: string }
+  | { readonly kind: 'local'; readonly path: string };
 
 /** An export's name is that of its volume; its address may change when a node comes back, so it is no part of the place. */
 export function placeOf(source: DiskSource): Place {
-  return source.kind === 'nbd' ? { kind: 'nbd', exportName: source.address.exportName } : { kind: 'local', path: source.path };
+  return source.kind === 'nbd'
+    ? { kind: 'nbd', exportName: source.address.exportName }
+    : { kind: 'local', path: source.path };
 }
 
 export function samePlace(a: Place | null, b: Place | null): boolean {

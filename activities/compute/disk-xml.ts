@@ -1,7 +1,12 @@
 import { XMLBuilder, XMLParser } from 'fast-xml-parser';
 import type { DiskSource } from './disk-source.ts';
 
-const builder = new XMLBuilder({ ignoreAttributes: false, attributeNamePrefix: '@', suppressEmptyNode: true, suppressBooleanAttributes: false });
+const builder = new XMLBuilder({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  suppressEmptyNode: true,
+  suppressBooleanAttributes: false,
+});
 
 /** A disk as `virsh attach-device` takes it. Its serial is the volume's id: by it the disk is found again. */
 export function diskXml(disk: { source: DiskSource; device: string; volumeId: string; readOnly: boolean }): string {
@@ -21,7 +26,9 @@ export function diskXml(disk: { source: DiskSource; device: string; volumeId: st
 
 /** A mirror's destination as `virsh blockcopy` takes it. */
 export function destinationXml(source: DiskSource): string {
-  return builder.build({ disk: { '@type': typeOf(source), '@device': 'disk', driver: rawDriver, source: sourceElement(source) } });
+  return builder.build({
+    disk: { '@type': typeOf(source), '@device': 'disk', driver: rawDriver, source: sourceElement(source) },
+  });
 }
 
 const rawDriver = { '@name': 'qemu', '@type': 'raw', '@cache': 'none', '@discard': 'unmap' };
@@ -35,7 +42,12 @@ function sourceElement(source: DiskSource): Record<string, unknown> {
   if (source.kind === 'file') return { '@file': source.path };
   const { host, port, exportName, tls } = source.address;
   // Always said: libvirt's own default depends on the hypervisor's settings.
-  return { '@protocol': 'nbd', '@name': exportName, '@tls': tls ? 'yes' : 'no', host: { '@name': host, '@port': port } };
+  return {
+    '@protocol': 'nbd',
+    '@name': exportName,
+    '@tls': tls ? 'yes' : 'no',
+    host: { '@name': host, '@port': port },
+  };
 }
 
 // Order, and elements that we know nothing of, stay as they are.
@@ -56,7 +68,9 @@ export function diskWithSource(definition: string, volumeId: string, source: Dis
   if (!disk) return null;
   const [plain] = faithfulParser.parse(builder.build({ source: sourceElement(source) })) as [Node];
   const replaced = {
-    disk: disk['disk']!.filter((node) => !node['mirror'] && !node['backingStore']).map((node) => (node['source'] ? plain : node)),
+    disk: disk['disk']!.filter((node) => !node['mirror'] && !node['backingStore']).map((node) =>
+      node['source'] ? plain : node,
+    ),
     ':@': { ...disk[':@'], type: typeOf(source) },
   };
   return faithfulBuilder.build([replaced]);

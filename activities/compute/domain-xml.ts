@@ -14,7 +14,12 @@ export interface DomainDisk {
   readonly transient: boolean;
   readonly encrypted: boolean;
   /** The copy under way, if libvirt knows of one. `job` is empty when libvirt lost track of it. */
-  readonly mirror: { readonly job: string; readonly ready: 'yes' | 'abort' | 'pivot' | 'no'; readonly place: Place | null; readonly node: string | null } | null;
+  readonly mirror: {
+    readonly job: string;
+    readonly ready: 'yes' | 'abort' | 'pivot' | 'no';
+    readonly place: Place | null;
+    readonly node: string | null;
+  } | null;
 }
 
 /** A domain, as libvirt's XML tells it. */

@@ -1,7 +1,13 @@
 import { FerryError, type Reason, refusal } from '../../model/errors.ts';
 import { assertDomain } from './attach-disk.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
-import { askMonitor, type DiskOfInstance, observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
+import {
+  askMonitor,
+  type DiskOfInstance,
+  observeDisk,
+  type Observations,
+  type ObservationTools,
+} from './observe-disk.ts';
 import { hopelessVerdict } from './probe-disk.ts';
 import { readVersion } from './qmp.ts';
 
@@ -17,7 +23,10 @@ type Version = readonly [number, number];
 const oldest: { libvirt: Version; qemu: Version } = { libvirt: [8, 0], qemu: [6, 2] };
 
 /** Refuses, with all reasons at once, a disk that cannot be mirrored. */
-export async function inspectDisk(tools: ObservationTools, input: InspectInput): Promise<{ device: string; sizeBytes: number }> {
+export async function inspectDisk(
+  tools: ObservationTools,
+  input: InspectInput,
+): Promise<{ device: string; sizeBytes: number }> {
   const seen = await observeDisk(tools, input);
   assertDomain(seen, input);
   if (!seen.domain?.active) throw hopelessVerdict({ kind: 'off-on-source' }, input);
@@ -33,27 +42,51 @@ export async function inspectDisk(tools: ObservationTools, input: InspectInput):
 }
 
 /** Why the disk of a running guest cannot be mirrored; none if it can. */
-export function mirrorRefusals(seen: Observations, input: InspectInput, versions: { libvirt: Version; qemu: Version }): Reason[] {
+export function mirrorRefusals(
+  seen: Observations,
+  input: InspectInput,
+  versions: { libvirt: Version; qemu: Version },
+): Reason[] {
   const { live, qemu, persistent } = seen;
   const reasons: Reason[] = [];
   const refuse = (because: string, message: string, type: Reason['type'] = 'InstanceNotReady') =>
     reasons.push({ type, message, details: { instance: input.instance, because } });
   const disk = `Disk ${live?.device} of instance ${input.instance}`;
-  if (!persistent) refuse('transient-domain', `Instance ${input.instance} is transient: no definition could be kept true. Define it in libvirt first.`);
-  if (live?.readOnly) refuse('read-only', `${disk} is read-only, which the hypervisor does not mirror. Detach it and move it detached.`);
-  if (live?.shareable) refuse('shareable', `${disk} may have more than one writer; a mirror would miss what the others write. Detach all but one.`);
-  if (live?.transient) refuse('transient-disk', `${disk} is transient: its writes are thrown away. Detach it and move it detached.`);
-  if (live?.encrypted) refuse('encrypted', `${disk} is encrypted by the hypervisor, which cannot be mirrored. Detach it and move it detached.`);
+  if (!persistent)
+    refuse(
+      'transient-domain',
+      `Instance ${input.instance} is transient: no definition could be kept true. Define it in libvirt first.`,
+    );
+  if (live?.readOnly)
+    refuse('read-only', `${disk} is read-only, which the hypervisor does not mirror. Detach it and move it detached.`);
+  if (live?.shareable)
+    refuse(
+      'shareable',
+      `${disk} may have more than one writer; a mirror would miss what the others write. Detach all but one.`,
+    );
+  if (live?.transient)
+    refuse('transient-disk', `${disk} is transient: its writes are thrown away. Detach it and move it detached.`);
+  if (live?.encrypted)
+    refuse(
+      'encrypted',
+      `${disk} is encrypted by the hypervisor, which cannot be mirrored. Detach it and move it detached.`,
+    );
   const place = qemu?.place ?? null;
   if (!samePlace(place, placeOf(input.source))) {
-    refuse('elsewhere', `${disk} is on ${describePlace(place)}; the registry says ${describePlace(placeOf(input.source))}.`);
+    refuse(
+      'elsewhere',
+      `${disk} is on ${describePlace(place)}; the registry says ${describePlace(placeOf(input.source))}.`,
+    );
   }
   if (qemu && qemu.sizeBytes !== input.sizeBytes) {
     refuse('size', `${disk} has ${qemu.sizeBytes} bytes, the registry says ${input.sizeBytes}.`, 'SizeMismatch');
   }
   for (const program of ['libvirt', 'qemu'] as const) {
     if (older(versions[program], oldest[program])) {
-      refuse('too-old', `${program} ${versions[program].join('.')} of this hypervisor is too old to mirror; ${oldest[program].join('.')} is needed.`);
+      refuse(
+        'too-old',
+        `${program} ${versions[program].join('.')} of this hypervisor is too old to mirror; ${oldest[program].join('.')} is needed.`,
+      );
     }
   }
   return reasons;

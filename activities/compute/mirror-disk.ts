@@ -29,7 +29,11 @@ const lookEveryMs = 500;
 const burstBytes = 64 * 1024 ** 2;
 
 /** Starts the mirror or takes over the one that runs, and stays with it until both disks hold the same. */
-export async function mirrorDisk(tools: ObservationTools, input: MirrorInput, options: MirrorOptions): Promise<{ ready: boolean; position: MirrorPosition | null }> {
+export async function mirrorDisk(
+  tools: ObservationTools,
+  input: MirrorInput,
+  options: MirrorOptions,
+): Promise<{ ready: boolean; position: MirrorPosition | null }> {
   const { signal, noProgressMs } = options;
   let position: MirrorPosition | null = null;
   let movedAt = Date.now();
@@ -61,7 +65,11 @@ export async function mirrorDisk(tools: ObservationTools, input: MirrorInput, op
     if (stands.kind === 'ready') return { ready: true, position };
     await pause(signal);
     // Between full looks QEMU alone is asked; whatever is not plain copying is looked at in full.
-    for (let now; !signal.aborted && (now = await copyingPosition(tools.virsh, input, seen.live!.device)); await pause(signal)) {
+    for (
+      let now;
+      !signal.aborted && (now = await copyingPosition(tools.virsh, input, seen.live!.device));
+      await pause(signal)
+    ) {
       hear(now);
       if (Date.now() - movedAt > noProgressMs + restMs(now)) throw stuck(input, now, noProgressMs);
     }
@@ -75,9 +83,13 @@ async function pause(signal: AbortSignal): Promise<void> {
 
 function stuck(input: MirrorInput, at: MirrorPosition, noProgressMs: number): FerryError {
   const where = `${at.bytesDone} of ${at.totalBytes} bytes`;
-  return new FerryError('NoProgress', `The mirror of ${input.volumeId} stays at ${where} for ${formatSeconds(noProgressMs / 1000)}: the destination or the network hangs.`, {
-    ...at,
-  });
+  return new FerryError(
+    'NoProgress',
+    `The mirror of ${input.volumeId} stays at ${where} for ${formatSeconds(noProgressMs / 1000)}: the destination or the network hangs.`,
+    {
+      ...at,
+    },
+  );
 }
 
 function restMs({ speed }: MirrorPosition): number {
@@ -105,17 +117,29 @@ async function startMirror(virsh: Virsh, input: MirrorInput, device: string): Pr
   const cap = input.bandwidth === null ? [] : ['--bandwidth', String(input.bandwidth), '--bytes'];
   try {
     await withFile(destinationXml(input.destination), (file) =>
-      virsh('blockcopy', '--domain', input.instance, '--path', device, '--xml', file, '--reuse-external', '--transient-job', ...cap),
+      virsh(
+        'blockcopy',
+        '--domain',
+        input.instance,
+        '--path',
+        device,
+        '--xml',
+        file,
+        '--reuse-external',
+        '--transient-job',
+        ...cap,
+      ),
     );
   } catch (error) {
-    switch (refusalIn(error)) {
-      case 'job-exists': // another try was faster
-      case 'not-running': // the guest has just ended: the next look says so
-        return;
-      case 'other':
-        throw new FerryError('MirrorFailed', `The mirror of ${input.volumeId} could not be started: ${(error as Error).message}`, {}, { cause: error });
-      default:
-        throw error;
-    }
+    const refusal = refusalIn(error);
+    // Another try was faster, or the guest has just ended: the next look says so.
+    if (refusal === 'job-exists' || refusal === 'not-running') return;
+    if (refusal !== 'other') throw error;
+    throw new FerryError(
+      'MirrorFailed',
+      `The mirror of ${input.volumeId} could not be started: ${(error as Error).message}`,
+      {},
+      { cause: error },
+    );
   }
 }

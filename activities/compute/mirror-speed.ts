@@ -3,7 +3,12 @@ import { readJob } from './qmp.ts';
 import type { Virsh } from './virsh.ts';
 
 /** Sets the cap of a running mirror, in bytes a second; null is none. Holds from the next moment on. */
-export async function setMirrorBandwidth(virsh: Virsh, at: DiskOfInstance, device: string, bandwidth: number | null): Promise<void> {
+export async function setMirrorBandwidth(
+  virsh: Virsh,
+  at: DiskOfInstance,
+  device: string,
+  bandwidth: number | null,
+): Promise<void> {
   await virsh('blockjob', '--domain', at.instance, '--path', device, '--bandwidth', String(bandwidth ?? 0), '--bytes');
 }
 
@@ -17,7 +22,13 @@ export async function resumeMirror(virsh: Virsh, at: DiskOfInstance, device: str
   await tellJob(virsh, at, device, 'block-job-resume', true);
 }
 
-async function tellJob(virsh: Virsh, at: DiskOfInstance, device: string, command: string, whenPaused: boolean): Promise<void> {
+async function tellJob(
+  virsh: Virsh,
+  at: DiskOfInstance,
+  device: string,
+  command: string,
+  whenPaused: boolean,
+): Promise<void> {
   const job = readJob(await askMonitor(virsh, at.instance, 'query-block-jobs'), device);
   if (job && job.paused === whenPaused) await askMonitor(virsh, at.instance, command, { device: job.id });
 }

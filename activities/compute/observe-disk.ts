@@ -37,11 +37,19 @@ export interface ObservationTools {
 }
 
 const nothing: Observations = {
-  libvirt: 'answers', domain: null, live: null, saved: null, persistent: false, qemu: null, strayQemu: null, trouble: null,
+  libvirt: 'answers',
+  domain: null,
+  live: null,
+  saved: null,
+  persistent: false,
+  qemu: null,
+  strayQemu: null,
+  trouble: null,
 };
 
 /** Asks libvirt and QEMU; changes nothing. */
-export async function observeDisk({ virsh, findQemuProcess }: ObservationTools, at: DiskOfInstance): Promise<Observations> {
+export async function observeDisk(tools: ObservationTools, at: DiskOfInstance): Promise<Observations> {
+  const { virsh, findQemuProcess } = tools;
   const bySerial = (domain: Domain | null) => domain?.disks.find(({ serial }) => serial === at.volumeId) ?? null;
   try {
     const domain = parseDomain(await virsh('dumpxml', '--domain', at.instance, '--security-info'));
@@ -53,16 +61,14 @@ export async function observeDisk({ virsh, findQemuProcess }: ObservationTools, 
     return { ...seen, live, ...(await askQemu(virsh, at.instance, live)) };
   } catch (error) {
     const trouble = error instanceof Error ? error.message : String(error);
-    switch (refusalIn(error)) {
-      case 'libvirtd-down':
-        return { ...nothing, libvirt: 'down', trouble };
-      case 'busy':
-        return { ...nothing, libvirt: 'hangs', trouble };
-      case 'no-domain':
-        return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: null }), trouble };
-      default:
-        throw error;
-    }
+    const refusal = refusalIn(error);
+    if (refusal === 'libvirtd-down') return { ...nothing, libvirt: 'down', trouble };
+    if (refusal === 'busy') return { ...nothing, libvirt: 'hangs', trouble };
+    // It ended between two questions: the next answers are all of one time.
+    if (refusal === 'not-running') return observeDisk(tools, at);
+    if (refusal === 'no-domain')
+      return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: null }), trouble };
+    throw error;
   }
 }
 
@@ -74,20 +80,31 @@ async function savedDomain(virsh: Virsh, instance: string, domain: Domain): Prom
   return parseDomain(await virsh('dumpxml', '--domain', instance, '--inactive', '--security-info'));
 }
 
-async function askQemu(virsh: Virsh, instance: string, live: DomainDisk): Promise<Pick<Observations, 'qemu' | 'trouble'>> {
+async function askQemu(
+  virsh: Virsh,
+  instance: string,
+  live: DomainDisk,
+): Promise<Pick<Observations, 'qemu' | 'trouble'>> {
   try {
     // The job first: when it ends between the two questions, the disk's place is the news, not the job.
     const job = readJob(await askMonitor(virsh, instance, 'query-block-jobs'), live.device);
-    const disk: QemuDisk | null = live.alias === null ? null : readDisk(await askMonitor(virsh, instance, 'query-block'), live.alias);
+    const disk: QemuDisk | null =
+      live.alias === null ? null : readDisk(await askMonitor(virsh, instance, 'query-block'), live.alias);
     if (!disk) return { qemu: null, trouble: `QEMU knows no disk ${live.device}` };
     return { qemu: { place: placeOfQemuFile(disk.file), sizeBytes: disk.sizeBytes, job }, trouble: null };
   } catch (error) {
+    if (refusalIn(error) === 'not-running') throw error;
     return { qemu: null, trouble: error instanceof Error ? error.message : String(error) };
   }
 }
 
 /** One question to, or command for, a guest's QEMU itself. */
-export async function askMonitor(virsh: Virsh, instance: string, execute: string, parameters: Record<string, unknown> = {}): Promise<unknown> {
+export async function askMonitor(
+  virsh: Virsh,
+  instance: string,
+  execute: string,
+  parameters: Record<string, unknown> = {},
+): Promise<unknown> {
   const command = JSON.stringify({ execute, ...(Object.keys(parameters).length ? { arguments: parameters } : {}) });
   return readAnswer(await virsh('qemu-monitor-command', '--domain', instance, '--cmd', command));
 }

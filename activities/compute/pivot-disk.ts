@@ -24,7 +24,11 @@ export interface PivotOptions extends EndingOptions {
 const lookEveryMs = 200;
 
 /** Turns the guest from the source to the destination, live and in its definition, and makes sure of both. */
-export async function pivotDisk(tools: ObservationTools & { cut: CutConnection }, move: DiskMove, options: PivotOptions): Promise<{ device: string | null }> {
+export async function pivotDisk(
+  tools: ObservationTools & { cut: CutConnection },
+  move: DiskMove,
+  options: PivotOptions,
+): Promise<{ device: string | null }> {
   const since = Date.now();
   let begun = options.begun;
   let cutAt: number | null = null;
@@ -42,14 +46,23 @@ export async function pivotDisk(tools: ObservationTools & { cut: CutConnection }
         if (stands.position.paused) await resumeMirror(tools.virsh, move, seen.live!.device);
         begun = true;
         options.onBegun(true);
-        if (!(await pivot(tools.virsh, move, seen.live!.device, () => tools.cut(move.destination), options.cutAfterMs))) {
+        if (
+          !(await pivot(tools.virsh, move, seen.live!.device, () => tools.cut(move.destination), options.cutAfterMs))
+        ) {
           begun = false;
           options.onBegun(false);
         }
         break;
       case 'off-on-source':
         // In the few milliseconds of a pivot the guest may have written to the destination before it ended.
-        if (begun) throw hopelessVerdict({ kind: 'park', reason: 'The guest ended while it was being turned to the destination; its definition names the source.' }, move);
+        if (begun)
+          throw hopelessVerdict(
+            {
+              kind: 'park',
+              reason: 'The guest ended while it was being turned to the destination; its definition names the source.',
+            },
+            move,
+          );
         throw hopelessVerdict(stands, move);
       case 'copying':
       case 'ending':
@@ -60,7 +73,11 @@ export async function pivotDisk(tools: ObservationTools & { cut: CutConnection }
         }
         if (Date.now() - since > options.giveUpAfterMs) throw hopelessVerdict(stands, move);
         break;
-      default:
+      case 'not-started':
+      case 'no-domain':
+      case 'no-disk':
+      case 'libvirtd-down':
+      case 'park':
         throw hopelessVerdict(stands, move);
     }
     await sleep(lookEveryMs);
@@ -68,7 +85,13 @@ export async function pivotDisk(tools: ObservationTools & { cut: CutConnection }
 }
 
 /** Tells libvirt to pivot. False: it refused, and nothing was begun. A call that hangs is freed by cutting the connection. */
-async function pivot(virsh: Virsh, move: DiskMove, device: string, cut: () => Promise<void>, cutAfterMs: number): Promise<boolean> {
+async function pivot(
+  virsh: Virsh,
+  move: DiskMove,
+  device: string,
+  cut: () => Promise<void>,
+  cutAfterMs: number,
+): Promise<boolean> {
   // What a cut brings about, or why it failed, the next look tells.
   const timer = setTimeout(() => void cut().catch(() => {}), cutAfterMs);
   try {

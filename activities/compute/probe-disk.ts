@@ -15,7 +15,10 @@ const lookAgainAfterMs = 400;
 const looksBeforeParking = 4;
 
 /** Where the move stands, and what that was read from. Changes nothing. */
-export async function probeDisk(tools: ObservationTools, move: DiskMove): Promise<{ stands: Verdict; seen: Observations }> {
+export async function probeDisk(
+  tools: ObservationTools,
+  move: DiskMove,
+): Promise<{ stands: Verdict; seen: Observations }> {
   for (let look = 1; ; look += 1) {
     const seen = await observeDisk(tools, move);
     const stands = verdict(seen, placeOf(move.source), placeOf(move.destination));
@@ -35,16 +38,32 @@ export function hopelessVerdict(stands: Verdict, at: DiskOfInstance): FerryError
         details,
       );
     case 'libvirtd-down':
-      return new FerryError('ServiceUnreachable', `libvirt does not answer: ${stands.reason}. Is libvirtd running?`, details);
+      return new FerryError(
+        'ServiceUnreachable',
+        `libvirt does not answer: ${stands.reason}. Is libvirtd running?`,
+        details,
+      );
     case 'unknown':
-      return new FerryError('ServiceUnreachable', `Instance ${at.instance} does not say what its disks are on: ${stands.reason}`, details);
+      return new FerryError(
+        'ServiceUnreachable',
+        `Instance ${at.instance} does not say what its disks are on: ${stands.reason}`,
+        details,
+      );
     case 'no-domain':
       return new FerryError('InstanceNotFound', `This hypervisor has no instance ${at.instance}.`, details);
     case 'no-disk':
-      return new FerryError('AttachmentNotFound', `Instance ${at.instance} has no disk with the serial ${at.volumeId}.`, details);
+      return new FerryError(
+        'AttachmentNotFound',
+        `Instance ${at.instance} has no disk with the serial ${at.volumeId}.`,
+        details,
+      );
     case 'off-on-source':
     case 'off-on-destination':
-      return new FerryError('InstanceNotReady', `Instance ${at.instance} is not running. Start it, or detach the volume and move it detached.`, details);
+      return new FerryError(
+        'InstanceNotReady',
+        `Instance ${at.instance} is not running. Start it, or detach the volume and move it detached.`,
+        details,
+      );
     case 'not-started':
       return new FerryError(
         'MirrorFailed',
@@ -52,7 +71,11 @@ export function hopelessVerdict(stands: Verdict, at: DiskOfInstance): FerryError
           'The hypervisor gives no reason: most often the destination was lost, full, or not of the very same size.',
         details,
       );
-    default:
+    case 'copying':
+    case 'ready':
+    case 'ending':
+    case 'done':
+    case 'done-but-saved-xml-is-old':
       return new FerryError('NoProgress', `The mirror of ${at.volumeId} stays "${stands.kind}".`, details);
   }
 }

@@ -1,7 +1,10 @@
 import * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
 
-const answer = z.union([z.object({ return: z.unknown() }), z.object({ error: z.object({ class: z.string(), desc: z.string() }) })]);
+const answer = z.union([
+  z.object({ return: z.unknown() }),
+  z.object({ error: z.object({ class: z.string(), desc: z.string() }) }),
+]);
 
 const blockDevices = z.array(
   z.object({

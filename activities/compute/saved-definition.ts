@@ -8,5 +8,7 @@ export async function saveSource(virsh: Virsh, at: DiskOfInstance, device: strin
   const definition = await virsh('dumpxml', '--domain', at.instance, '--inactive', '--security-info');
   const changed = diskWithSource(definition, at.volumeId, source);
   const xml = changed ?? diskXml({ source, device, volumeId: at.volumeId, readOnly: false });
-  await withFile(xml, (file) => virsh(changed === null ? 'attach-device' : 'update-device', '--domain', at.instance, '--file', file, '--config'));
+  await withFile(xml, (file) =>
+    virsh(changed === null ? 'attach-device' : 'update-device', '--domain', at.instance, '--file', file, '--config'),
+  );
 }

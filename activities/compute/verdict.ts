@@ -44,14 +44,18 @@ export function verdict(seen: Observations, source: Place, destination: Place): 
   if (seen.libvirt === 'down') return { kind: 'libvirtd-down', reason: trouble ?? 'libvirtd does not answer' };
   if (seen.libvirt === 'hangs') return { kind: 'unknown', reason: trouble ?? 'libvirt does not answer in time' };
   if (seen.strayQemu !== null) {
-    return park(`QEMU (process ${seen.strayQemu}) runs the guest, but libvirt ${domain ? 'says that it is shut off' : 'does not know it'}.`);
+    return park(
+      `QEMU (process ${seen.strayQemu}) runs the guest, but libvirt ${domain ? 'says that it is shut off' : 'does not know it'}.`,
+    );
   }
   if (!domain) return { kind: 'no-domain' };
   if (!domain.active) {
     if (!saved) return { kind: 'no-disk' };
     if (samePlace(saved.place, destination)) return { kind: 'off-on-destination' };
     if (samePlace(saved.place, source)) return { kind: 'off-on-source' };
-    return park(`The guest is off, and its definition names ${describePlace(saved.place)}: neither source nor destination.`);
+    return park(
+      `The guest is off, and its definition names ${describePlace(saved.place)}: neither source nor destination.`,
+    );
   }
   if (!live) return { kind: 'no-disk' };
   if (!qemu) return { kind: 'unknown', reason: trouble ?? 'QEMU does not answer' };
@@ -59,7 +63,8 @@ export function verdict(seen: Observations, source: Place, destination: Place): 
   if (!mirror && !samePlace(qemu.place, live.place)) {
     return park(`QEMU has the disk on ${describePlace(qemu.place)}, libvirt says ${describePlace(live.place)}.`);
   }
-  if (mirror && !samePlace(mirror.place, destination)) return park(`A copy to ${describePlace(mirror.place)} runs, which is not the destination.`);
+  if (mirror && !samePlace(mirror.place, destination))
+    return park(`A copy to ${describePlace(mirror.place)} runs, which is not the destination.`);
   const { job } = qemu;
   if (job && !mirror) return park(`QEMU runs the block job ${job.id}, which libvirt does not know.`);
   if (mirror && job && mirror.ready !== 'abort' && mirror.ready !== 'pivot' && !ended.has(job.status)) {

@@ -17,7 +17,10 @@ export type VirshRefusal =
   | 'other';
 
 const phrases: readonly (readonly [RegExp, VirshRefusal])[] = [
-  [/failed to connect to the hypervisor|Failed to connect socket|End of file while reading data|client socket is closed/i, 'libvirtd-down'],
+  [
+    /failed to connect to the hypervisor|Failed to connect socket|End of file while reading data|client socket is closed/i,
+    'libvirtd-down',
+  ],
   [/cannot acquire state change lock|not finished after \d+ s/i, 'busy'],
   [/failed to get domain|Domain not found/i, 'no-domain'],
   [/domain is not running|domain is not active|not an active domain/i, 'not-running'],
@@ -52,15 +55,23 @@ export function createVirsh(deps: { uri: string; run: RunCommand }): Virsh {
       return (await deps.run([...argv], { timeoutMs: patienceMs, signal: notCancelled })).stdout;
     } catch (error) {
       if (!(error instanceof FerryError)) throw error;
-      const refusal = refusalOf(`${String(error.details['stderr'] ?? '')} ${error.message}`);
-      throw new FerryError(error.type, `virsh ${command}: ${error.message}`, { ...error.details, refusal }, { cause: error });
+      const { stderr } = error.details;
+      const refusal = refusalOf(typeof stderr === 'string' ? `${stderr} ${error.message}` : error.message);
+      throw new FerryError(
+        error.type,
+        `virsh ${command}: ${error.message}`,
+        { ...error.details, refusal },
+        { cause: error },
+      );
     }
   };
 }
 
 /** Why virsh refused; `null` for every other error. */
 export function refusalIn(error: unknown): VirshRefusal | null {
-  return error instanceof FerryError && typeof error.details['refusal'] === 'string' ? (error.details['refusal'] as VirshRefusal) : null;
+  return error instanceof FerryError && typeof error.details['refusal'] === 'string'
+    ? (error.details['refusal'] as VirshRefusal)
+    : null;
 }
 
 /** Lends the text as a file, for the commands of virsh that take XML from one. */

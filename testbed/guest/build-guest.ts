@@ -42,7 +42,9 @@ async function busybox(): Promise<Buffer> {
   if (!stdout) throw new Error('The test guest needs busybox. Install it: apt-get install busybox-static');
   const program = await readFile(stdout);
   if (program.includes('/lib64/ld-linux')) {
-    throw new Error(`${stdout} is not statically linked, so the test guest cannot use it. Install: apt-get install busybox-static`);
+    throw new Error(
+      `${stdout} is not statically linked, so the test guest cannot use it. Install: apt-get install busybox-static`,
+    );
   }
   return program;
 }

@@ -11,31 +11,32 @@ export interface DiskReport {
   /** The disk was taken out, and no disk of that name came since. */
   readonly gone: boolean;
   readonly begun: boolean;
+  /** Lines in which the guest's kernel complains of it. */
+  readonly complaints: readonly string[];
 }
 
 export interface GuestReport {
   readonly up: boolean;
   readonly disks: ReadonlyMap<string, DiskReport>;
-  /** Lines in which the guest's kernel complains of a disk. */
-  readonly kernelErrors: readonly string[];
 }
 
-const nothing: DiskReport = { acked: 0, errors: 0, longestStallMs: 0, gone: false, begun: false };
+const nothing: DiskReport = { acked: 0, errors: 0, longestStallMs: 0, gone: false, begun: false, complaints: [] };
 
 /** Reads what a guest's serial console has shown so far. */
 export function readConsole(text: string): GuestReport {
   const disks = new Map<string, DiskReport>();
-  const kernelErrors: string[] = [];
   let up = false;
   // The last line may not have come to its end yet.
   for (const line of text.split('\n').slice(0, -1)) {
     if (line.startsWith('guest up')) up = true;
-    if (/I\/O error|blk_update_request|EXT4-fs error/.test(line)) kernelErrors.push(line.trim());
-    const [, disk, said = ''] = /^(vd[a-z]+) (.*?)\r?$/.exec(line) ?? [];
+    const [, complained] = /error, dev (vd[a-z]+)/.exec(line) ?? [];
+    const [, told, said = ''] = /^(vd[a-z]+) (.*?)\r?$/.exec(line) ?? [];
+    const disk = complained ?? told;
     if (!disk) continue;
-    disks.set(disk, next(disks.get(disk) ?? nothing, said));
+    const before = disks.get(disk) ?? nothing;
+    disks.set(disk, complained ? { ...before, complaints: [...before.complaints, line.trim()] } : next(before, said));
   }
-  return { up, disks, kernelErrors };
+  return { up, disks };
 }
 
 function next(before: DiskReport, said: string): DiskReport {

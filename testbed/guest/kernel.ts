@@ -26,12 +26,16 @@ export async function findKernel(): Promise<Kernel> {
   found.sort(
     (a, b) => cloud(b.version) - cloud(a.version) || b.version.localeCompare(a.version, 'en', { numeric: true }),
   );
-  if (!found[0]) throw new Error('There is no kernel for a guest in /boot. Install one: apt-get install linux-image-cloud-amd64');
+  if (!found[0])
+    throw new Error('There is no kernel for a guest in /boot. Install one: apt-get install linux-image-cloud-amd64');
   return found[0].kernel;
 }
 
 /** The modules of those names with all that they need, in the order in which they must be loaded. */
-export async function modulesInOrder(kernel: Kernel, names: readonly string[]): Promise<{ name: string; content: Buffer }[]> {
+export async function modulesInOrder(
+  kernel: Kernel,
+  names: readonly string[],
+): Promise<{ name: string; content: Buffer }[]> {
   const needs = new Map<string, string[]>();
   for (const line of (await readFile(join(kernel.modulesFolder, 'modules.dep'), 'utf8')).split('\n')) {
     const [path, rest] = line.split(':');
@@ -41,18 +45,24 @@ export async function modulesInOrder(kernel: Kernel, names: readonly string[]): 
   const order = new Set<string>();
   for (const name of names) {
     const path = [...needs.keys()].find((candidate) => moduleName(candidate) === name);
-    if (!path && !builtIn.includes(name)) throw new Error(`${kernel.image} has no module ${name}, which the guest needs`);
+    if (!path && !builtIn.includes(name))
+      throw new Error(`${kernel.image} has no module ${name}, which the guest needs`);
     // modules.dep lists the closest need first.
-    if (path) for (const needed of [...(needs.get(path) ?? [])].reverse()) order.add(needed);
+    if (path) for (const needed of (needs.get(path) ?? []).toReversed()) order.add(needed);
     if (path) order.add(path);
   }
   return Promise.all(
-    [...order].map(async (path) => ({ name: `${moduleName(path)}.ko`, content: await unpacked(join(kernel.modulesFolder, path)) })),
+    [...order].map(async (path) => ({
+      name: `${moduleName(path)}.ko`,
+      content: await unpacked(join(kernel.modulesFolder, path)),
+    })),
   );
 }
 
 function moduleName(path: string): string {
-  return basename(path).replace(/\.ko(\..*)?$/, '').replaceAll('-', '_');
+  return basename(path)
+    .replace(/\.ko(\..*)?$/, '')
+    .replaceAll('-', '_');
 }
 
 async function unpacked(path: string): Promise<Buffer> {

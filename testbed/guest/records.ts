@@ -58,7 +58,7 @@ export async function readRecords(path: string): Promise<RecordsFound> {
   const file = await open(path, 'r');
   try {
     const chunk = Buffer.alloc(1024 * recordBytes);
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
       if (bytesRead < recordBytes) break;
       for (let k = 0; k + recordBytes <= bytesRead; k += recordBytes) {
@@ -79,11 +79,20 @@ export async function readRecords(path: string): Promise<RecordsFound> {
   } finally {
     await file.close();
   }
-  return { highest: found.highest, records: found.records, fillers: found.fillers, torn: found.torn, missing: gaps(slots, found) };
+  return {
+    highest: found.highest,
+    records: found.records,
+    fillers: found.fillers,
+    torn: found.torn,
+    missing: gaps(slots, found),
+  };
 }
 
 function whole(block: Buffer, index: number, indexAt: number): boolean {
-  return block.readUInt32LE(recordBytes - 4) === crc32(block.subarray(0, recordBytes - 4)) && Number(block.readBigUInt64LE(indexAt)) === index;
+  return (
+    block.readUInt32LE(recordBytes - 4) === crc32(block.subarray(0, recordBytes - 4)) &&
+    Number(block.readBigUInt64LE(indexAt)) === index
+  );
 }
 
 /** Every number of the last round over the slots must be where it belongs. */

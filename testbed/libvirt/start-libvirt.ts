@@ -126,7 +126,7 @@ async function answers(uri: string, patienceMs: number, check: () => Promise<voi
     });
     if (exitCode === 0) return;
     await check();
-    if (Date.now() > deadline) throw new Error(`libvirtd does not answer: ${String(stderr).trim()}`);
+    if (Date.now() > deadline) throw new Error(`libvirtd does not answer: ${stderr.trim()}`);
     await sleep(100);
   }
 }

@@ -1,19 +1,29 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { resumeStoppedGuests } from '../../../activities/compute/resume-guest.ts';
 import type { CopyProgress } from '../../../model/migration.ts';
 import { readRecords } from '../../../testbed/guest/records.ts';
+import { makeCertificates } from '../storage/exports/certificates.ts';
 import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
 import { eventually, MovingDisk } from './moving-disk.ts';
 
 describe('the disk of a running guest', { timeout: 180_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
+  let certificates: string;
 
   before(async () => {
-    hypervisor = await Hypervisor.start();
+    certificates = await makeCertificates(await mkdtemp(join(tmpdir(), 'ferry-certificates-')));
+    hypervisor = await Hypervisor.start({ tlsFolder: certificates });
     guest = await hypervisor.guest('moves');
   });
-  after(() => hypervisor?.stop());
+  after(async () => {
+    await hypervisor?.stop();
+    await rm(certificates, { recursive: true, force: true });
+  });
 
   const definition = () => hypervisor.virsh('dumpxml', '--domain', guest.name, '--inactive');
 
@@ -51,16 +61,37 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     const disk = await MovingDisk.attach(hypervisor, guest);
     const { volumeId, source, destination } = disk.volume;
     const input = { instance: guest.name, volumeId, device: null, mode: 'rw' as const };
-    assert.deepEqual(await hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: source.source }), { device: disk.device });
-    await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: destination.source }), { type: 'InstanceNotReady' });
-    const other = { ...input, volumeId: '00000000-0000-4000-8000-000000000000', source: destination.source, device: disk.device };
+    assert.deepEqual(await hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: source.source }), {
+      device: disk.device,
+    });
+    await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: destination.source }), {
+      type: 'InstanceNotReady',
+    });
+    const other = {
+      ...input,
+      volumeId: '00000000-0000-4000-8000-000000000000',
+      source: destination.source,
+      device: disk.device,
+    };
     await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, other), { type: 'InstanceNotReady' });
+    await disk.detach();
+  });
+
+  it('moves to an export that asks for a certificate', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest, { tlsFolder: certificates });
+    assert.equal((await disk.mirror()).ready, true);
+    await disk.pivot();
+    assert.equal(await disk.stands(), 'done');
+    await disk.assertWholeOn(disk.volume.destination);
     await disk.detach();
   });
 
   it('moves beside another disk of the same guest', async () => {
     const disks = [await MovingDisk.attach(hypervisor, guest), await MovingDisk.attach(hypervisor, guest)];
-    assert.deepEqual((await Promise.all(disks.map((disk) => disk.mirror()))).map(({ ready }) => ready), [true, true]);
+    assert.deepEqual(
+      (await Promise.all(disks.map((disk) => disk.mirror()))).map(({ ready }) => ready),
+      [true, true],
+    );
     await Promise.all(disks.map((disk) => disk.pivot()));
     for (const disk of disks) await disk.assertWholeOn(disk.volume.destination);
     for (const disk of disks) await disk.detach();
@@ -92,14 +123,32 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     await disk.volume.source.serve();
     await eventually(async () => (await runs()) === 'running');
     await disk.assertWholeOn(disk.volume.source);
+
+    await disk.volume.source.kill();
+    await eventually(async () => (await hypervisor.virsh('list', '--state-paused', '--name')).includes(guest.name));
+    assert.deepEqual(await resumeStoppedGuests(hypervisor.virsh), []);
+    await disk.volume.source.serve();
+    await eventually(async () => (await resumeStoppedGuests(hypervisor.virsh)).includes(guest.name));
+    await disk.assertWholeOn(disk.volume.source);
+
+    await hypervisor.virsh('suspend', '--domain', guest.name);
+    assert.equal(await runs(), 'paused-by-somebody');
+    assert.deepEqual(await resumeStoppedGuests(hypervisor.virsh), [], 'who was paused on purpose stays so');
+    await hypervisor.virsh('resume', '--domain', guest.name);
     await disk.detach();
   });
 
   it('is refused before anything is made when it cannot be mirrored', async () => {
     const disk = await MovingDisk.attach(hypervisor, guest);
     const { volume, device } = disk;
-    const input = { instance: guest.name, volumeId: volume.volumeId, source: volume.source.source, sizeBytes: volume.sizeBytes };
-    const inspect = (change: Partial<typeof input>) => hypervisor.run(hypervisor.activities.inspectDisk, { ...input, ...change });
+    const input = {
+      instance: guest.name,
+      volumeId: volume.volumeId,
+      source: volume.source.source,
+      sizeBytes: volume.sizeBytes,
+    };
+    const inspect = (change: Partial<typeof input>) =>
+      hypervisor.run(hypervisor.activities.inspectDisk, { ...input, ...change });
     assert.deepEqual(await inspect({}), { device, sizeBytes: volume.sizeBytes });
     await assert.rejects(inspect({ instance: 'nobody' }), { type: 'InstanceNotFound' });
     await assert.rejects(inspect({ volumeId: '00000000-0000-4000-8000-000000000000' }), { type: 'AttachmentNotFound' });

@@ -21,7 +21,12 @@ export class ExportedImage {
   }
 
   /** Makes the image, all zeros, and serves it. */
-  static async create(spec: { path: string; exportName: string; sizeBytes: number; tlsFolder?: string }): Promise<ExportedImage> {
+  static async create(spec: {
+    path: string;
+    exportName: string;
+    sizeBytes: number;
+    tlsFolder?: string;
+  }): Promise<ExportedImage> {
     const file = await open(spec.path, 'wx');
     await file.truncate(spec.sizeBytes);
     await file.close();
@@ -38,11 +43,32 @@ export class ExportedImage {
   /** Starts the server, at the same address as before. */
   async serve(): Promise<void> {
     const tls = this.#tlsFolder
-      ? ['--object', `tls-creds-x509,id=tls,dir=${this.#tlsFolder},endpoint=server,verify-peer=yes`, '--tls-creds', 'tls']
+      ? [
+          '--object',
+          `tls-creds-x509,id=tls,dir=${this.#tlsFolder},endpoint=server,verify-peer=yes`,
+          '--tls-creds',
+          'tls',
+        ]
       : [];
     const server = spawn(
       'qemu-nbd',
-      ['-f', 'raw', '-t', '-e', '1', '-x', this.exportName, '-b', '127.0.0.1', '-p', String(this.#port), '--cache=none', '--discard=unmap', ...tls, this.path],
+      [
+        '-f',
+        'raw',
+        '-t',
+        '-e',
+        '1',
+        '-x',
+        this.exportName,
+        '-b',
+        '127.0.0.1',
+        '-p',
+        String(this.#port),
+        '--cache=none',
+        '--discard=unmap',
+        ...tls,
+        this.path,
+      ],
       { stdio: 'ignore' },
     );
     this.#server = server;

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { createComputeActivities, type ComputeActivities, type ComputeDependencies } from '../../../activities/compute/create-compute-activities.ts';
+import {
+  createComputeActivities,
+  type ComputeActivities,
+  type ComputeDependencies,
+} from '../../../activities/compute/create-compute-activities.ts';
 import { createCutConnection } from '../../../activities/compute/cut-connection.ts';
 import { findQemuProcess } from '../../../activities/compute/qemu-process.ts';
 import { createVirsh, type Virsh } from '../../../activities/compute/virsh.ts';
@@ -20,7 +24,9 @@ const mib = 1024 ** 2;
 
 /** What an activity runs in. Failures are the tests' business, not the log's. `lastBeat`: what a lost try told last. */
 export function activityContext(lastBeat?: unknown): MockActivityEnvironment {
-  return new MockActivityEnvironment(lastBeat === undefined ? {} : { heartbeatDetails: lastBeat }, { logger: new DefaultLogger('ERROR') });
+  return new MockActivityEnvironment(lastBeat === undefined ? {} : { heartbeatDetails: lastBeat }, {
+    logger: new DefaultLogger('ERROR'),
+  });
 }
 
 /** A volume of a test: its source and its destination, both exported. */
@@ -121,20 +127,34 @@ export class Guest {
 
   /** What the activities on the move of this volume take. */
   move(volume: TestVolume) {
-    return { instance: this.name, volumeId: volume.volumeId, source: volume.source.source, destination: volume.destination.source };
+    return {
+      instance: this.name,
+      volumeId: volume.volumeId,
+      source: volume.source.source,
+      destination: volume.destination.source,
+    };
   }
 
   /** Attaches the volume and waits for the guest's first records on it. */
   async attach(volume: TestVolume): Promise<string> {
     const { activities } = this.#hypervisor;
-    const input = { instance: this.name, volumeId: volume.volumeId, source: volume.source.source, device: null, mode: 'rw' as const };
+    const input = {
+      instance: this.name,
+      volumeId: volume.volumeId,
+      source: volume.source.source,
+      device: null,
+      mode: 'rw' as const,
+    };
     const { device } = await this.#hypervisor.run(activities.attachDisk, input);
     await this.console.progress(device, 5);
     return device;
   }
 
   async detach(volume: TestVolume): Promise<void> {
-    await this.#hypervisor.run(this.#hypervisor.activities.detachDisk, { instance: this.name, volumeId: volume.volumeId });
+    await this.#hypervisor.run(this.#hypervisor.activities.detachDisk, {
+      instance: this.name,
+      volumeId: volume.volumeId,
+    });
   }
 
   /** Holds the guest still, reads the image, and lets the guest go on. */

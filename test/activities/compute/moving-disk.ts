@@ -19,7 +19,11 @@ export class MovingDisk {
     this.device = device;
   }
 
-  static async attach(hypervisor: Hypervisor, guest: Guest, spec: Parameters<Hypervisor['volume']>[0] = {}): Promise<MovingDisk> {
+  static async attach(
+    hypervisor: Hypervisor,
+    guest: Guest,
+    spec: Parameters<Hypervisor['volume']>[0] = {},
+  ): Promise<MovingDisk> {
     const volume = await hypervisor.volume(spec);
     return new MovingDisk(hypervisor, guest, volume, await guest.attach(volume));
   }
@@ -35,11 +39,12 @@ export class MovingDisk {
   /** Starts a mirror slow enough to be met in the middle; returns when it is under way. `ended`: the failure, or null. */
   async mirrorUnderWay(): Promise<{ ended: Promise<unknown>; cancel: () => void }> {
     const context = activityContext();
-    const ended = this.mirror(2 ** 20, context).then(
+    const ended = this.mirror(2 ** 21, context).then(
       () => null,
       (error: unknown) => error,
     );
-    for (let tries = 0; (await this.stands()) !== 'copying'; tries += 1) assert.ok(tries < 100, 'the mirror does not begin');
+    for (let tries = 0; (await this.stands()) !== 'copying'; tries += 1)
+      assert.ok(tries < 100, 'the mirror does not begin');
     return { ended, cancel: () => context.cancel() };
   }
 
@@ -62,9 +67,8 @@ export class MovingDisk {
     assert.equal(found.torn, 0);
     assert.deepEqual(found.missing, []);
     assert.ok(found.highest >= acked, `record ${acked} was acknowledged, ${found.highest} is the last one there`);
-    const report = await this.#guest.console.report();
-    assert.equal(report.disks.get(this.device)?.errors, 0);
-    assert.deepEqual(report.kernelErrors, []);
+    const { errors, complaints } = await this.#guest.console.disk(this.device);
+    assert.deepEqual({ errors, complaints }, { errors: 0, complaints: [] });
   }
 
   /** Takes the disk out and waits until the guest says that it is gone. */

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { isQemuOf } from '../../../activities/compute/qemu-process.ts';
+import { readAnswer, readDisk, readJob, readVersion } from '../../../activities/compute/qmp.ts';
+import { readGuestRuns } from '../../../activities/compute/resume-guest.ts';
+import { refusalOf } from '../../../activities/compute/virsh.ts';
+
+const recorded = (name: string) => readFile(join(import.meta.dirname, 'recorded', name), 'utf8');
+
+describe('what QEMU says', () => {
+  it('tells the file and the size of a disk', async () => {
+    const answer = readAnswer(await recorded('query-block.json'));
+    assert.deepEqual(readDisk(answer, 'virtio-disk0'), {
+      file: 'nbd://127.0.0.1:21010/volume-src',
+      sizeBytes: 67_108_864,
+    });
+    assert.equal(readDisk(answer, 'virtio-disk'), null);
+  });
+
+  it('tells how far a mirror is', async () => {
+    const answer = readAnswer(await recorded('query-block-jobs.json'));
+    assert.deepEqual(readJob(answer, 'vda'), {
+      id: 'copy-vda-libvirt-1-format',
+      status: 'running',
+      ready: false,
+      paused: false,
+      offset: 0,
+      length: 67_108_864,
+      speed: 4_194_304,
+    });
+    assert.equal(readJob(answer, 'vd'), null);
+  });
+
+  it('tells its version', async () =>
+    assert.deepEqual(readVersion(readAnswer(await recorded('query-version.json'))), [7, 2]));
+
+  it('is an error when it refuses', () => {
+    const refused =
+      '{"id":"libvirt-424","error":{"class":"CommandNotFound","desc":"The command nonsense has not been found"}}';
+    assert.throws(() => readAnswer(refused), { type: 'ToolFailed', message: /nonsense/ });
+  });
+});
+
+describe('what virsh says', () => {
+  for (const [words, refusal] of [
+    [
+      "error: failed to connect to the hypervisor\nerror: Failed to connect socket to '/a': No such file or directory",
+      'libvirtd-down',
+    ],
+    ['error: End of file while reading data: Input/output error', 'libvirtd-down'],
+    ["error: failed to get domain 'nope'", 'no-domain'],
+    ['error: Requested operation is not valid: domain is not running', 'not-running'],
+    ["error: block copy still active: block job 'copy-vda-libvirt-1-format' not ready for pivot yet", 'not-ready'],
+    ["error: block copy still active: disk 'vda' already in active block job", 'job-exists'],
+    ['error: invalid argument: disk vda does not have an active block job', 'no-job'],
+    [
+      'error: Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainBlockJobAbort)',
+      'busy',
+    ],
+    ['virsh failed (not finished after 40 s)', 'busy'],
+    ['error: something new', 'other'],
+  ] as const) {
+    it(`means ${refusal}: ${words}`, () => assert.equal(refusalOf(words), refusal));
+  }
+
+  it('tells whether a guest runs, and why not', async () => {
+    assert.equal(readGuestRuns(await recorded('domstats.txt')), 'running');
+    assert.equal(readGuestRuns("Domain: 'a'\n  state.state=3\n  state.reason=5\n"), 'paused-by-io-error');
+    assert.equal(readGuestRuns("Domain: 'a'\n  state.state=3\n  state.reason=1\n"), 'paused-by-somebody');
+    assert.equal(readGuestRuns("Domain: 'a'\n  state.state=5\n  state.reason=1\n"), 'off');
+  });
+});
+
+describe("a guest's QEMU", () => {
+  const argv = [
+    '/usr/bin/qemu-system-x86_64',
+    '-name',
+    'guest=web,debug-threads=on',
+    '-uuid',
+    'u-1',
+    '-display',
+    'none',
+  ];
+  it('is known by its uuid', () => {
+    assert.equal(isQemuOf(argv, { name: 'other', uuid: 'u-1' }), true);
+    assert.equal(isQemuOf(argv, { name: 'web', uuid: 'u-2' }), false);
+  });
+  it('is known by its name when that is all there is', () => {
+    assert.equal(isQemuOf(argv, { name: 'web', uuid: null }), true);
+    assert.equal(isQemuOf(argv, { name: 'we', uuid: null }), false);
+  });
+  it('is no other program that names the guest', () =>
+    assert.equal(isQemuOf(['virsh', 'start', 'web'], { name: 'web', uuid: null }), false));
+});

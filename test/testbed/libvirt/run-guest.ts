@@ -1,0 +1,20 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { buildGuest } from '../../../testbed/guest/build-guest.ts';
+import { GuestConsole } from '../../../testbed/guest/guest-console.ts';
+import { guestDefinition } from '../../../testbed/guest/guest-definition.ts';
+import { startLibvirt } from '../../../testbed/libvirt/start-libvirt.ts';
+
+const libvirt = await startLibvirt();
+const image = await buildGuest(join(libvirt.folder, 'guest'));
+const guest = new GuestConsole(join(libvirt.folder, 'console'));
+const definition = join(libvirt.folder, 'guest.xml');
+await writeFile(definition, guestDefinition({ name: 'short-lived', image, consolePath: guest.path }));
+await execa('virsh', ['-q', '-c', libvirt.uri, 'create', '--file', definition]);
+await guest.up();
+console.log(libvirt.folder);
+process.stdin.resume();
+await once(process.stdin, 'end');
+await libvirt.stop();
