@@ -20,7 +20,7 @@ export function repairCommands(context: Context) {
       await waitForControlWorker(temporal);
       const handle = await temporal.call((client) =>
         client.workflow.start<(input: RepairRequestInput) => Promise<RepairReport>>('reconcile', {
-          workflowId: `reconcile/${randomUUID()}`,
+          workflowId: `reconcile-${randomUUID()}`,
           taskQueue: controlQueue,
           staticSummary: request.dryRun ? 'look for what nobody carries on' : 'repair what nobody carries on',
           args: [request],

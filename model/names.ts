@@ -1,4 +1,7 @@
-/** Names that several rooms must agree on: on devices, in Temporal, in tags. All pure and stable: they are stored. */
+/**
+ * Names that several rooms must agree on: on devices, in Temporal, in tags. All pure and stable: they are stored. No workflow id has a
+ * slash: Temporal's HTTP API cannot reach one that has.
+ */
 
 /** Where workflows and registry activities run. */
 export const controlQueue = 'control';
@@ -15,17 +18,17 @@ export function computeQueue(hypervisor: string): string {
 
 /** At most one workflow of this id runs: the admission lock of a volume's migration. */
 export function migrationWorkflowId(volumeId: string): string {
-  return `migrate/${volumeId}`;
+  return `migrate-${volumeId}`;
 }
 
 /** Clean-up that outlives its migration, because a node was away. */
 export function cleanUpWorkflowId(migrationId: string): string {
-  return `clean-up/${migrationId}`;
+  return `clean-up-${migrationId}`;
 }
 
 /** Ends a migration whose workflow is gone; at most one a volume. */
 export function repairWorkflowId(volumeId: string): string {
-  return `repair/${volumeId}`;
+  return `repair-${volumeId}`;
 }
 
 /** The schedule that looks every minute for what nobody carries on. */
@@ -33,7 +36,7 @@ export const reconcileSchedule = 'reconcile';
 
 /** An operation on a volume that touches devices: create, delete, ... */
 export function operationWorkflowId(operation: string, volumeId: string): string {
-  return `${operation}/${volumeId}`;
+  return `${operation}-${volumeId}`;
 }
 
 /** The volume's name on its back end (Cinder's default `volume_name_template`): `volume-<name_id or id>`. */

@@ -83,7 +83,7 @@ function reasonToRefuse(at: MovingVolume, { operation, volumeId }: OperationTick
   if (volumeId !== at.volumeId) {
     return {
       type: 'InvalidInput',
-      message: `This is the migration of volume ${at.volumeId}, not of ${volumeId}: ask the workflow migrate/${volumeId}.`,
+      message: `This is the migration of volume ${at.volumeId}, not of ${volumeId}: ask the workflow migrate-${volumeId}.`,
       details: { volumeId },
     };
   }

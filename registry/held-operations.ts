@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
+import { failManage } from './adoption.ts';
 import { failAttach, failDetach, listAttachments } from './attachments.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import type { Operation } from './operation-rules.ts';
@@ -38,6 +39,7 @@ export function listHeldOperations(registry: Queries, filter: { volumeId?: strin
 export async function failHeldOperation(registry: Registry, held: Pick<HeldOperation, 'volumeId' | 'operation' | 'owner'>, reason: Reason): Promise<void> {
   const operation = held.operation as Operation;
   const failed = { volumeId: held.volumeId, owner: held.owner, reason };
+  if (operation === 'manage') return failManage(registry, failed);
   if (operation === 'attach' || operation === 'detach') {
     const touched = operation === 'attach' ? 'reserved' : 'detaching';
     const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === touched);
