@@ -11,6 +11,7 @@ export interface BenchOptions {
 const benches: Record<string, () => Promise<{ run: (options: BenchOptions) => Promise<void> }>> = {
   copy: () => import('./copy/run.ts'),
   'registry-guard': () => import('./registry-guard.ts'),
+  'refused-update': () => import('./refused-update.ts'),
 };
 
 const { values, positionals } = parseArgs({

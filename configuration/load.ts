@@ -22,13 +22,19 @@ export async function loadConfiguration(env: NodeJS.ProcessEnv, file = env['FERR
   }
   const parsed = configuration.safeParse(values);
   if (parsed.success) return parsed.data;
-  throw new FerryError('InvalidInput', `The configuration ${file ? `${file} ` : ''}is not right:\n${z.prettifyError(parsed.error)}`);
+  throw new FerryError(
+    'InvalidInput',
+    `The configuration ${file ? `${file} ` : ''}is not right:\n${z.prettifyError(parsed.error)}`,
+  );
 }
 
 /** The database's URL, or an error that says where to put it. */
 export function requireDatabaseUrl(c: Configuration): string {
   if (c.databaseUrl) return c.databaseUrl;
-  throw new FerryError('InvalidInput', 'No database is configured: set FERRY_DATABASE_URL, or "databaseUrl" in the file that FERRY_CONFIG names.');
+  throw new FerryError(
+    'InvalidInput',
+    'No database is configured: set FERRY_DATABASE_URL, or "databaseUrl" in the file that FERRY_CONFIG names.',
+  );
 }
 
 async function readText(file: string): Promise<string> {

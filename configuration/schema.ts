@@ -42,7 +42,9 @@ export type NodeConfiguration = z.infer<typeof node>;
 
 /** Ferry's configuration: one file for clients and workers. Temporal's address is the SDK's own (TEMPORAL_ADDRESS, ...). */
 export const configuration = z.strictObject({
-  databaseUrl: z.url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' }).optional(),
+  databaseUrl: z
+    .url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' })
+    .optional(),
   node: node.optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
   metricsAddress: z.string().optional(),

@@ -30,7 +30,11 @@ export const messages = {
   refusedOperations: 'refusedOperations',
 } as const;
 
-export const bandwidthPayload = z.number().int().min(64 * 1024).nullable();
+export const bandwidthPayload = z
+  .number()
+  .int()
+  .min(64 * 1024)
+  .nullable();
 
 export const progressPayload = z.object({
   bytesDone: z.number().int().nonnegative(),

@@ -94,7 +94,8 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
   if (s.flow) facts.push(['Flow', `${s.flow}: ${flowMeaning[s.flow]}`]);
   facts.push(['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]);
   if (end?.digest) facts.push(['Digest', `\`${end.digest}\``]);
-  if (end?.transferredBytes !== undefined) facts.push(['Sent', `${formatBytes(end.transferredBytes)} of ${formatBytes(s.totalBytes)}; the rest were holes`]);
+  if (end?.transferredBytes !== undefined)
+    facts.push(['Sent', `${formatBytes(end.transferredBytes)} of ${formatBytes(s.totalBytes)}; the rest were holes`]);
   if (!end) facts.push(['Cap', s.bandwidth === null ? 'none' : `${formatBytes(s.bandwidth)}/s`]);
   facts.push(['Asked for by', request.requestedBy], ['Refused operations', `${s.refusedOperations}`]);
   return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
@@ -104,7 +105,9 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
 const refusalsShown = 5;
 
 function refusedList(refused: readonly RefusedOperation[]): string {
-  const lines = refused.slice(-refusalsShown).map((r) => `- refused: ${r.operation}, asked by ${codeSpan(r.requestedBy)} at ${clock(Date.parse(r.at))} UTC`);
+  const lines = refused
+    .slice(-refusalsShown)
+    .map((r) => `- refused: ${r.operation}, asked by ${codeSpan(r.requestedBy)} at ${clock(Date.parse(r.at))} UTC`);
   return lines.join('\n');
 }
 

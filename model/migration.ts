@@ -16,7 +16,14 @@ export type Flow = z.infer<typeof flow>;
 
 /** Where a migration is. The order is the order of a successful one; `undoing` follows any phase before the switch. */
 export const phase = z.enum([
-  'claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'undoing', 'finished',
+  'claiming',
+  'preparing',
+  'copying',
+  'verifying',
+  'switching',
+  'cleaning-up',
+  'undoing',
+  'finished',
 ]);
 export type Phase = z.infer<typeof phase>;
 

@@ -11,11 +11,6 @@ export function storageQueue(node: string): string {
   return `storage:${node}`;
 }
 
-/** The queue that only the compute worker beside `hypervisor`'s libvirtd polls. */
-export function computeQueue(hypervisor: string): string {
-  return `compute:${hypervisor}`;
-}
-
 /** At most one workflow of this id runs: the admission lock of a volume's migration. */
 export function migrationWorkflowId(volumeId: string): string {
   return `migrate-${volumeId}`;

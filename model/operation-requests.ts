@@ -7,7 +7,16 @@ import { formatSeconds } from './sizes.ts';
 
 /** What a service may want to do to a volume that happens to move. */
 export const requestedOperation = z.enum([
-  'attach', 'detach', 'delete', 'extend', 'retype', 'snapshot', 'delete-snapshot', 'reset-state', 'unmanage', 'migrate',
+  'attach',
+  'detach',
+  'delete',
+  'extend',
+  'retype',
+  'snapshot',
+  'delete-snapshot',
+  'reset-state',
+  'unmanage',
+  'migrate',
 ]);
 export type RequestedOperation = z.infer<typeof requestedOperation>;
 
@@ -51,7 +60,10 @@ export interface RefusedOperation {
 }
 
 /** Where a migration is, as far as its verdicts tell. */
-export type MovingVolume = Pick<MigrationState, 'volumeId' | 'phase' | 'source' | 'destination' | 'bytesDone' | 'totalBytes' | 'bytesPerSecond'> & {
+export type MovingVolume = Pick<
+  MigrationState,
+  'volumeId' | 'phase' | 'source' | 'destination' | 'bytesDone' | 'totalBytes' | 'bytesPerSecond'
+> & {
   /** ISO 8601. */
   since: string;
 };

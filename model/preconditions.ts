@@ -83,14 +83,20 @@ function destinationReasons(f: MigrationFacts): Reason[] {
     now: f.now,
   });
   if (alreadyThere) {
-    reasons.push({ type: 'SameBackEnd', message: `Volume ${f.volumeId} is already on ${f.destinationName}; name another back end.` });
+    reasons.push({
+      type: 'SameBackEnd',
+      message: `Volume ${f.volumeId} is already on ${f.destinationName}; name another back end.`,
+    });
   }
   return reasons;
 }
 
 /** Every reason why nothing of that size may be placed on a back end now; empty when it may. `what` is for the message. */
 export function reasonsNotToPlace(
-  p: Pick<MigrationFacts, 'destinationName' | 'destination' | 'promisedBytes' | 'now'> & { what: string; neededBytes: number },
+  p: Pick<MigrationFacts, 'destinationName' | 'destination' | 'promisedBytes' | 'now'> & {
+    what: string;
+    neededBytes: number;
+  },
 ): Reason[] {
   const d = p.destination;
   if (!d) {
@@ -99,7 +105,10 @@ export function reasonsNotToPlace(
   const reasons: Reason[] = [];
   if (d.disabled) {
     const why = d.disabledReason ? ` (${d.disabledReason})` : '';
-    reasons.push({ type: 'BackEndDisabled', message: `Back end ${d.name} is disabled${why}; nothing may be placed on it.` });
+    reasons.push({
+      type: 'BackEndDisabled',
+      message: `Back end ${d.name} is disabled${why}; nothing may be placed on it.`,
+    });
   }
   if (backEndState(d, p.now) === 'down') reasons.push(downReason(d, 'destination'));
   const free = Math.max(0, d.freeBytes - p.promisedBytes);

@@ -3,11 +3,20 @@ import * as z from 'zod';
 export const gib = 1024 ** 3;
 
 const units: Record<string, number> = {
-  '': 1, b: 1,
-  k: 1024, kib: 1024, kb: 1000,
-  m: 1024 ** 2, mib: 1024 ** 2, mb: 1000 ** 2,
-  g: gib, gib, gb: 1000 ** 3,
-  t: 1024 ** 4, tib: 1024 ** 4, tb: 1000 ** 4,
+  '': 1,
+  b: 1,
+  k: 1024,
+  kib: 1024,
+  kb: 1000,
+  m: 1024 ** 2,
+  mib: 1024 ** 2,
+  mb: 1000 ** 2,
+  g: gib,
+  gib,
+  gb: 1000 ** 3,
+  t: 1024 ** 4,
+  tib: 1024 ** 4,
+  tb: 1000 ** 4,
 };
 
 function bytesOf(text: string): number | null {
@@ -25,7 +34,10 @@ export const bandwidth = z.string().transform((text, ctx) => {
   if (bytes !== null && bytes >= 64 * 1024) return bytes;
   ctx.addIssue({
     code: 'custom',
-    message: bytes === null ? 'is not a rate (expected e.g. 100MiB/s, or "unlimited")' : 'is too low a rate (64KiB/s at least)',
+    message:
+      bytes === null
+        ? 'is not a rate (expected e.g. 100MiB/s, or "unlimited")'
+        : 'is too low a rate (64KiB/s at least)',
   });
   return z.NEVER;
 });

@@ -3,8 +3,20 @@ import { backEndName, tenantId, volumeId } from './ids.ts';
 
 /** Cinder's volume statuses, as far as Ferry uses them. */
 export const volumeStatus = z.enum([
-  'creating', 'available', 'reserved', 'attaching', 'in-use', 'detaching', 'extending', 'snapshotting', 'deleting', 'retyping',
-  'error', 'error_deleting', 'error_extending', 'maintenance',
+  'creating',
+  'available',
+  'reserved',
+  'attaching',
+  'in-use',
+  'detaching',
+  'extending',
+  'snapshotting',
+  'deleting',
+  'retyping',
+  'error',
+  'error_deleting',
+  'error_extending',
+  'maintenance',
 ]);
 export type VolumeStatus = z.infer<typeof volumeStatus>;
 

@@ -21,7 +21,10 @@ const heldOperation = z.object({
 export type HeldOperation = z.infer<typeof heldOperation>;
 
 /** Every operation that holds a volume now, the oldest first; or that of one volume. */
-export function listHeldOperations(registry: Queries, filter: { volumeId?: string | undefined } = {}): Promise<HeldOperation[]> {
+export function listHeldOperations(
+  registry: Queries,
+  filter: { volumeId?: string | undefined } = {},
+): Promise<HeldOperation[]> {
   return registry.rows(
     heldOperation,
     `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host,
@@ -36,19 +39,30 @@ export function listHeldOperations(registry: Queries, filter: { volumeId?: strin
  * Ends an operation that nobody carries on any more as a failed one: the volume is free, in the status that a failure leaves it in. The
  * owner is the guard: what it still writes is refused, and an operation of another owner is not touched (`Fenced`). May be repeated.
  */
-export async function failHeldOperation(registry: Registry, held: Pick<HeldOperation, 'volumeId' | 'operation' | 'owner'>, reason: Reason): Promise<void> {
+export async function failHeldOperation(
+  registry: Registry,
+  held: Pick<HeldOperation, 'volumeId' | 'operation' | 'owner'>,
+  reason: Reason,
+): Promise<void> {
   const operation = held.operation as Operation;
   const failed = { volumeId: held.volumeId, owner: held.owner, reason };
   if (operation === 'manage') return failManage(registry, failed);
   if (operation === 'attach' || operation === 'detach') {
     const touched = operation === 'attach' ? 'reserved' : 'detaching';
     const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === touched);
-    if (attachment) return (operation === 'attach' ? failAttach : failDetach)(registry, { ...failed, attachmentId: attachment.id });
+    if (attachment)
+      return (operation === 'attach' ? failAttach : failDetach)(registry, { ...failed, attachmentId: attachment.id });
   }
   if (operation === 'snapshot' || operation === 'delete-snapshot') {
     const touched = operation === 'snapshot' ? 'creating' : 'deleting';
-    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(({ status }) => status === touched);
-    if (snapshot) return (operation === 'snapshot' ? failSnapshot : failSnapshotDelete)(registry, { ...failed, snapshotId: snapshot.id });
+    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(
+      ({ status }) => status === touched,
+    );
+    if (snapshot)
+      return (operation === 'snapshot' ? failSnapshot : failSnapshotDelete)(registry, {
+        ...failed,
+        snapshotId: snapshot.id,
+      });
   }
   await failOperation(registry, operation, failed);
 }

@@ -5,9 +5,11 @@ import type { Queries } from './open-registry.ts';
 
 /** The names of the devices that hold a volume on the back end, as the registry has them now. */
 export async function currentDevices(registry: Queries, backEnd: string): Promise<ReadonlySet<string>> {
-  const rows = await registry.rows(z.object({ id: z.uuid(), nameId: z.uuid().nullable() }), 'SELECT id, name_id FROM volumes WHERE host = $1', [
-    backEnd,
-  ]);
+  const rows = await registry.rows(
+    z.object({ id: z.uuid(), nameId: z.uuid().nullable() }),
+    'SELECT id, name_id FROM volumes WHERE host = $1',
+    [backEnd],
+  );
   return new Set(rows.map(deviceName));
 }
 
@@ -24,7 +26,10 @@ const endedMigration = z.object({
 export type LeavingMigration = z.infer<typeof endedMigration>;
 
 /** The migrations of these ids, and the last one by which each of these volumes left each back end. */
-export function migrationsThatLeft(registry: Queries, of: { migrationIds: readonly string[]; volumeIds: readonly string[] }): Promise<LeavingMigration[]> {
+export function migrationsThatLeft(
+  registry: Queries,
+  of: { migrationIds: readonly string[]; volumeIds: readonly string[] },
+): Promise<LeavingMigration[]> {
   return registry.rows(
     endedMigration,
     `SELECT id, volume_id, source, source_name_id, outcome, finished_at FROM migrations
@@ -33,7 +38,13 @@ export function migrationsThatLeft(registry: Queries, of: { migrationIds: readon
   );
 }
 
-const volumeUse = z.object({ id: z.uuid(), host: z.string(), nameId: z.uuid().nullable(), held: z.boolean(), attached: z.boolean() });
+const volumeUse = z.object({
+  id: z.uuid(),
+  host: z.string(),
+  nameId: z.uuid().nullable(),
+  held: z.boolean(),
+  attached: z.boolean(),
+});
 
 /** A volume, as far as it tells whether something of it may be removed. */
 export type VolumeUse = z.infer<typeof volumeUse>;

@@ -27,7 +27,11 @@ export async function directoryNode(
   const configFile = join(directory, 'ferry.json');
   const node = { name: spec.name, availabilityZone: 'zone1', stateDirectory, backEnds };
   await writeFile(configFile, JSON.stringify({ ...configuration, node }));
-  const worker = processWorker(['worker', 'storage'], { ...env, FERRY_CONFIG: configFile }, join(directory, 'worker.log'));
+  const worker = processWorker(
+    ['worker', 'storage'],
+    { ...env, FERRY_CONFIG: configFile },
+    join(directory, 'worker.log'),
+  );
   return {
     worker,
     async stop() {

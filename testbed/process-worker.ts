@@ -33,7 +33,8 @@ export function processWorker(args: readonly string[], env: Record<string, strin
       });
       const running = child;
       await untilReady(log, async () => {
-        if (running.exitCode !== null) throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
+        if (running.exitCode !== null)
+          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
         const { size } = await output.stat();
         const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
         return buffer.toString();

@@ -39,6 +39,8 @@ export interface SystemOptions {
   nodes?: readonly SystemNode[];
   /** How long nodes may be away, seconds. */
   nodeTimeoutSeconds?: number;
+  /** How long a transfer may stand still, seconds. */
+  noProgressSeconds?: number;
 }
 
 /** A storage node of the system; its first volume group is the back end `<name>@<group>`. */
@@ -93,7 +95,10 @@ async function start(
     }).then((t) => (stops.push(() => t.stop()), t)),
     startPostgres({ directory: join(services, 'postgres') }).then((p) => (stops.push(() => p.stop()), p)),
   ]);
-  const common = { nodeTimeoutSeconds: options.nodeTimeoutSeconds ?? 600 };
+  const common = {
+    nodeTimeoutSeconds: options.nodeTimeoutSeconds ?? 600,
+    noProgressSeconds: options.noProgressSeconds ?? 60,
+  };
   const reach = { TEMPORAL_ADDRESS: temporal.address, FERRY_DATABASE_URL: postgres.url };
   const storage = await startStorage(options, { common, reach, stops });
 
@@ -103,7 +108,11 @@ async function start(
   const metrics = await metricsListener();
   const controlConfig = join(directory, 'control.json');
   await writeFile(controlConfig, JSON.stringify({ ...common, ...metrics.configuration }));
-  const control = processWorker(['worker', 'control'], { ...reach, FERRY_CONFIG: controlConfig }, join(directory, 'control.log'));
+  const control = processWorker(
+    ['worker', 'control'],
+    { ...reach, FERRY_CONFIG: controlConfig },
+    join(directory, 'control.log'),
+  );
   stops.push(() => control.signal('SIGKILL'));
   await Promise.all([control.start(), ...Object.values(storage.workers).map((worker) => worker.start())]);
 
@@ -144,7 +153,11 @@ function startStorage(options: SystemOptions & { backing?: Backing }, around: Su
   return options.backing === 'directory' ? inDirectories(directory, specs, around) : inGuests(directory, specs, around);
 }
 
-async function inDirectories(directory: string, specs: readonly SystemNode[], { common, reach, stops }: Surroundings): Promise<Storage> {
+async function inDirectories(
+  directory: string,
+  specs: readonly SystemNode[],
+  { common, reach, stops }: Surroundings,
+): Promise<Storage> {
   const storage: Storage = { nodes: null, workers: {}, metricsUrls: {} };
   for (const spec of specs) {
     const own = join(directory, spec.name);
@@ -159,7 +172,11 @@ async function inDirectories(directory: string, specs: readonly SystemNode[], { 
   return storage;
 }
 
-async function inGuests(directory: string, specs: readonly SystemNode[], { common, reach, stops }: Surroundings): Promise<Storage> {
+async function inGuests(
+  directory: string,
+  specs: readonly SystemNode[],
+  { common, reach, stops }: Surroundings,
+): Promise<Storage> {
   const temporalPort = Number(reach.TEMPORAL_ADDRESS.split(':')[1]);
   const insideUrl = new URL(reach.FERRY_DATABASE_URL);
   const nodes = await startNodes({ directory, nodes: specs, forward: [temporalPort, Number(insideUrl.port)] });

@@ -27,7 +27,11 @@ export async function createControlWorker(deps: {
     workflowBundle: await workflowBundle(),
     activities: {
       ...createRegistryActivities({ registry }),
-      ...createRepairActivities({ registry, orphanGraceSeconds, isRunning: (workflowId) => isRunning(client, workflowId) }),
+      ...createRepairActivities({
+        registry,
+        orphanGraceSeconds,
+        isRunning: (workflowId) => isRunning(client, workflowId),
+      }),
     },
     interceptors: { activity: [() => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: 50,

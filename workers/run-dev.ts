@@ -26,7 +26,11 @@ export async function runDev(options: DevOptions): Promise<void> {
   }
   const { orphanGraceSeconds, noProgressSeconds } = configuration.parse({});
   const log = installRuntime({ logLevel: 'warn' });
-  const temporal = await startTemporal({ directory: path.join(directory, 'temporal'), port: options.port, uiPort: options.uiPort });
+  const temporal = await startTemporal({
+    directory: path.join(directory, 'temporal'),
+    port: options.port,
+    uiPort: options.uiPort,
+  });
   const postgres = await startPostgres({ directory: path.join(directory, 'postgres') });
   process.env['TEMPORAL_ADDRESS'] = temporal.address;
   try {

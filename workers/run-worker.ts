@@ -40,7 +40,10 @@ function create(
   const { node, noProgressSeconds, orphanGraceSeconds } = deps.configuration;
   if (kind === 'control') return createControlWorker({ ...deps, orphanGraceSeconds });
   if (!node) {
-    throw new FerryError('InvalidInput', 'No storage node is configured: "node" is missing in the file that FERRY_CONFIG names.');
+    throw new FerryError(
+      'InvalidInput',
+      'No storage node is configured: "node" is missing in the file that FERRY_CONFIG names.',
+    );
   }
   return createStorageWorker({ ...deps, node, noProgressSeconds });
 }

@@ -13,7 +13,13 @@ export async function scheduleReconcile(client: Client): Promise<void> {
       spec: { intervals: [{ every: '1m' }] },
       // A look that takes longer is enough for the minutes it takes; those that were missed are not made up for.
       policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1m' },
-      action: { type: 'startWorkflow', workflowType: 'reconcile', workflowId: reconcileSchedule, taskQueue: controlQueue, args: [{}] },
+      action: {
+        type: 'startWorkflow',
+        workflowType: 'reconcile',
+        workflowId: reconcileSchedule,
+        taskQueue: controlQueue,
+        args: [{}],
+      },
     });
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;

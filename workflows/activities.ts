@@ -47,6 +47,10 @@ export function storageTransfers(node: string, patienceSeconds: number) {
     heartbeatTimeout: '15s',
     scheduleToStartTimeout: `${patienceSeconds}s`,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-    retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes: ['SourceUnreachable', 'NoProgress'] },
+    retry: {
+      initialInterval: '500ms',
+      maximumInterval: '10s',
+      nonRetryableErrorTypes: ['SourceUnreachable', 'NoProgress'],
+    },
   });
 }

@@ -11,7 +11,10 @@ import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
 const patienceSeconds = 30;
 
 /** Takes away what a migration leaves; what cannot be done in time is handed to the `cleanUp` workflow. Returns what was handed over. */
-export async function cleanUpOrHandOver(of: { migrationId: string; volumeId: string }, steps: readonly CleanUpStep[]): Promise<CleanUpStep[]> {
+export async function cleanUpOrHandOver(
+  of: { migrationId: string; volumeId: string },
+  steps: readonly CleanUpStep[],
+): Promise<CleanUpStep[]> {
   const left = await runCleanUp(steps, patienceSeconds);
   if (left.length === 0) return left;
   try {
@@ -20,7 +23,8 @@ export async function cleanUpOrHandOver(of: { migrationId: string; volumeId: str
       parentClosePolicy: 'ABANDON',
       args: [{ migrationId: of.migrationId, volumeId: of.volumeId, steps: left }],
       staticSummary: `clean up after the migration of ${of.volumeId}`,
-      staticDetails: 'The volume is released; nobody waits for this. It goes on until the nodes that hold what is left are back.',
+      staticDetails:
+        'The volume is released; nobody waits for this. It goes on until the nodes that hold what is left are back.',
     });
   } catch (error) {
     // Handed over before, by the migration itself or an earlier repair: those steps are these.

@@ -22,7 +22,10 @@ export async function cleanUp(input: CleanUpInput): Promise<void> {
   let steps = input.steps;
   while (steps.length > 0) {
     setCurrentDetails(
-      [`Clean-up after the migration of volume \`${input.volumeId}\`; waiting for its nodes:`, ...steps.map((s) => `- ${describe(s)}`)].join('\n'),
+      [
+        `Clean-up after the migration of volume \`${input.volumeId}\`; waiting for its nodes:`,
+        ...steps.map((s) => `- ${describe(s)}`),
+      ].join('\n'),
     );
     steps = await runCleanUp(steps, roundSeconds);
     if (steps.length > 0) await sleep(pauseBetweenRounds);

@@ -1,4 +1,10 @@
-import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  TimeoutFailure,
+  isCancellation,
+} from '@temporalio/workflow';
 import { ferryErrorTypes, type FerryErrorType, type Reason } from '../model/errors.ts';
 
 /** Why a migration ended that somebody stopped. */
@@ -15,7 +21,10 @@ export function reasonOf(error: unknown): Reason {
   if (cause instanceof TimeoutFailure) {
     const step = error instanceof ActivityFailure ? error.activityType : 'a step';
     const last = cause.cause instanceof ApplicationFailure ? ` Last error: ${cause.cause.message}` : '';
-    return { type: 'NodeUnavailable', message: `No worker finished ${step} in time: the node is down, stopped or stuck.${last}` };
+    return {
+      type: 'NodeUnavailable',
+      message: `No worker finished ${step} in time: the node is down, stopped or stuck.${last}`,
+    };
   }
   return { type: 'ToolFailed', message: cause instanceof Error ? cause.message : String(cause) };
 }

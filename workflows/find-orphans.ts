@@ -37,8 +37,14 @@ export async function findOrphans(of: {
   });
   const withGrace = { ...facts, orphanGraceSeconds: of.orphanGraceSeconds ?? facts.orphanGraceSeconds };
   // Exports first: what they show cannot be removed before.
-  const judged = [...exports.map((e) => judgeExport(e, withGrace)), ...devices.map((d) => judgeDevice(d, withGrace))].filter((j) => j !== null);
-  return { orphans: judged.filter(({ orphan }) => of.volumeId === undefined || orphan.volumeId === of.volumeId), unseen };
+  const judged = [
+    ...exports.map((e) => judgeExport(e, withGrace)),
+    ...devices.map((d) => judgeDevice(d, withGrace)),
+  ].filter((j) => j !== null);
+  return {
+    orphans: judged.filter(({ orphan }) => of.volumeId === undefined || orphan.volumeId === of.volumeId),
+    unseen,
+  };
 }
 
 /** Removes what may be removed by now; says so in each. What cannot be removed is found again at the next look. */

@@ -1,4 +1,11 @@
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, setHandler, uuid4 } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  setHandler,
+  uuid4,
+} from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
 import { bandwidthPayload, progressPayload } from '../model/messages.ts';
@@ -57,7 +64,10 @@ async function claimVolume(run: MigrationRun): Promise<ClaimedMigration & { dest
   return { ...m, destinationNameId };
 }
 
-async function moveClaimed(run: MigrationRun, m: ClaimedMigration & { destinationNameId: string }): Promise<MigrationResult> {
+async function moveClaimed(
+  run: MigrationRun,
+  m: ClaimedMigration & { destinationNameId: string },
+): Promise<MigrationResult> {
   const undo: CleanUpStep[] = [];
   let flow: FlowResult;
   try {
@@ -111,12 +121,15 @@ async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpSte
 /** From the switch on: retried until it is done. */
 async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Promise<void> {
   run.enter('switching');
-  await registry.switchVolume.executeWithOptions({ summary: 'switch the volume to its new place: the point of no return' }, [
-    { claim, digest: flow.digest, transferredBytes: flow.transferredBytes },
-  ]);
+  await registry.switchVolume.executeWithOptions(
+    { summary: 'switch the volume to its new place: the point of no return' },
+    [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes }],
+  );
   run.enter('cleaning-up');
   await cleanUpOrHandOver(claim, flow.cleanUp);
-  await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [{ claim, outcome: 'success', error: null }]);
+  await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
+    { claim, outcome: 'success', error: null },
+  ]);
   run.finish({ outcome: 'success', digest: flow.digest, transferredBytes: flow.transferredBytes });
 }
 
@@ -143,7 +156,10 @@ function handleMessages(run: MigrationRun): Verdict {
   });
   const beforeSwitch = () => {
     if (!run.pastPointOfNoReturn && run.state.phase !== 'undoing') return;
-    throw ApplicationFailure.nonRetryable(`The copy is over (${run.state.phase}); there is nothing to pause or slow down.`, 'PastPointOfNoReturn');
+    throw ApplicationFailure.nonRetryable(
+      `The copy is over (${run.state.phase}); there is nothing to pause or slow down.`,
+      'PastPointOfNoReturn',
+    );
   };
   setHandler(messages.pauseMigration, () => run.change({ paused: true }), { validator: beforeSwitch });
   setHandler(messages.resumeMigration, () => run.change({ paused: false }), { validator: beforeSwitch });
@@ -151,7 +167,8 @@ function handleMessages(run: MigrationRun): Verdict {
     validator: (bandwidth: unknown) => {
       beforeSwitch();
       const parsed = bandwidthPayload.safeParse(bandwidth);
-      if (!parsed.success) throw ApplicationFailure.nonRetryable(`bandwidth: ${z.prettifyError(parsed.error)}`, 'InvalidInput');
+      if (!parsed.success)
+        throw ApplicationFailure.nonRetryable(`bandwidth: ${z.prettifyError(parsed.error)}`, 'InvalidInput');
     },
   });
   setHandler(messages.progressReported, (payload) => {

@@ -155,7 +155,8 @@ export class MigrationRun {
     try {
       return await transfer.run(work);
     } catch (error) {
-      if (transfer.consideredCancelled && isSilence(error)) throw new CancelledFailure('The transfer was stopped.', [], error);
+      if (transfer.consideredCancelled && isSilence(error))
+        throw new CancelledFailure('The transfer was stopped.', [], error);
       throw error;
     } finally {
       this.#transfer = null;

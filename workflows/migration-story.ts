@@ -4,7 +4,12 @@ import { metrics } from '../model/metrics.ts';
 import type { Flow, Phase } from '../model/migration.ts';
 
 const ended = metricMeter.createCounter(metrics.migrationsEnded, undefined, 'Migrations by how they ended');
-const phaseSeconds = metricMeter.createHistogram(metrics.phaseSeconds, 'float', 's', 'How long migrations were in a phase');
+const phaseSeconds = metricMeter.createHistogram(
+  metrics.phaseSeconds,
+  'float',
+  's',
+  'How long migrations were in a phase',
+);
 
 /** Remembers what a migration went through: for those who look at it, and for the metrics. Replays count nothing twice. */
 export class MigrationStoryTeller implements MigrationStory {

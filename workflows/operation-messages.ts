@@ -11,7 +11,13 @@ import {
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
 import { metrics } from '../model/metrics.ts';
-import { decideOperation, operationTicket, releaseWait, type OperationTicket, type OperationVerdict } from '../model/operation-requests.ts';
+import {
+  decideOperation,
+  operationTicket,
+  releaseWait,
+  type OperationTicket,
+  type OperationVerdict,
+} from '../model/operation-requests.ts';
 import { failureOf } from './failures.ts';
 import * as messages from './messages.ts';
 import type { MigrationRun } from './migration-run.ts';
@@ -26,8 +32,16 @@ const waitersInAll = 1000;
 /** Each reply is two events of at most fifty thousand; a service that asks without end must not bring the migration to its end. */
 const repliesInAll = 1000;
 
-const refusedCounter = metricMeter.createCounter(metrics.operationsRefused, undefined, 'Operations that a running migration refused');
-const malformedCounter = metricMeter.createCounter(metrics.malformedSignals, undefined, 'Signals that could not be understood');
+const refusedCounter = metricMeter.createCounter(
+  metrics.operationsRefused,
+  undefined,
+  'Operations that a running migration refused',
+);
+const malformedCounter = metricMeter.createCounter(
+  metrics.malformedSignals,
+  undefined,
+  'Signals that could not be understood',
+);
 
 /** Lets other services ask a running migration whether they may touch its volume, and wait for its end. */
 export function handleOperationMessages(run: MigrationRun): void {
@@ -54,7 +68,10 @@ function handleRequests(run: MigrationRun, decide: (ticket: OperationTicket) => 
     const parsed = operationTicket.safeParse(payload);
     if (!parsed.success) {
       malformedCounter.add(1);
-      log.warn('A signal that is no operation request is ignored.', { signal: messages.operationRequested.name, why: malformed(parsed.error).message });
+      log.warn('A signal that is no operation request is ignored.', {
+        signal: messages.operationRequested.name,
+        why: malformed(parsed.error).message,
+      });
       return;
     }
     const verdict = decide(parsed.data);
@@ -69,9 +86,15 @@ function handleRequests(run: MigrationRun, decide: (ticket: OperationTicket) => 
 /** Whoever asked may be gone: that is no matter of the migration's. */
 async function reply(to: NonNullable<OperationTicket['replyTo']>, verdict: OperationVerdict): Promise<void> {
   try {
-    await CancellationScope.nonCancellable(() => getExternalWorkflowHandle(to.workflowId, to.runId).signal(to.signal, verdict));
+    await CancellationScope.nonCancellable(() =>
+      getExternalWorkflowHandle(to.workflowId, to.runId).signal(to.signal, verdict),
+    );
   } catch (error) {
-    log.info('A verdict could not be delivered.', { to: to.workflowId, requestId: verdict.requestId, why: String(error) });
+    log.info('A verdict could not be delivered.', {
+      to: to.workflowId,
+      requestId: verdict.requestId,
+      why: String(error),
+    });
   }
 }
 
@@ -85,7 +108,9 @@ function handleWaiters(run: MigrationRun): void {
       waiting += 1;
       inAll += 1;
       try {
-        const released = await CancellationScope.nonCancellable(() => condition(() => run.state.phase === 'finished', `${waitSeconds}s`));
+        const released = await CancellationScope.nonCancellable(() =>
+          condition(() => run.state.phase === 'finished', `${waitSeconds}s`),
+        );
         return { volumeId: run.request.volumeId, released, host: run.host, phase: run.state.phase };
       } finally {
         waiting -= 1;

@@ -17,7 +17,8 @@ type Judgement = { why: string; step: CleanUpStep | null; since: string | null; 
  * or a place that its volume has left for good, may be removed; where the registry does not know, people decide.
  */
 export function judgeDevice(device: LeftoverDevice, facts: LeftoverFacts): JudgedOrphan | null {
-  const judgement = device.migrationId === null ? judgeLeft(device, facts) : judgeMade(device, device.migrationId, facts);
+  const judgement =
+    device.migrationId === null ? judgeLeft(device, facts) : judgeMade(device, device.migrationId, facts);
   return judgement && withGrace(device, judgement, facts);
 }
 
@@ -43,11 +44,21 @@ function judgeLeft(device: LeftoverDevice, facts: LeftoverFacts): Judgement | nu
   if (volumeId === null || !volume) return unknown('its volume is not in the registry');
   if (volume.held) return null;
   const left = facts.migrations.find(
-    (m) => m.volumeId === volumeId && m.outcome === 'success' && m.source === backEnd && deviceName({ id: volumeId, nameId: m.sourceNameId }) === name,
+    (m) =>
+      m.volumeId === volumeId &&
+      m.outcome === 'success' &&
+      m.source === backEnd &&
+      deviceName({ id: volumeId, nameId: m.sourceNameId }) === name,
   );
   if (!left) return unknown(`its volume is on ${volume.host}, and no migration is known to have left it here`);
   if (facts.beingCleanedUp.includes(left.id)) return null;
-  const step: CleanUpStep = { kind: 'retireSource', backEnd, deviceName: name, volumeId, exportName: `migration-${left.id}` };
+  const step: CleanUpStep = {
+    kind: 'retireSource',
+    backEnd,
+    deviceName: name,
+    volumeId,
+    exportName: `migration-${left.id}`,
+  };
   return { why: `migration ${left.id} moved its volume away`, step, since: left.finishedAt };
 }
 
@@ -55,12 +66,19 @@ function judgeLeft(device: LeftoverDevice, facts: LeftoverFacts): Judgement | nu
 export function judgeExport(found: LeftoverExport, facts: LeftoverFacts): JudgedOrphan | null {
   const migration = facts.migrations.find((m) => m.id === found.migrationId);
   const subject = { ...found, volumeId: migration?.volumeId ?? null };
-  if (!migration) return withGrace(subject, { kind: 'export', ...unknown('its migration is not in the registry') }, facts);
+  if (!migration)
+    return withGrace(subject, { kind: 'export', ...unknown('its migration is not in the registry') }, facts);
   if (migration.outcome === null || facts.beingCleanedUp.includes(migration.id)) return null;
-  const attached = facts.volumes.some((v) => v.attached && v.host === found.backEnd && deviceName(v) === found.deviceName);
+  const attached = facts.volumes.some(
+    (v) => v.attached && v.host === found.backEnd && deviceName(v) === found.deviceName,
+  );
   if (attached) return null;
   const step: CleanUpStep = { kind: 'removeExport', backEnd: found.backEnd, exportName: found.name };
-  return withGrace(subject, { kind: 'export', why: `its migration ended with ${migration.outcome}`, step, since: migration.finishedAt }, facts);
+  return withGrace(
+    subject,
+    { kind: 'export', why: `its migration ended with ${migration.outcome}`, step, since: migration.finishedAt },
+    facts,
+  );
 }
 
 function unknown(why: string): Judgement {
@@ -74,5 +92,8 @@ function withGrace(
 ): JudgedOrphan {
   const { backEnd, name, volumeId, migrationId } = found;
   const removableFrom = step && since ? new Date(Date.parse(since) + orphanGraceSeconds * 1000).toISOString() : null;
-  return { orphan: { kind, backEnd, name, volumeId, migrationId, why, removableFrom, removed: false }, step: removableFrom ? step : null };
+  return {
+    orphan: { kind, backEnd, name, volumeId, migrationId, why, removableFrom, removed: false },
+    step: removableFrom ? step : null,
+  };
 }

@@ -1,9 +1,18 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { ApplicationFailure, executeChild, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import * as z from 'zod';
-import type { AbandonedClaim, AbandonedOperation as HeldByNobody } from '../activities/repair/create-repair-activities.ts';
+import type {
+  AbandonedClaim,
+  AbandonedOperation as HeldByNobody,
+} from '../activities/repair/create-repair-activities.ts';
 import { attachmentExportName, repairWorkflowId } from '../model/names.ts';
-import { repairRequest, type AbandonedMigration, type AbandonedOperation, type RepairReport, type RepairState } from '../model/repair.ts';
+import {
+  repairRequest,
+  type AbandonedMigration,
+  type AbandonedOperation,
+  type RepairReport,
+  type RepairState,
+} from '../model/repair.ts';
 import { repair } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
@@ -27,7 +36,13 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
   const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
   if (!dryRun) await removeOrphans(judged);
-  const report: RepairReport = { dryRun, migrations, operations: ended, orphans: judged.map(({ orphan }) => orphan), unseen };
+  const report: RepairReport = {
+    dryRun,
+    migrations,
+    operations: ended,
+    orphans: judged.map(({ orphan }) => orphan),
+    unseen,
+  };
   setCurrentDetails(detailsOf(report));
   return report;
 }
@@ -46,7 +61,8 @@ async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<
     });
     if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
     if (done.direction === 'parked') return { ...told, direction: 'parked', state: 'none', note: parkedNote };
-    const handedOver = done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
+    const handedOver =
+      done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
     return { ...told, direction: done.direction, state: 'repaired', note: handedOver };
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return { ...told, state: 'under-way', note: null };
@@ -65,7 +81,8 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
       // The guest may have the disk already: it must have lost it before another can get it.
       const step = { kind: 'removeExport' as const, backEnd: host, exportName: attachmentExportName(attachmentId) };
       const left = await runCleanUp([step], exportPatienceSeconds);
-      if (left.length > 0) return { ...told, state: 'failed', note: `the attachment's export on ${host} could not be ended; tried again` };
+      if (left.length > 0)
+        return { ...told, state: 'failed', note: `the attachment's export on ${host} could not be ended; tried again` };
     }
     const message = `The ${operation} was terminated: its workflow was ended from outside.`;
     await repair.failAbandonedOperation({ held, reason: { type: 'Terminated', message } });
@@ -81,11 +98,16 @@ function failed(error: unknown): { state: RepairState; note: string } {
 
 function detailsOf({ dryRun, migrations, operations, orphans, unseen }: RepairReport): string {
   const lines = [
-    ...migrations.map((m) => `- migration of \`${m.volumeId}\` (${m.phase}): ${m.direction}, ${m.state}${m.note ? `: ${m.note}` : ''}`),
+    ...migrations.map(
+      (m) => `- migration of \`${m.volumeId}\` (${m.phase}): ${m.direction}, ${m.state}${m.note ? `: ${m.note}` : ''}`,
+    ),
     ...operations.map((o) => `- ${o.operation} of \`${o.volumeId}\`: ${o.state}${o.note ? `: ${o.note}` : ''}`),
     ...orphans.map((o) => `- ${o.kind} \`${o.name}\` on ${o.backEnd}: ${o.why}${o.removed ? '; removed' : ''}`),
     ...unseen.map((u) => `- not looked at: ${u.node}: ${u.why}`),
   ];
-  const title = lines.length === 0 ? 'Nothing was found that nobody carries on.' : `Found by ${workflowInfo().workflowId}${dryRun ? ' (dry run)' : ''}:`;
+  const title =
+    lines.length === 0
+      ? 'Nothing was found that nobody carries on.'
+      : `Found by ${workflowInfo().workflowId}${dryRun ? ' (dry run)' : ''}:`;
   return [title, ...lines].join('\n');
 }

@@ -10,7 +10,8 @@ import { describe, type CleanUpStep } from './clean-up-steps.ts';
 /** What the record of a migration says that was ended from outside. */
 export const terminated: Reason = {
   type: 'Terminated',
-  message: 'The migration was terminated: its workflow was ended from outside. The repair took it back; the volume is where it was.',
+  message:
+    'The migration was terminated: its workflow was ended from outside. The repair took it back; the volume is where it was.',
 };
 
 /** What came of it; null: there was nothing to repair any more. */
@@ -21,7 +22,10 @@ export type Repaired = { direction: RepairDirection; handedOver: string[] } | nu
  * touched. Whatever the dead workflow's last steps still do on the nodes is waited for, or found later by its tags.
  */
 export async function repairVolume({ claim }: { claim: Claim }): Promise<Repaired> {
-  const found = await repair.readAbandonedClaim.executeWithOptions({ summary: `is ${claim.volumeId} still held by nobody?` }, [{ claim }]);
+  const found = await repair.readAbandonedClaim.executeWithOptions(
+    { summary: `is ${claim.volumeId} still held by nobody?` },
+    [{ claim }],
+  );
   if (!found) return null;
   const direction = await decideForGood(found);
   if (direction === null) return null;

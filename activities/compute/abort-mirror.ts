@@ -39,7 +39,8 @@ export async function abortMirror(
         break;
       case 'ending':
       case 'unknown':
-        if (seen.live) await yankMirror(tools.virsh, move, seen.live);
+        // Not in the middle of a pivot: the guest may be on that connection already, and QEMU would never open it again.
+        if (seen.live?.mirror && seen.live.mirror.ready !== 'pivot') await yankMirror(tools.virsh, move, seen.live);
         if (Date.now() - since > options.cutAfterMs && !cut) {
           cut = true;
           await tools.cut(move.destination).catch(() => {});

@@ -63,7 +63,9 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
 
   return {
     /** Volumes that are held by workflows that are closed or gone. */
-    listAbandoned: async (filter: { volumeId?: string | undefined }): Promise<{ claims: AbandonedClaim[]; operations: AbandonedOperation[] }> => {
+    listAbandoned: async (filter: {
+      volumeId?: string | undefined;
+    }): Promise<{ claims: AbandonedClaim[]; operations: AbandonedOperation[] }> => {
       const claims = await abandoned(await listClaims(registry, filter));
       const operations = await abandoned(await listHeldOperations(registry, filter));
       return {
@@ -88,7 +90,10 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
     listNodes: async (): Promise<{ node: string; up: boolean }[]> => {
       const now = Date.now();
       const byNode = Map.groupBy(await listBackEnds(registry), ({ node }) => node);
-      return [...byNode].map(([node, backEnds]) => ({ node, up: backEnds.some((b) => now - b.heartbeatAt.getTime() <= downAfterMs) }));
+      return [...byNode].map(([node, backEnds]) => ({
+        node,
+        up: backEnds.some((b) => now - b.heartbeatAt.getTime() <= downAfterMs),
+      }));
     },
 
     /** All that decides who owns what was found on the nodes. Asked after the nodes: what was made before is known by then. */

@@ -35,7 +35,14 @@ export type Job = CopyJob | DigestJob;
 export type CopierMessage =
   | { readonly type: 'progress'; readonly checkpoint: Checkpoint; readonly position: number }
   | { readonly type: 'stopped'; readonly checkpoint: Checkpoint; readonly finished: boolean }
-  | { readonly type: 'failed'; readonly error: { readonly type: FerryErrorType; readonly message: string; readonly details: Record<string, unknown> } };
+  | {
+      readonly type: 'failed';
+      readonly error: {
+        readonly type: FerryErrorType;
+        readonly message: string;
+        readonly details: Record<string, unknown>;
+      };
+    };
 
 /** What a worker tells the copier process. `stop`: finish what is in flight, flush, say where, end. */
 export type CopierCommand = { readonly type: 'start'; readonly job: Job } | { readonly type: 'stop' };

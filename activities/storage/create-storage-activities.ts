@@ -7,7 +7,7 @@ import { FerryError } from '../../model/errors.ts';
 import { migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
-import { takeInventory } from './inventory.ts';
+import { takeInventory, type Inventory } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
 /** What a storage node's activities work with. */
@@ -52,16 +52,23 @@ export function createStorageActivities(deps: StorageDependencies) {
   const driverOf = (backEnd: string): VolumeDriver => {
     const driver = deps.drivers.get(backEnd);
     if (driver) return driver;
-    throw new FerryError('BackEndNotFound', `This node does not serve the back end ${backEnd}; it is not in its configuration.`);
+    throw new FerryError(
+      'BackEndNotFound',
+      `This node does not serve the back end ${backEnd}; it is not in its configuration.`,
+    );
   };
 
   /** The device, if it is there, is ours by `tag`, and has the size that the registry says. */
   const deviceOf = async (at: OnDevice, sizeBytes: number, tag: string): Promise<Device> => {
     const device = await driverOf(at.backEnd).find(at.deviceName);
     if (!device) throw new FerryError('DeviceMissing', `${at.deviceName} is not on ${at.backEnd}.`);
-    if (!device.tags.includes(tag)) throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} does not carry the tag ${tag}.`);
+    if (!device.tags.includes(tag))
+      throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} does not carry the tag ${tag}.`);
     if (device.sizeBytes !== sizeBytes) {
-      throw new FerryError('SizeMismatch', `${at.deviceName} on ${at.backEnd} has ${device.sizeBytes} bytes, the registry says ${sizeBytes}.`);
+      throw new FerryError(
+        'SizeMismatch',
+        `${at.deviceName} on ${at.backEnd} has ${device.sizeBytes} bytes, the registry says ${sizeBytes}.`,
+      );
     }
     return device;
   };
@@ -79,21 +86,35 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** Makes a volume's device, all zeros. */
     createDevice: beating(async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
-      await driverOf(input.backEnd).create({ name: input.deviceName, sizeBytes: input.sizeBytes, tags: input.tags, zero: true });
+      await driverOf(input.backEnd).create({
+        name: input.deviceName,
+        sizeBytes: input.sizeBytes,
+        tags: input.tags,
+        zero: true,
+      });
     }),
 
     /** Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. */
     prepareDestination: beating(
-      async (input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string }): Promise<{ readsZero: boolean }> => {
+      async (
+        input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string },
+      ): Promise<{ readsZero: boolean }> => {
         const tags = [volumeTag(input.volumeId), migrationTag(input.migrationId)];
-        const device = await driverOf(input.backEnd).create({ name: input.deviceName, sizeBytes: input.sizeBytes, tags, zero: false });
+        const device = await driverOf(input.backEnd).create({
+          name: input.deviceName,
+          sizeBytes: input.sizeBytes,
+          tags,
+          zero: false,
+        });
         return { readsZero: device.readsZero };
       },
     ),
 
     /** Exports the source read-only for the destination to pull from. Already exported: the same address. */
     exportSource: beating(
-      async (input: OnDevice & { exportName: string; sizeBytes: number; volumeId: string; migrationId: string }): Promise<ExportAddress> => {
+      async (
+        input: OnDevice & { exportName: string; sizeBytes: number; volumeId: string; migrationId: string },
+      ): Promise<ExportAddress> => {
         const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
         return deps.exports.ensure({
           exportName: input.exportName,
@@ -115,7 +136,10 @@ export function createStorageActivities(deps: StorageDependencies) {
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
         const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
         const { source, bandwidth, digest } = input;
-        return deps.copier.run({ kind: 'copy', source, tls: source.tls ? deps.tls : null, destination, from, bandwidth, digest }, options);
+        return deps.copier.run(
+          { kind: 'copy', source, tls: source.tls ? deps.tls : null, destination, from, bandwidth, digest },
+          options,
+        );
       }),
 
     /** Reads the destination back from its device and digests it, the way the copy digested what arrived. */
@@ -145,7 +169,7 @@ export function createStorageActivities(deps: StorageDependencies) {
     }),
 
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
-    inventory: beating((_: null) => takeInventory(deps)),
+    inventory: beating<null, Inventory>(() => takeInventory(deps)),
 
     /** The destination is an ordinary volume's device now: its migration's tag comes off. */
     settleDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {

@@ -50,7 +50,13 @@ export async function takeInventory(deps: {
       const current = await deps.currentDevices(backEnd);
       for (const { name, path, tags } of devices) {
         places.set(path, { backEnd, deviceName: name });
-        const device = { backEnd, name, volumeId: tagged(tags, volumeTag('')), migrationId: tagged(tags, migrationTag('')), current: current.has(name) };
+        const device = {
+          backEnd,
+          name,
+          volumeId: tagged(tags, volumeTag('')),
+          migrationId: tagged(tags, migrationTag('')),
+          current: current.has(name),
+        };
         const leftVolume = device.volumeId !== null && !device.current && volumeDevice.test(name);
         if (device.migrationId !== null || leftVolume) found.devices.push(device);
       }
@@ -63,7 +69,12 @@ export async function takeInventory(deps: {
     const [anyBackEnd] = deps.drivers.keys();
     const place = places.get(path);
     if (migrationId === null || anyBackEnd === undefined) continue;
-    found.exports.push({ backEnd: place?.backEnd ?? anyBackEnd, name: exportName, deviceName: place?.deviceName ?? null, migrationId });
+    found.exports.push({
+      backEnd: place?.backEnd ?? anyBackEnd,
+      name: exportName,
+      deviceName: place?.deviceName ?? null,
+      migrationId,
+    });
   }
   return found;
 }

@@ -45,7 +45,12 @@ export async function runWithProgress(
   const beat = () => {
     const now = Date.now();
     meter.sample(position, now);
-    const progress: CopyProgress = { checkpoint: latest, position, totalBytes: input.sizeBytes, bytesPerSecond: meter.bytesPerSecond() };
+    const progress: CopyProgress = {
+      checkpoint: latest,
+      position,
+      totalBytes: input.sizeBytes,
+      bytesPerSecond: meter.bytesPerSecond(),
+    };
     context.heartbeat(progress);
     if (now >= reportAt) {
       reportEvery *= reportGrowth;
@@ -53,7 +58,12 @@ export async function runWithProgress(
       void deps.reportProgress({ bytesDone: position, bytesPerSecond: progress.bytesPerSecond });
     }
     if (movedAt !== null && now - movedAt > deps.noProgressMs) {
-      stuck.abort(new FerryError('NoProgress', `No byte moved for ${formatSeconds(deps.noProgressMs / 1000)} at ${position} of ${input.sizeBytes} bytes: the device or the network hangs.`));
+      stuck.abort(
+        new FerryError(
+          'NoProgress',
+          `No byte moved for ${formatSeconds(deps.noProgressMs / 1000)} at ${position} of ${input.sizeBytes} bytes: the device or the network hangs.`,
+        ),
+      );
     }
   };
   const timer = setInterval(beat, beatEveryMs);
@@ -74,7 +84,8 @@ export async function runWithProgress(
       return result ?? { checkpoint: latest, finished: false };
     });
   } catch (error) {
-    if (error instanceof FerryError) throw new FerryError(error.type, error.message, { ...error.details, checkpoint: latest }, { cause: error });
+    if (error instanceof FerryError)
+      throw new FerryError(error.type, error.message, { ...error.details, checkpoint: latest }, { cause: error });
     throw error;
   } finally {
     clearInterval(timer);

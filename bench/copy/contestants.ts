@@ -25,7 +25,16 @@ const dd = (name: string, conv: string): Contestant => ({
   kind: 'dd',
   // As Cinder calls it, but for notrunc, which a device needs not.
   copy: ({ source, destination, sizeBytes }) =>
-    run('dd', `if=${source}`, `of=${destination}`, `count=${sizeBytes}`, 'bs=1M', 'iflag=count_bytes,direct', 'oflag=direct', `conv=${conv}`),
+    run(
+      'dd',
+      `if=${source}`,
+      `of=${destination}`,
+      `count=${sizeBytes}`,
+      'bs=1M',
+      'iflag=count_bytes,direct',
+      'oflag=direct',
+      `conv=${conv}`,
+    ),
 });
 
 const tools: Contestant[] = [
@@ -40,9 +49,30 @@ const tools: Contestant[] = [
     name: 'qemu-img -n -t none -T none -m 16 -W',
     kind: 'tool',
     copy: ({ address, destination }) =>
-      run('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', '-t', 'none', '-T', 'none', '-m', '16', '-W', url(address), destination),
+      run(
+        'qemu-img',
+        'convert',
+        '-n',
+        '-f',
+        'raw',
+        '-O',
+        'raw',
+        '-t',
+        'none',
+        '-T',
+        'none',
+        '-m',
+        '16',
+        '-W',
+        url(address),
+        destination,
+      ),
   },
-  { name: 'nbdcopy --flush', kind: 'tool', copy: ({ address, destination }) => run('nbdcopy', '--flush', url(address), destination) },
+  {
+    name: 'nbdcopy --flush',
+    kind: 'tool',
+    copy: ({ address, destination }) => run('nbdcopy', '--flush', url(address), destination),
+  },
 ];
 
 const ferry = (copier: Copier, verify: VerifyMode): Contestant => ({
@@ -50,12 +80,21 @@ const ferry = (copier: Copier, verify: VerifyMode): Contestant => ({
   kind: 'ferry',
   copy: async ({ address, destination, sizeBytes }) => {
     const common = { from: copyStart, bandwidth: null };
-    const perform = (job: Job) => copier.run(job, { signal: new AbortController().signal, onProgress: () => undefined });
+    const perform = (job: Job) =>
+      copier.run(job, { signal: new AbortController().signal, onProgress: () => undefined });
     const target = { path: destination, sizeBytes, readsZero: true };
-    const copied = await perform({ ...common, kind: 'copy', source: address, tls: null, destination: target, digest: verify !== 'none' });
+    const copied = await perform({
+      ...common,
+      kind: 'copy',
+      source: address,
+      tls: null,
+      destination: target,
+      digest: verify !== 'none',
+    });
     if (verify !== 'reread') return;
     const reread = await perform({ ...common, kind: 'digest', device: { path: destination, sizeBytes } });
-    if (reread.checkpoint.chain !== copied.checkpoint.chain) throw new Error('The destination does not hold what was copied');
+    if (reread.checkpoint.chain !== copied.checkpoint.chain)
+      throw new Error('The destination does not hold what was copied');
   },
 });
 

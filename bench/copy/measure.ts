@@ -62,5 +62,10 @@ export async function measure(serverPid: number, work: () => Promise<unknown>): 
 export function median(costs: readonly Cost[]): Cost & { readonly least: number; readonly most: number } {
   const sorted = costs.toSorted((a, b) => a.seconds - b.seconds);
   const middle = sorted[Math.floor((sorted.length - 1) / 2)]!;
-  return { ...middle, least: sorted[0]!.seconds, most: sorted.at(-1)!.seconds, peakBytes: Math.max(...costs.map((c) => c.peakBytes)) };
+  return {
+    ...middle,
+    least: sorted[0]!.seconds,
+    most: sorted.at(-1)!.seconds,
+    peakBytes: Math.max(...costs.map((c) => c.peakBytes)),
+  };
 }

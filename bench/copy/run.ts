@@ -67,7 +67,9 @@ async function dropFromCache(file: string): Promise<void> {
 function report({ name, sizeBytes }: Scenario, costs: ReadonlyMap<Contestant, readonly Cost[]>): void {
   const rows = [...costs].map(([contestant, all]) => ({ contestant, cost: median(all) }));
   const dd = rows[0]!.cost.seconds;
-  const bestTool = Math.min(...rows.filter(({ contestant }) => contestant.kind === 'tool').map(({ cost }) => cost.seconds));
+  const bestTool = Math.min(
+    ...rows.filter(({ contestant }) => contestant.kind === 'tool').map(({ cost }) => cost.seconds),
+  );
   const gib = sizeBytes / 1024 ** 3;
   const width = Math.max(...rows.map(({ contestant }) => contestant.name.length));
   console.log(`\n${name}, ${formatBytes(sizeBytes)}`);

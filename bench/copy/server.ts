@@ -5,11 +5,16 @@ import { execa } from 'execa';
 import type { ExportAddress } from '../../activities/storage/exports.ts';
 
 /** Serves `file` over TCP, as a storage node does, while `work` runs. */
-export async function whileServed(file: string, work: (address: ExportAddress, pid: number) => Promise<void>): Promise<void> {
+export async function whileServed(
+  file: string,
+  work: (address: ExportAddress, pid: number) => Promise<void>,
+): Promise<void> {
   const port = await freePort();
   const address: ExportAddress = { host: '127.0.0.1', port, exportName: 'volume', tls: false };
   const common = ['--format=raw', '--read-only', '--persistent', '--shared=8', '--cache=none', '--aio=io_uring'];
-  const server = execa('qemu-nbd', [...common, '--bind=127.0.0.1', `--port=${port}`, '--export-name=volume', file], { reject: false });
+  const server = execa('qemu-nbd', [...common, '--bind=127.0.0.1', `--port=${port}`, '--export-name=volume', file], {
+    reject: false,
+  });
   try {
     await untilServed(port, server);
     await work(address, server.pid!);

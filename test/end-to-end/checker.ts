@@ -57,7 +57,9 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
     const lists = await Promise.all(
       nodeNames.map(async (node) => {
         const { stdout } = await nodes.exec(node, ['lvs', '--reportformat', 'json', '-o', 'vg_name,lv_name,lv_tags']);
-        const report = JSON.parse(stdout) as { report: { lv: { vg_name: string; lv_name: string; lv_tags: string }[] }[] };
+        const report = JSON.parse(stdout) as {
+          report: { lv: { vg_name: string; lv_name: string; lv_tags: string }[] }[];
+        };
         return report.report[0]!.lv.map((lv) => `${node}@${lv.vg_name}/${lv.lv_name} ${lv.lv_tags}`);
       }),
     );
@@ -70,25 +72,36 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
       nodeNames.map(async (node) => {
         const script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done';
         const { stdout } = await nodes.exec(node, ['sh', '-c', script]);
-        return stdout.split('\n').filter((line) => /^\S*qemu-nbd /.test(line)).map((line) => `${node}: ${line}`);
+        return stdout
+          .split('\n')
+          .filter((line) => /^\S*qemu-nbd /.test(line))
+          .map((line) => `${node}: ${line}`);
       }),
     );
     return lists.flat();
   };
 
   /** Everything that is not as it must be; empty when all is well. */
-  const complaints = async (volumeId: string, expected: { host: string; contents: string; outcome?: string }): Promise<string[]> => {
+  const complaints = async (
+    volumeId: string,
+    expected: { host: string; contents: string; outcome?: string },
+  ): Promise<string[]> => {
     const found: string[] = [];
     const volume = await row(volumeId);
     if (volume.host !== expected.host) found.push(`host is ${volume.host}`);
-    if (volume.migration_status !== null || volume.migration_owner !== null) found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
+    if (volume.migration_status !== null || volume.migration_owner !== null)
+      found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
     if (volume.status !== 'available' && volume.status !== 'in-use') found.push(`status is ${volume.status}`);
     const own = `${volume.host}/volume-${volume.name_id ?? volumeId}`;
     const all = (await devices()).filter((d) => d.includes(`ferry.volume=${volumeId}`) || d.includes(volumeId));
-    if (all.length !== 1 || all[0] !== `${own} ferry.volume=${volumeId}`) found.push(`devices: ${JSON.stringify(all)}, expected only ${own}`);
+    if (all.length !== 1 || all[0] !== `${own} ferry.volume=${volumeId}`)
+      found.push(`devices: ${JSON.stringify(all)}, expected only ${own}`);
     const servers = await processes();
     if (servers.length > 0) found.push(`exports left: ${JSON.stringify(servers)}`);
-    const [record] = await query<{ outcome: string | null }>('SELECT outcome FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC LIMIT 1', [volumeId]);
+    const [record] = await query<{ outcome: string | null }>(
+      'SELECT outcome FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC LIMIT 1',
+      [volumeId],
+    );
     if (expected.outcome && record?.outcome !== expected.outcome) found.push(`recorded outcome is ${record?.outcome}`);
     return found;
   };
@@ -101,7 +114,16 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
     async fill(volumeId) {
       const { node, path } = await place(volumeId);
       for (const seek of [0, 500, 992]) {
-        await nodes.exec(node, ['dd', 'if=/dev/urandom', `of=${path}`, 'bs=1M', 'count=32', `seek=${seek}`, 'oflag=direct', 'conv=notrunc']);
+        await nodes.exec(node, [
+          'dd',
+          'if=/dev/urandom',
+          `of=${path}`,
+          'bs=1M',
+          'count=32',
+          `seek=${seek}`,
+          'oflag=direct',
+          'conv=notrunc',
+        ]);
       }
       return digest(node, path);
     },

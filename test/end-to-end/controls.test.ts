@@ -64,10 +64,13 @@ describe('a running copy is steered', () => {
 
   test('a malformed cap is refused and changes nothing', async () => {
     const { id, handle, moved } = await stage.midCopy();
-    await assert.rejects(handle.executeUpdate(messages.setBandwidth, { args: ['fast'] }), (error: Error & { cause?: { type?: string } }) => {
-      assert.equal(error.cause?.type, 'InvalidInput');
-      return true;
-    });
+    await assert.rejects(
+      handle.executeUpdate(messages.setBandwidth, { args: ['fast'] }),
+      (error: Error & { cause?: { type?: string } }) => {
+        assert.equal(error.cause?.type, 'InvalidInput');
+        return true;
+      },
+    );
     await stage.hurry(handle);
     assert.equal(await stage.outcome(handle), 'success');
     await stage.checker.assertAt(id, moved);

@@ -36,7 +36,16 @@ describe('the destination fails', () => {
     const { id, handle, old } = await stage.midCopy({ bandwidth: 4 * slowly });
     const [node, group, volume] = await stage.destinationOf(handle);
     await stage.untilPhase(handle, 'verifying');
-    await stage.nodes.exec(node, ['dd', 'if=/dev/urandom', `of=/dev/${group}/${volume}`, 'bs=4096', 'seek=260000', 'count=1', 'oflag=direct', 'conv=notrunc']);
+    await stage.nodes.exec(node, [
+      'dd',
+      'if=/dev/urandom',
+      `of=/dev/${group}/${volume}`,
+      'bs=4096',
+      'seek=260000',
+      'count=1',
+      'oflag=direct',
+      'conv=notrunc',
+    ]);
     assert.equal(await stage.outcome(handle), 'ChecksumMismatch');
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
   });
@@ -71,7 +80,18 @@ describe('the destination fails', () => {
 
   test('it is full, though it said that there was room: nothing is left', async () => {
     const { id, contents } = await stage.volume();
-    await stage.nodes.exec('server2', ['lvcreate', '-qq', '-y', '-Wn', '-Zn', '-l', '100%FREE', '-n', 'foreign', 'lvmstorage-2']);
+    await stage.nodes.exec('server2', [
+      'lvcreate',
+      '-qq',
+      '-y',
+      '-Wn',
+      '-Zn',
+      '-l',
+      '100%FREE',
+      '-n',
+      'foreign',
+      'lvmstorage-2',
+    ]);
     try {
       const handle = await stage.migrate(id);
       assert.equal(await stage.outcome(handle), 'InsufficientSpace');

@@ -46,7 +46,10 @@ async function recordedPhase(volumeId: string): Promise<string> {
   const client = new pg.Client({ connectionString: stage.postgres.url });
   await client.connect();
   try {
-    const { rows } = await client.query<{ phase: string }>('SELECT phase FROM migrations WHERE volume_id = $1 ORDER BY epoch DESC LIMIT 1', [volumeId]);
+    const { rows } = await client.query<{ phase: string }>(
+      'SELECT phase FROM migrations WHERE volume_id = $1 ORDER BY epoch DESC LIMIT 1',
+      [volumeId],
+    );
     return rows[0]!.phase;
   } finally {
     await client.end();
@@ -71,7 +74,10 @@ describe('a migration is terminated, then repaired', () => {
     const { id, handle, old } = await stage.midCopy();
     await terminate(handle);
     const looked = (await repair('--dry-run', '--volume', id)).migrations;
-    assert.deepEqual(looked.map(({ volumeId, direction, state }) => ({ volumeId, direction, state })), [{ volumeId: id, direction: 'back', state: 'none' }]);
+    assert.deepEqual(
+      looked.map(({ volumeId, direction, state }) => ({ volumeId, direction, state })),
+      [{ volumeId: id, direction: 'back', state: 'none' }],
+    );
     assert.match((await stage.ferry('repair', '--dry-run')).stdout, /migrating \(copying\) .*back .*would be repaired/);
     assert.equal((await stage.ferry('show', id)).stdout.includes('migrating'), true);
     assert.deepEqual(await repaired(id), ['back', 'repaired']);
@@ -95,7 +101,9 @@ describe('a migration is terminated, then repaired', () => {
     const row = await holdRow(id);
     await stage.hurry(handle);
     await stage.untilPhase(handle, 'switching');
-    await poll(async () => ((await handle.describe()).raw.pendingActivities ?? []).some((a) => a.activityType?.name === 'switchVolume'));
+    await poll(async () =>
+      ((await handle.describe()).raw.pendingActivities ?? []).some((a) => a.activityType?.name === 'switchVolume'),
+    );
     await terminate(handle);
     await row.release();
     await poll(async () => (await recordedPhase(id)) === 'switching');
@@ -163,7 +171,17 @@ test('what a migration left is told, and removed only after the grace time; what
   await stage.outcome(handle);
   await stage.checker.assertAt(id, { ...old, outcome: 'cancelled' });
   const make = (lv: string, ...tags: string[]) =>
-    stage.nodes.exec(node, ['lvcreate', '--yes', '--size', '8m', '--name', lv, ...tags.flatMap((tag) => ['--addtag', tag]), '--', group]);
+    stage.nodes.exec(node, [
+      'lvcreate',
+      '--yes',
+      '--size',
+      '8m',
+      '--name',
+      lv,
+      ...tags.flatMap((tag) => ['--addtag', tag]),
+      '--',
+      group,
+    ]);
   await make(name, `ferry.volume=${id}`, `ferry.migration=${migrationId}`);
   const strangers = ['somebody-elses', 'volume-11111111-1111-4111-8111-111111111111'];
   await make(strangers[0]!);

@@ -53,7 +53,9 @@ export interface MidCopy {
 }
 
 /** Sets the stage in a folder of its own. `strike` takes everything down and removes it. */
-export async function setStage(options: Omit<SystemOptions, 'directory'> = {}): Promise<Stage & { strike(): Promise<void> }> {
+export async function setStage(
+  options: Omit<SystemOptions, 'directory'> = {},
+): Promise<Stage & { strike(): Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
@@ -106,7 +108,16 @@ export async function setStage(options: Omit<SystemOptions, 'directory'> = {}): 
     migrate,
     untilCopied,
     async untilPhase(handle, phase) {
-      const order = ['claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'undoing', 'finished'];
+      const order = [
+        'claiming',
+        'preparing',
+        'copying',
+        'verifying',
+        'switching',
+        'cleaning-up',
+        'undoing',
+        'finished',
+      ];
       await poll(async () => order.indexOf((await state(handle)).phase) >= order.indexOf(phase));
     },
     async midCopy(request = {}) {
@@ -123,7 +134,13 @@ export async function setStage(options: Omit<SystemOptions, 'directory'> = {}): 
     },
     async destinationOf(handle) {
       const { migrationId } = await state(handle);
-      const found = await system.nodes.exec('server2', ['lvs', '--noheadings', '-o', 'lv_name', `@ferry.migration=${migrationId}`]);
+      const found = await system.nodes.exec('server2', [
+        'lvs',
+        '--noheadings',
+        '-o',
+        'lv_name',
+        `@ferry.migration=${migrationId}`,
+      ]);
       return ['server2', 'lvmstorage-2', found.stdout.trim()];
     },
     async untilIdle(handle) {
@@ -156,7 +173,7 @@ const patienceMs = 120_000;
 export async function poll(ask: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + patienceMs;
   while (!(await ask())) {
-    if (Date.now() > deadline) throw new Error(`not so after ${patienceMs / 1000} s: ${ask}`);
+    if (Date.now() > deadline) throw new Error(`not so after ${patienceMs / 1000} s: ${ask.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { phase } from '../../model/migration.ts';
-import { decideOperation, operationTicket, requestedOperation, type MovingVolume, type OperationTicket } from '../../model/operation-requests.ts';
+import {
+  decideOperation,
+  operationTicket,
+  requestedOperation,
+  type MovingVolume,
+  type OperationTicket,
+} from '../../model/operation-requests.ts';
 
 const ids = fc.uuid();
 const moving: fc.Arbitrary<MovingVolume> = fc.record({
@@ -36,22 +42,28 @@ test('every operation is refused in every phase of a migration but the last, and
 
 test('a refusal says which volume, how far it is, since when, and when to ask again', () => {
   fc.assert(
-    fc.property(asked.filter(({ at }) => at.phase !== 'finished'), ({ at, ticket }) => {
-      const { refusal } = decideOperation(at, ticket);
-      assert.equal(refusal?.type, 'VolumeMigrating');
-      const { progress, retryAfter, ...said } = refusal.details as Record<string, unknown> & { progress: { percent: number }; retryAfter: number };
-      assert.deepEqual(said, {
-        volumeId: at.volumeId,
-        operation: ticket.operation,
-        phase: at.phase,
-        source: at.source,
-        destination: at.destination,
-        since: at.since,
-      });
-      assert.ok(Number.isInteger(progress.percent) && progress.percent >= 0 && progress.percent <= 100);
-      assert.ok(Number.isInteger(retryAfter) && retryAfter >= 2 && retryAfter <= 300);
-      assert.match(refusal.message, new RegExp(`${at.volumeId}.*${ticket.operation}`));
-    }),
+    fc.property(
+      asked.filter(({ at }) => at.phase !== 'finished'),
+      ({ at, ticket }) => {
+        const { refusal } = decideOperation(at, ticket);
+        assert.equal(refusal?.type, 'VolumeMigrating');
+        const { progress, retryAfter, ...said } = refusal.details as Record<string, unknown> & {
+          progress: { percent: number };
+          retryAfter: number;
+        };
+        assert.deepEqual(said, {
+          volumeId: at.volumeId,
+          operation: ticket.operation,
+          phase: at.phase,
+          source: at.source,
+          destination: at.destination,
+          since: at.since,
+        });
+        assert.ok(Number.isInteger(progress.percent) && progress.percent >= 0 && progress.percent <= 100);
+        assert.ok(Number.isInteger(retryAfter) && retryAfter >= 2 && retryAfter <= 300);
+        assert.match(refusal.message, new RegExp(`${at.volumeId}.*${ticket.operation}`));
+      },
+    ),
   );
 });
 

@@ -30,7 +30,13 @@ after(async () => {
 });
 
 const state = () => handle.query<MigrationState>(messages.migrationState);
-const ticket = (more: object = {}) => ({ requestId: randomUUID(), operation: 'attach', volumeId, requestedBy: 'test', ...more });
+const ticket = (more: object = {}) => ({
+  requestId: randomUUID(),
+  operation: 'attach',
+  volumeId,
+  requestedBy: 'test',
+  ...more,
+});
 
 /** The typed failure of an update. */
 async function refused(update: Promise<unknown>): Promise<ApplicationFailure> {
@@ -47,15 +53,38 @@ async function refused(update: Promise<unknown>): Promise<ApplicationFailure> {
 const payload: fc.Arbitrary<Payload> = fc.oneof(
   fc.jsonValue().map((value) => defaultPayloadConverter.toPayload(value)),
   fc
-    .record({ requestId: fc.anything(), operation: fc.string(), volumeId: fc.string(), requestedBy: fc.string(), replyTo: fc.jsonValue() }, { requiredKeys: [] })
-    .map((value) => defaultPayloadConverter.toPayload(JSON.parse(JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? `${v}` : v)) ?? 'null'))),
-  fc.record({ encoding: fc.constantFrom('json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'nonsense', ''), data: fc.uint8Array({ maxLength: 200 }) }).map(
-    ({ encoding, data }) => ({ metadata: { encoding: Buffer.from(encoding) }, data }),
-  ),
+    .record(
+      {
+        requestId: fc.anything(),
+        operation: fc.string(),
+        volumeId: fc.string(),
+        requestedBy: fc.string(),
+        replyTo: fc.jsonValue(),
+      },
+      { requiredKeys: [] },
+    )
+    .map((value) =>
+      defaultPayloadConverter.toPayload(
+        JSON.parse(JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? `${v}` : v)) ?? 'null'),
+      ),
+    ),
+  fc
+    .record({
+      encoding: fc.constantFrom('json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'nonsense', ''),
+      data: fc.uint8Array({ maxLength: 200 }),
+    })
+    .map(({ encoding, data }) => ({ metadata: { encoding: Buffer.from(encoding) }, data })),
   fc.uint8Array({ maxLength: 50 }).map((data) => ({ data })),
 );
 const signal = fc.record({
-  signalName: fc.constantFrom(messages.operationRequested, messages.operationRequested, messages.progressReported, messages.operationVerdict, 'nobodyKnowsThis', '__proto__'),
+  signalName: fc.constantFrom(
+    messages.operationRequested,
+    messages.operationRequested,
+    messages.progressReported,
+    messages.operationVerdict,
+    'nobodyKnowsThis',
+    '__proto__',
+  ),
   payloads: fc.array(payload, { maxLength: 3 }),
 });
 
@@ -81,15 +110,29 @@ test('a thousand random signals do not disturb a running migration', async () =>
 });
 
 test('updates with garbage are refused with InvalidInput', async () => {
-  for (const args of [[], [null], ['x'], [{ volumeId }], [ticket({ operation: 'eat' })], [ticket({ requestId: 'x'.repeat(10_000) })]]) {
-    assert.equal((await refused(handle.executeUpdate(messages.requestOperation, { args: args as [] }))).type, 'InvalidInput');
+  for (const args of [
+    [],
+    [null],
+    ['x'],
+    [{ volumeId }],
+    [ticket({ operation: 'eat' })],
+    [ticket({ requestId: 'x'.repeat(10_000) })],
+  ]) {
+    assert.equal(
+      (await refused(handle.executeUpdate(messages.requestOperation, { args: args as [] }))).type,
+      'InvalidInput',
+    );
   }
 });
 
 test('a refused update leaves nothing in the history', async () => {
-  const length = async () => (await handle.fetchHistory()).events!.filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes).length;
+  const length = async () =>
+    (await handle.fetchHistory()).events!.filter((e) => e.workflowExecutionUpdateAcceptedEventAttributes).length;
   const before = await length();
-  assert.equal((await refused(handle.executeUpdate(messages.requestOperation, { args: [ticket()] }))).type, 'VolumeMigrating');
+  assert.equal(
+    (await refused(handle.executeUpdate(messages.requestOperation, { args: [ticket()] }))).type,
+    'VolumeMigrating',
+  );
   assert.equal(await length(), before);
 });
 
@@ -113,11 +156,20 @@ test('the verdict is signalled back; somebody who is gone does not matter', asyn
   await handle.signal(messages.operationRequested, asked);
   for (;;) {
     const { events } = await stage.client.workflow.getHandle('asking').fetchHistory();
-    const got = events!.find((e) => e.workflowExecutionSignaledEventAttributes)?.workflowExecutionSignaledEventAttributes;
+    const got = events!.find(
+      (e) => e.workflowExecutionSignaledEventAttributes,
+    )?.workflowExecutionSignaledEventAttributes;
     if (got) {
       assert.equal(got.signalName, messages.operationVerdict);
-      const verdict = defaultPayloadConverter.fromPayload<{ requestId: string; allowed: boolean; refusal: { type: string } }>(got.input!.payloads![0]!);
-      assert.deepEqual([verdict.requestId, verdict.allowed, verdict.refusal.type], [asked.requestId, false, 'VolumeMigrating']);
+      const verdict = defaultPayloadConverter.fromPayload<{
+        requestId: string;
+        allowed: boolean;
+        refusal: { type: string };
+      }>(got.input!.payloads![0]!);
+      assert.deepEqual(
+        [verdict.requestId, verdict.allowed, verdict.refusal.type],
+        [asked.requestId, false, 'VolumeMigrating'],
+      );
       break;
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -128,9 +180,17 @@ test('the verdict is signalled back; somebody who is gone does not matter', asyn
 test('reset-state and a second migration in the middle of the first are refused, and the first ends well', async () => {
   const isMigrating = (error: unknown) => error instanceof FerryError && error.type === 'VolumeMigrating';
   await assert.rejects(resetState(registry, { volumeId, status: 'available' }), isMigrating);
-  await assert.rejects(resetState(registry, { volumeId, status: 'error', detached: true, abandon: (await owner()) }), isMigrating);
+  await assert.rejects(
+    resetState(registry, { volumeId, status: 'error', detached: true, abandon: await owner() }),
+    isMigrating,
+  );
   const second = migrationRequest.parse({ volumeId, destination: 'server2@lvmstorage-2' });
-  const claim = { request: second, migrationId: randomUUID(), owner: `migrate/${volumeId}/${randomUUID()}`, destinationNameId: randomUUID() };
+  const claim = {
+    request: second,
+    migrationId: randomUUID(),
+    owner: `migrate/${volumeId}/${randomUUID()}`,
+    destinationNameId: randomUUID(),
+  };
   await assert.rejects(claimVolume(registry, claim), isMigrating);
   const { exitCode, stderr } = await stage.ferry('migrate', volumeId, 'server2@lvmstorage-2', '--json');
   assert.equal(exitCode, 1);
@@ -142,7 +202,9 @@ async function owner(): Promise<string> {
 }
 
 test('five may wait for the end and are told the new host; the sixth is refused, and commands still get through', async () => {
-  const waits = Array.from({ length: 5 }, () => handle.startUpdate<Release, [unknown]>(messages.whenReleased, { args: [{}], waitForStage: 'ACCEPTED' }));
+  const waits = Array.from({ length: 5 }, () =>
+    handle.startUpdate<Release, [unknown]>(messages.whenReleased, { args: [{}], waitForStage: 'ACCEPTED' }),
+  );
   const accepted = await Promise.all(waits);
   const sixth = await refused(handle.executeUpdate<Release, [unknown]>(messages.whenReleased, { args: [{}] }));
   assert.equal(sixth.type, 'VolumeMigrating');

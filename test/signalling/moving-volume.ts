@@ -27,7 +27,10 @@ const crawling = 256 * 1024;
 
 export async function setLightStage(): Promise<LightStage> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-light-'));
-  const nodes = seedNodes.map((node) => ({ ...node, volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 64 * 1024 })) }));
+  const nodes = seedNodes.map((node) => ({
+    ...node,
+    volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 64 * 1024 })),
+  }));
   const system = await startSystem({ directory, nodes, backing: 'directory' }).catch(async (error: unknown) => {
     await rm(directory, { recursive: true, force: true });
     throw error;
@@ -59,7 +62,8 @@ export async function setLightStage(): Promise<LightStage> {
       });
       await client.workflow.executeUpdateWithStart(messages.awaitClaim, { startWorkflowOperation, args: [] });
       const handle = await startWorkflowOperation.workflowHandle();
-      while ((await handle.query<MigrationState>(messages.migrationState)).phase !== 'copying') await new Promise((resolve) => setTimeout(resolve, 50));
+      while ((await handle.query<MigrationState>(messages.migrationState)).phase !== 'copying')
+        await new Promise((resolve) => setTimeout(resolve, 50));
       return handle;
     },
     async finish(handle) {

@@ -6,12 +6,12 @@ import { openRegistry } from '../../registry/open-registry.ts';
 export function addDbCommand(program: Command): void {
   program
     .command('db')
-    .description('the registry\'s database')
+    .description("the registry's database")
     .command('migrate')
     .description('bring the schema up to date; may be repeated')
     .action(async () => {
       const registry = await openRegistry(requireDatabaseUrl(await loadConfiguration(process.env)));
       await registry.close();
-      console.log('The registry\'s schema is up to date.');
+      console.log("The registry's schema is up to date.");
     });
 }

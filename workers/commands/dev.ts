@@ -6,7 +6,9 @@ import type { DevOptions } from '../run-dev.ts';
 export function addDevCommand(program: Command): void {
   program
     .command('dev')
-    .description('run everything on this machine: Temporal with its Web UI, Postgres, and workers for two back ends of plain files')
+    .description(
+      'run everything on this machine: Temporal with its Web UI, Postgres, and workers for two back ends of plain files',
+    )
     .option('--directory <folder>', 'where all of it is kept', '.ferry/dev')
     .option('--port <port>', "Temporal's port", port, 7233)
     .option('--ui-port <port>', "the Web UI's port", port, 8233)

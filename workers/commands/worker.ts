@@ -12,6 +12,6 @@ export function addWorkerCommand(program: Command): void {
     .action(async () => (await import('../run-worker.ts')).runWorker('control'));
   worker
     .command('storage')
-    .description('serve this storage node\'s back ends; one on each node, as a user who may open its devices')
+    .description("serve this storage node's back ends; one on each node, as a user who may open its devices")
     .action(async () => (await import('../run-worker.ts')).runWorker('storage'));
 }

@@ -53,9 +53,21 @@ export async function genericDetached(
   const copying = runTransfer(
     run,
     (from) =>
-      transfers.pullVolume.executeWithOptions({ summary: `copy ${formatBytes(sizeBytes)} from ${source.backEnd} to ${destination.backEnd}` }, [
-        { ...there, volumeId, sizeBytes, source: address, readsZero: device.readsZero, from, bandwidth: run.state.bandwidth, digest },
-      ]),
+      transfers.pullVolume.executeWithOptions(
+        { summary: `copy ${formatBytes(sizeBytes)} from ${source.backEnd} to ${destination.backEnd}` },
+        [
+          {
+            ...there,
+            volumeId,
+            sizeBytes,
+            source: address,
+            readsZero: device.readsZero,
+            from,
+            bandwidth: run.state.bandwidth,
+            digest,
+          },
+        ],
+      ),
     async (left) => {
       address = await exportSource(left);
     },
@@ -86,11 +98,22 @@ async function verify(run: MigrationRun, m: ClaimedMigration, deviceName: string
     (from) =>
       storageTransfers(nodeOf(destination.backEnd), run.request.nodeTimeoutSeconds).digestVolume.executeWithOptions(
         { summary: `read ${deviceName} back and compare` },
-        [{ backEnd: destination.backEnd, deviceName, sizeBytes, migrationId: claim.migrationId, from, bandwidth: run.state.bandwidth }],
+        [
+          {
+            backEnd: destination.backEnd,
+            deviceName,
+            sizeBytes,
+            migrationId: claim.migrationId,
+            from,
+            bandwidth: run.state.bandwidth,
+          },
+        ],
       ),
     null,
   );
-  const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [{ claim, phase: 'verifying' }]);
+  const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
+    { claim, phase: 'verifying' },
+  ]);
   const [read] = await Promise.all([reading, record]);
   if (read.chain === copied.chain) return;
   throw ApplicationFailure.nonRetryable(

@@ -19,7 +19,8 @@ export async function inspectDevice(path: string, sizeBytes: number): Promise<De
     if (error.code !== 'ENOENT') throw error;
     throw new FerryError('DeviceMissing', `There is no device ${path}`, { path });
   });
-  if (!stats.isBlockDevice() && !stats.isFile()) throw new FerryError('DeviceMissing', `${path} is neither a device nor a file`, { path });
+  if (!stats.isBlockDevice() && !stats.isFile())
+    throw new FerryError('DeviceMissing', `${path} is neither a device nor a file`, { path });
   const facts = stats.isBlockDevice() ? await blockFacts(path, stats) : fileFacts(path, stats);
   if (facts.sizeBytes === sizeBytes) return facts;
   const details = { path, expected: sizeBytes, found: facts.sizeBytes };

@@ -5,10 +5,12 @@ import { rangeBytes } from './geometry.ts';
 
 /** Throws `InvalidInput` unless `from` is where a checkpoint can lie, with the digest of what is before it if one is wanted. */
 export function checkStart(from: Checkpoint, sizeBytes: number, digest: boolean): void {
-  const wrong = (why: string) => new FerryError('InvalidInput', `A checkpoint from which a copy cannot go on: ${why}`, { from, sizeBytes });
+  const wrong = (why: string) =>
+    new FerryError('InvalidInput', `A checkpoint from which a copy cannot go on: ${why}`, { from, sizeBytes });
   if (sizeBytes <= 0 || sizeBytes % 512 !== 0) throw wrong(`${sizeBytes} bytes is no size of a device`);
   if (from.offset > sizeBytes) throw wrong('it lies beyond the end');
   if (from.offset % rangeBytes !== 0 && from.offset !== sizeBytes) throw wrong('it lies on no boundary of a range');
   const chained = from.offset > 0 && digest;
-  if (chained ? !isChain(from.chain) : digest && from.chain !== '') throw wrong('its digest does not belong to its offset');
+  if (chained ? !isChain(from.chain) : digest && from.chain !== '')
+    throw wrong('its digest does not belong to its offset');
 }

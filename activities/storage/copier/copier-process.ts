@@ -37,5 +37,9 @@ async function perform(job: Job): Promise<void> {
 function described(error: unknown): (CopierMessage & { type: 'failed' })['error'] {
   if (error instanceof FerryError) return { type: error.type, message: error.message, details: error.details };
   const stack = error instanceof Error ? error.stack : String(error);
-  return { type: 'ToolFailed', message: `The copier failed: ${error instanceof Error ? error.message : stack}`, details: { stack } };
+  return {
+    type: 'ToolFailed',
+    message: `The copier failed: ${error instanceof Error ? error.message : stack}`,
+    details: { stack },
+  };
 }

@@ -32,7 +32,12 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   let source: NbdSource | null = null;
   let destination: Destination | null = null;
   try {
-    const connecting = connectNbd({ address: job.source, tls: job.tls, signal: halt.signal, ...(options.limits && { limits: options.limits }) });
+    const connecting = connectNbd({
+      address: job.source,
+      tls: job.tls,
+      signal: halt.signal,
+      ...(options.limits && { limits: options.limits }),
+    });
     connecting.catch(() => undefined);
     destination = await Destination.open(job.destination.path, job.destination.sizeBytes);
     source = await connecting;
@@ -42,7 +47,8 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   } catch (error) {
     halt.throwIfFailed();
     // Stopped before the first byte: what then fails is only the stopping itself.
-    if (halt.halted && (!(error instanceof FerryError) || error.type === 'Cancelled')) return { checkpoint: job.from, finished: false };
+    if (halt.halted && (!(error instanceof FerryError) || error.type === 'Cancelled'))
+      return { checkpoint: job.from, finished: false };
     throw error;
   } finally {
     source?.close();
@@ -54,14 +60,22 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
 function checkSize({ source, destination }: CopyJob, { sizeBytes }: NbdSource): void {
   if (sizeBytes === destination.sizeBytes) return;
   const details = { exportName: source.exportName, expected: destination.sizeBytes, found: sizeBytes };
-  throw new FerryError('SizeMismatch', `The source's export has ${sizeBytes} bytes, but ${destination.sizeBytes} were expected`, details);
+  throw new FerryError(
+    'SizeMismatch',
+    `The source's export has ${sizeBytes} bytes, but ${destination.sizeBytes} were expected`,
+    details,
+  );
 }
 
 /**
  * Zeros the destination as a whole if its old bytes may show, it can do so cheaply, and this is the very start: a resume
  * must not, as it would destroy what was copied.
  */
-async function prepareZeros({ from, destination: { readsZero } }: CopyJob, destination: Destination, signal: AbortSignal): Promise<Checkpoint> {
+async function prepareZeros(
+  { from, destination: { readsZero } }: CopyJob,
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<Checkpoint> {
   if (from.zeroed || readsZero || from.offset > 0) return from;
   if (!(await zeroDevice(destination, signal))) return from;
   await destination.flush(0);
@@ -87,7 +101,14 @@ class CopyRun {
    */
   readonly #skipZeros: boolean;
 
-  constructor(job: CopyJob, from: Checkpoint, source: NbdSource, destination: Destination, halt: Halt, onProgress: OnProgress) {
+  constructor(
+    job: CopyJob,
+    from: Checkpoint,
+    source: NbdSource,
+    destination: Destination,
+    halt: Halt,
+    onProgress: OnProgress,
+  ) {
     this.#job = job;
     this.#source = source;
     this.#destination = destination;
@@ -95,7 +116,12 @@ class CopyRun {
     this.#from = from.offset;
     this.#skipZeros = from.zeroed || job.destination.readsZero;
     this.#ledger = new RangeLedger(job.destination.sizeBytes, from, job.digest);
-    this.#progress = new Progress({ ledger: this.#ledger, halt, flush: (since) => destination.flush(since), onProgress });
+    this.#progress = new Progress({
+      ledger: this.#ledger,
+      halt,
+      flush: (since) => destination.flush(since),
+      onProgress,
+    });
   }
 
   async run(): Promise<JobResult> {
@@ -112,10 +138,13 @@ class CopyRun {
 
   async #readAll(): Promise<void> {
     const { sizeBytes } = this.#job.destination;
-    const maps = new ZeroMaps(sizeBytes, this.#source.tellsHoles ? (...question) => this.#source.extents(...question) : null);
+    const maps = new ZeroMaps(
+      sizeBytes,
+      this.#source.tellsHoles ? (...question) => this.#source.extents(...question) : null,
+    );
     const throttle = createThrottle(this.#job.bandwidth, this.#halt.signal);
     const requestBytes = requestBytesFor(this.#job.bandwidth, blockBytes);
-    for (let offset = this.#from; offset < sizeBytes; ) {
+    for (let offset = this.#from; offset < sizeBytes;) {
       const map = await maps.next(offset);
       for (; offset < map.to; offset += blockBytes) {
         if (this.#halt.halted) return;
@@ -146,7 +175,13 @@ class CopyRun {
   }
 
   /** Asks for the runs in order, at the pace of the cap; they arrive and are written while later blocks are asked for. */
-  async #data(offset: number, length: number, runs: readonly Run[], throttle: ReturnType<typeof createThrottle>, requestBytes: number): Promise<void> {
+  async #data(
+    offset: number,
+    length: number,
+    runs: readonly Run[],
+    throttle: ReturnType<typeof createThrottle>,
+    requestBytes: number,
+  ): Promise<void> {
     const buffer = await this.#pool.take();
     if (this.#halt.halted) return;
     const block = buffer.subarray(0, length);

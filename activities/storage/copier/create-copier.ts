@@ -75,11 +75,18 @@ interface Ending {
   readonly end: Awaited<CopierChild['ended']>;
 }
 
-function outcome(last: CopierMessage | null, { checkpoint, aborted, end }: Ending): { checkpoint: Checkpoint; finished: boolean } {
+function outcome(
+  last: CopierMessage | null,
+  { checkpoint, aborted, end }: Ending,
+): { checkpoint: Checkpoint; finished: boolean } {
   if (last?.type === 'stopped') return { checkpoint: last.checkpoint, finished: last.finished };
   if (last?.type === 'failed') throw new FerryError(last.error.type, last.error.message, last.error.details);
   // Killed for not stopping in time: the last flushed position it told is where it is.
   if (aborted) return { checkpoint, finished: false };
   const how = end.signal ? `was killed by ${end.signal}` : `ended with code ${end.code}`;
-  throw new FerryError('ToolFailed', `The copier process ${how} before its job was done; it can go on from its last checkpoint`, { ...end });
+  throw new FerryError(
+    'ToolFailed',
+    `The copier process ${how} before its job was done; it can go on from its last checkpoint`,
+    { ...end },
+  );
 }

@@ -29,7 +29,7 @@ export class Destination {
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#try(offset + done, () =>
         this.#file.write(bytes, done, bytes.length - done, offset + done),
       );

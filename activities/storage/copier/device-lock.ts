@@ -43,7 +43,9 @@ export async function lockDevice(identity: string): Promise<DeviceLock> {
 
 function inUse(identity: string, pids: readonly number[]): FerryError {
   const who = pids.length > 0 ? `process ${pids.join(', ')}` : 'another process';
-  return new FerryError('DeviceInUse', `${who} is still writing to the destination (${identity}) and does not end`, { pids });
+  return new FerryError('DeviceInUse', `${who} is still writing to the destination (${identity}) and does not end`, {
+    pids,
+  });
 }
 
 async function tryLock(name: string): Promise<DeviceLock | null> {
@@ -64,7 +66,10 @@ async function tryLock(name: string): Promise<DeviceLock | null> {
 
 async function holdersOf(name: string): Promise<number[]> {
   const sockets = await readFile('/proc/net/unix', 'utf8');
-  const inode = sockets.split('\n').map((line) => line.split(/\s+/)).find((fields) => fields[7] === `@${name}`)?.[6];
+  const inode = sockets
+    .split('\n')
+    .map((line) => line.split(/\s+/))
+    .find((fields) => fields[7] === `@${name}`)?.[6];
   if (!inode) return [];
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
   const held = await Promise.all(pids.map((pid) => holds(pid, `socket:[${inode}]`)));

@@ -54,7 +54,7 @@ async function readAll(reading: Reading): Promise<void> {
   const throttle = createThrottle(job.bandwidth, halt.signal);
   const inFlight = new Set<Promise<void>>();
   try {
-    for (let offset = job.from.offset; offset < sizeBytes && !halt.halted; ) {
+    for (let offset = job.from.offset; offset < sizeBytes && !halt.halted;) {
       const map = await maps.next(offset);
       for (; offset < map.to && !halt.halted; offset += blockBytes) {
         const length = Math.min(blockBytes, sizeBytes - offset);
@@ -87,8 +87,13 @@ async function digestBlock({ job, file, ledger, halt }: Reading, block: Uint8Arr
 
 async function readBlock(file: FileHandle, path: string, block: Uint8Array, offset: number): Promise<void> {
   const unreadable = (why: string, cause?: unknown) =>
-    new FerryError('DestinationWriteFailed', `${path} cannot be read back at byte ${offset}: ${why}`, { path, offset }, { cause });
-  for (let done = 0; done < block.length; ) {
+    new FerryError(
+      'DestinationWriteFailed',
+      `${path} cannot be read back at byte ${offset}: ${why}`,
+      { path, offset },
+      { cause },
+    );
+  for (let done = 0; done < block.length;) {
     const { bytesRead } = await file.read(block, done, block.length - done, offset + done).catch((error: Error) => {
       throw unreadable(error.message, error);
     });

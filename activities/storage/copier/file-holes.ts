@@ -17,12 +17,16 @@ export function fileHoles(path: string): AskExtents {
     // Copies need no tool: their processes start faster without this.
     const { execa } = await import('execa');
     const where = ['--start-offset', String(offset), '--max-length', String(length)];
-    const { stdout, failed } = await execa('qemu-img', ['map', '--output=json', '--force-share', ...where, '-f', 'raw', '--', path], {
-      env: { LC_ALL: 'C' },
-      stdin: 'ignore',
-      reject: false,
-      maxBuffer: longestAnswer,
-    });
+    const { stdout, failed } = await execa(
+      'qemu-img',
+      ['map', '--output=json', '--force-share', ...where, '-f', 'raw', '--', path],
+      {
+        env: { LC_ALL: 'C' },
+        stdin: 'ignore',
+        reject: false,
+        maxBuffer: longestAnswer,
+      },
+    );
     if (failed) return onExtent(length, false);
     for (const extent of JSON.parse(stdout) as Extent[]) onExtent(extent.length, extent.zero);
   };

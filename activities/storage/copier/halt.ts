@@ -5,7 +5,8 @@ export class Halt {
 
   constructor(wish: AbortSignal) {
     if (wish.aborted) this.#controller.abort();
-    else wish.addEventListener('abort', () => this.#controller.abort(), { once: true, signal: this.#controller.signal });
+    else
+      wish.addEventListener('abort', () => this.#controller.abort(), { once: true, signal: this.#controller.signal });
   }
 
   get signal(): AbortSignal {

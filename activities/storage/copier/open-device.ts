@@ -28,9 +28,19 @@ export async function openDevice(facts: DeviceFacts, mode: 'read' | 'write'): Pr
       } else if (code === 'EBUSY' && performance.now() < deadline) {
         await sleep(50);
       } else if (code === 'EBUSY') {
-        throw new FerryError('DeviceInUse', `${facts.path} is mounted or claimed by another program`, { path: facts.path }, { cause: error });
+        throw new FerryError(
+          'DeviceInUse',
+          `${facts.path} is mounted or claimed by another program`,
+          { path: facts.path },
+          { cause: error },
+        );
       } else {
-        throw new FerryError('DestinationWriteFailed', `${facts.path} cannot be opened: ${message}`, { path: facts.path }, { cause: error });
+        throw new FerryError(
+          'DestinationWriteFailed',
+          `${facts.path} cannot be opened: ${message}`,
+          { path: facts.path },
+          { cause: error },
+        );
       }
     }
   }

@@ -24,7 +24,12 @@ export class Progress {
   #flushedAt = performance.now();
   #told = -1;
 
-  constructor(options: { ledger: RangeLedger; halt: Halt; flush: (since: number) => Promise<void>; onProgress: OnProgress }) {
+  constructor(options: {
+    ledger: RangeLedger;
+    halt: Halt;
+    flush: (since: number) => Promise<void>;
+    onProgress: OnProgress;
+  }) {
     this.#ledger = options.ledger;
     this.#flush = options.flush;
     this.#onProgress = options.onProgress;

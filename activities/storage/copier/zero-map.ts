@@ -1,7 +1,11 @@
 import { blockBytes, cellBytes, windowBytes } from './geometry.ts';
 
 /** Tells a device's extents from `offset` on, in order; perhaps fewer than `length`, but at least one. */
-export type AskExtents = (offset: number, length: number, onExtent: (length: number, zero: boolean) => void) => Promise<void>;
+export type AskExtents = (
+  offset: number,
+  length: number,
+  onExtent: (length: number, zero: boolean) => void,
+) => Promise<void>;
 
 export type Run = readonly [from: number, to: number];
 

@@ -46,7 +46,9 @@ async function ask(): Promise<ApplicationFailure | null> {
 /** Attaches the volume, wherever it is; the refusal when it moves. */
 async function attach(): Promise<ApplicationFailure | null> {
   try {
-    const { connection: reached } = await client.workflow.execute<(input: unknown) => Promise<{ connection: { backEnd: string } }>>('attachVolume', {
+    const { connection: reached } = await client.workflow.execute<
+      (input: unknown) => Promise<{ connection: { backEnd: string } }>
+    >('attachVolume', {
       taskQueue: 'control',
       workflowId: `attach-${volumeId}`,
       args: [{ volumeId, attachmentId: requestId, instanceId, computeHost }],
@@ -74,7 +76,9 @@ function retryAfterOf(refusal: ApplicationFailure): number {
 /** Returns at the end of the migration, or after a while: then it is asked again. */
 async function waitForTheEnd(retryAfter: number): Promise<void> {
   try {
-    const { released, host } = await migration.executeUpdate<Release, [unknown]>('whenReleased', { args: [{ waitSeconds: 300 }] });
+    const { released, host } = await migration.executeUpdate<Release, [unknown]>('whenReleased', {
+      args: [{ waitSeconds: 300 }],
+    });
     if (released) console.log(`released: the volume is on ${host}`);
   } catch {
     // It has ended in this moment, or enough others wait.

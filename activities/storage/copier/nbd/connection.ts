@@ -41,7 +41,12 @@ export interface NbdOptions {
 }
 
 /** Connects and opens the export. */
-export async function connectNbd({ address, tls: files, limits = usualLimits, signal }: NbdOptions): Promise<NbdSource> {
+export async function connectNbd({
+  address,
+  tls: files,
+  limits = usualLimits,
+  signal,
+}: NbdOptions): Promise<NbdSource> {
   const credentials = address.tls ? await readCredentials(files) : null;
   signal.throwIfAborted();
   const connection = new Connection(address, credentials, limits);
@@ -66,12 +71,18 @@ interface Credentials {
 }
 
 async function readCredentials(files: TlsFiles | null): Promise<Credentials> {
-  if (!files) throw new FerryError('InvalidInput', 'The source asks for TLS, but this node is configured without certificates');
+  if (!files)
+    throw new FerryError('InvalidInput', 'The source asks for TLS, but this node is configured without certificates');
   try {
     const [ca, cert, key] = await Promise.all([readFile(files.ca), readFile(files.cert), readFile(files.key)]);
     return { ca, cert, key };
   } catch (error) {
-    throw new FerryError('InvalidInput', `The certificates for TLS cannot be read: ${(error as Error).message}`, {}, { cause: error });
+    throw new FerryError(
+      'InvalidInput',
+      `The certificates for TLS cannot be read: ${(error as Error).message}`,
+      {},
+      { cause: error },
+    );
   }
 }
 
@@ -212,10 +223,12 @@ class Connection implements NbdSource {
   #connectSecurely(credentials: Credentials): net.Socket {
     const plain = this.#listen(net.connect(this.#target()));
     const send = (bytes: Uint8Array) => void plain.write(bytes);
-    const filling = new Filling((function* upgrade() {
-      yield* greet(send);
-      yield* startTls(send);
-    })());
+    const filling = new Filling(
+      (function* upgrade() {
+        yield* greet(send);
+        yield* startTls(send);
+      })(),
+    );
     const onData = (bytes: Buffer) =>
       this.#guarded(() => {
         const taken = filling.take(bytes);
@@ -239,6 +252,12 @@ class Connection implements NbdSource {
   }
 
   #target(): net.TcpNetConnectOpts {
-    return { host: this.#address.host, port: this.#address.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 };
+    return {
+      host: this.#address.host,
+      port: this.#address.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 10_000,
+    };
   }
 }

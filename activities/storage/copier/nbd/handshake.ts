@@ -33,7 +33,10 @@ function* reply(code: number): Fills<Reply> {
 }
 
 function refused(what: string, why: string, data: Buffer): FerryError {
-  const said = data.toString('utf8').replace(/[^\x20-\x7e]+/g, ' ').trim();
+  const said = data
+    .toString('utf8')
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim();
   return new FerryError('SourceUnreachable', `The source's server refuses ${what}: ${said || why}`, { why });
 }
 

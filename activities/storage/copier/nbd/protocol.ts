@@ -20,12 +20,26 @@ export const transmissionFlag = { sendDf: 1 << 7 } as const;
 export const command = { read: 0, disconnect: 2, blockStatus: 7 } as const;
 export const commandFlag = { df: 1 << 2 } as const;
 export const chunkFlag = { done: 1 } as const;
-export const chunk = { none: 0, offsetData: 1, offsetHole: 2, blockStatus: 5, error: 0x8001, errorOffset: 0x8002 } as const;
+export const chunk = {
+  none: 0,
+  offsetData: 1,
+  offsetHole: 2,
+  blockStatus: 5,
+  error: 0x8001,
+  errorOffset: 0x8002,
+} as const;
 export const extentFlag = { zero: 2 } as const;
 
 const optionErrors: Record<number, string> = {
-  1: 'unsupported', 2: 'forbidden by policy', 3: 'invalid', 4: 'not supported on its platform', 5: 'TLS required',
-  6: 'no such export', 7: 'shutting down', 8: 'block size required', 9: 'too big',
+  1: 'unsupported',
+  2: 'forbidden by policy',
+  3: 'invalid',
+  4: 'not supported on its platform',
+  5: 'TLS required',
+  6: 'no such export',
+  7: 'shutting down',
+  8: 'block size required',
+  9: 'too big',
 };
 
 /** The words for an option reply with the error bit, or null for one without. */
@@ -37,7 +51,9 @@ export const errno = { io: 5, shutdown: 108 } as const;
 
 /** The server said something that NBD does not allow, or that no sane server says. */
 export function garbled(what: string): FerryError {
-  return new FerryError('SourceUnreachable', `The source's server does not follow the NBD protocol: ${what}`, { protocol: what });
+  return new FerryError('SourceUnreachable', `The source's server does not follow the NBD protocol: ${what}`, {
+    protocol: what,
+  });
 }
 
 export interface ExportInfo {

@@ -71,13 +71,21 @@ export function* replies(pending: Map<number, Request>): Fills<never> {
     const done = (header.readUInt16BE(4) & chunkFlag.done) !== 0;
     yield* oneChunk(request, answer, header.readUInt16BE(6), header.readUInt32BE(16), done, scratch);
     if (!done) continue;
-    if (!answer.error && answer.bytes !== request.length && request.kind === 'read') throw garbled('a reply with bytes missing');
+    if (!answer.error && answer.bytes !== request.length && request.kind === 'read')
+      throw garbled('a reply with bytes missing');
     if (!answer.error && answer.bytes === 0) throw garbled('an answer without content');
     finish(cookie, answer.error);
   }
 }
 
-function* oneChunk(request: Request, answer: Answer, type: number, length: number, done: boolean, scratch: Buffer): Fills<void> {
+function* oneChunk(
+  request: Request,
+  answer: Answer,
+  type: number,
+  length: number,
+  done: boolean,
+  scratch: Buffer,
+): Fills<void> {
   if (type === chunk.none) {
     if (length !== 0 || !done) throw garbled('an empty chunk that is not the last');
   } else if (type >= 0x8000) {
@@ -101,7 +109,8 @@ function* oneChunk(request: Request, answer: Answer, type: number, length: numbe
 function claim(request: ReadRequest, answer: Answer, at: bigint, length: number): Uint8Array {
   const from = Number(at) - request.offset;
   const to = from + length;
-  if (!Number.isSafeInteger(from) || from < 0 || length === 0 || to > request.length) throw garbled('data that was not asked for');
+  if (!Number.isSafeInteger(from) || from < 0 || length === 0 || to > request.length)
+    throw garbled('data that was not asked for');
   if (answer.covered.some(([a, b]) => from < b && a < to)) throw garbled('the same data twice');
   answer.covered.push([from, to]);
   answer.bytes += length;
@@ -112,7 +121,7 @@ function* statusChunk(request: StatusRequest, answer: Answer, length: number, sc
   if (length < 12 || length % 8 !== 4) throw garbled('a status chunk of another length');
   yield scratch.subarray(0, 4);
   if (scratch.readUInt32BE(0) !== request.context || answer.bytes > 0) throw garbled('a status that was not asked for');
-  for (let left = length - 4; left > 0; ) {
+  for (let left = length - 4; left > 0;) {
     const part = scratch.subarray(0, Math.min(left, scratch.length));
     yield part;
     left -= part.length;
@@ -140,7 +149,8 @@ function* errorChunk(request: Request, type: number, length: number, scratch: Bu
 function failure(request: Request, code: number, said: string, offset: number): FerryError {
   const words = said.replace(/[^\x20-\x7e]+/g, ' ').trim();
   const details = { offset, length: request.length, errno: code };
-  if (code === errno.shutdown) return new FerryError('SourceUnreachable', "The source's server is shutting down", details);
+  if (code === errno.shutdown)
+    return new FerryError('SourceUnreachable', "The source's server is shutting down", details);
   const why = words || (code === errno.io ? 'input/output error' : `error ${code}`);
   return new FerryError('SourceReadFailed', `The source cannot be read at byte ${offset}: ${why}`, details);
 }

@@ -24,5 +24,7 @@ export function copierProcesses(parent: number): CopierProcess[] {
 }
 
 function opensAny(pid: string): boolean {
-  return readdirSync(`/proc/${pid}/fd`).some((fd) => /\/(to|from)$|^\/dev\/loop/.test(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+  return readdirSync(`/proc/${pid}/fd`).some((fd) =>
+    /\/(to|from)$|^\/dev\/loop/.test(readlinkSync(`/proc/${pid}/fd/${fd}`)),
+  );
 }

@@ -5,7 +5,16 @@ import test from 'node:test';
 import { rangeBytes } from '../../../../activities/storage/copier/geometry.ts';
 import { copier, copyJob, digestJob, undisturbed } from './jobs.ts';
 import { nbdkit, qemuNbd, type SourceServer } from './source-server.ts';
-import { assertSame, loopDevice, mib, mixture, scratchFolder, smallFileSystem, writeVolume, type Content } from './volumes.ts';
+import {
+  assertSame,
+  loopDevice,
+  mib,
+  mixture,
+  scratchFolder,
+  smallFileSystem,
+  writeVolume,
+  type Content,
+} from './volumes.ts';
 
 type Pieces = readonly (readonly [Content, number])[];
 const contents: Record<string, Pieces> = {
@@ -14,10 +23,16 @@ const contents: Record<string, Pieces> = {
   'written zeros only': [['zeros', 96 * mib]],
   'one hole': [['hole', 96 * mib]],
   'less than a block': [['data', 12 * 1024]],
-  'a size that O_DIRECT refuses': [['data', 2 * mib], ['hole', 3 * mib + 512]],
+  'a size that O_DIRECT refuses': [
+    ['data', 2 * mib],
+    ['hole', 3 * mib + 512],
+  ],
 };
 
-const servers: Record<string, (t: test.TestContext, file: string) => Promise<SourceServer>> = { 'qemu-nbd': qemuNbd, nbdkit };
+const servers: Record<string, (t: test.TestContext, file: string) => Promise<SourceServer>> = {
+  'qemu-nbd': qemuNbd,
+  nbdkit,
+};
 
 for (const [what, pieces] of Object.entries(contents)) {
   for (const [server, serve] of Object.entries(servers)) {
@@ -43,7 +58,12 @@ for (const [what, pieces] of Object.entries(contents)) {
 test('zeros take no room on a fresh file, and holes are not sent', async (t) => {
   const folder = await scratchFolder(t);
   const [from, to] = [path.join(folder, 'from'), path.join(folder, 'to')];
-  const sizeBytes = await writeVolume(from, [['data', mib], ['zeros', 30 * mib], ['hole', 60 * mib], ['data', mib]]);
+  const sizeBytes = await writeVolume(from, [
+    ['data', mib],
+    ['zeros', 30 * mib],
+    ['hole', 60 * mib],
+    ['data', mib],
+  ]);
   await writeVolume(to, [['hole', sizeBytes]]);
   const { address } = await qemuNbd(t, from);
   const { checkpoint } = await copier(t).run(copyJob(address, to, sizeBytes), undisturbed);
@@ -94,7 +114,10 @@ test('where a device cannot be zeroed as a whole any more, zeros are written lik
   await source.read(first, 0, rangeBytes, 0);
   await head.write(first, 0, rangeBytes, 0);
   await Promise.all([head.close(), source.close()]);
-  const { checkpoint } = await copier(t).run(copyJob(address, to, sizeBytes, { destination, from: start, digest: false }), undisturbed);
+  const { checkpoint } = await copier(t).run(
+    copyJob(address, to, sizeBytes, { destination, from: start, digest: false }),
+    undisturbed,
+  );
   assert.equal(checkpoint.zeroed, false);
   await assertSame(from, to);
 });
@@ -124,7 +147,10 @@ test('a copy without a digest has none, and needs none to go on', async (t) => {
 test('a digest tells a single differing byte', async (t) => {
   const folder = await scratchFolder(t);
   const file = path.join(folder, 'file');
-  const sizeBytes = await writeVolume(file, [['data', 2 * mib], ['hole', 90 * mib]]);
+  const sizeBytes = await writeVolume(file, [
+    ['data', 2 * mib],
+    ['hole', 90 * mib],
+  ]);
   const c = copier(t);
   const before = await c.run(digestJob(file, sizeBytes), undisturbed);
   const handle = await open(file, 'r+');
@@ -141,8 +167,14 @@ test('sizes that differ are refused before a byte is written', async (t) => {
   await writeVolume(to, [['hole', 8 * mib]]);
   const { address } = await qemuNbd(t, from);
   const c = copier(t);
-  await assert.rejects(c.run(copyJob(address, to, sizeBytes), undisturbed), { type: 'SizeMismatch', message: /to has 8388608 bytes/ });
-  await assert.rejects(c.run(copyJob(address, to, 8 * mib), undisturbed), { type: 'SizeMismatch', message: /export has 4194304 bytes/ });
+  await assert.rejects(c.run(copyJob(address, to, sizeBytes), undisturbed), {
+    type: 'SizeMismatch',
+    message: /to has 8388608 bytes/,
+  });
+  await assert.rejects(c.run(copyJob(address, to, 8 * mib), undisturbed), {
+    type: 'SizeMismatch',
+    message: /export has 4194304 bytes/,
+  });
   await assert.rejects(c.run(digestJob(to, sizeBytes), undisturbed), { type: 'SizeMismatch' });
   await truncate(to, sizeBytes);
   const missing = path.join(folder, 'missing');
@@ -154,7 +186,10 @@ test('a checkpoint that cannot be one is refused', async (t) => {
   const to = path.join(folder, 'to');
   await writeVolume(to, [['hole', 128 * mib]]);
   const c = copier(t);
-  const from = (change: object) => digestJob(to, 128 * mib, { from: { offset: rangeBytes, chain: 'ab'.repeat(32), zeroed: false, transferred: 0, ...change } });
+  const from = (change: object) =>
+    digestJob(to, 128 * mib, {
+      from: { offset: rangeBytes, chain: 'ab'.repeat(32), zeroed: false, transferred: 0, ...change },
+    });
   for (const change of [{ offset: 5 }, { offset: 256 * mib }, { chain: '' }, { chain: 'nonsense' }, { offset: 0 }]) {
     await assert.rejects(c.run(from(change), undisturbed), { type: 'InvalidInput' });
   }

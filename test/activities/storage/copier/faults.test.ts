@@ -23,8 +23,14 @@ test('an unreadable sector of the source fails the copy with the place of the re
   const { from, to, sizeBytes } = await prepare(t);
   const sector = (70 * mib) / 512 + 3;
   const imageOptions = [
-    'driver=raw', 'file.driver=blkdebug', 'file.image.driver=file', `file.image.filename=${from}`, 'file.inject-error.0.event=none',
-    'file.inject-error.0.iotype=read', 'file.inject-error.0.errno=5', `file.inject-error.0.sector=${sector}`,
+    'driver=raw',
+    'file.driver=blkdebug',
+    'file.image.driver=file',
+    `file.image.filename=${from}`,
+    'file.inject-error.0.event=none',
+    'file.inject-error.0.iotype=read',
+    'file.inject-error.0.errno=5',
+    `file.inject-error.0.sector=${sector}`,
   ].join(',');
   const { address } = await qemuNbd(t, from, { imageOptions });
   await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes), undisturbed), (error: FerryError) => {
@@ -54,7 +60,11 @@ test('a server that falls silent in the middle is given up', async (t) => {
   const { from, to, sizeBytes } = await prepare(t);
   const server = await qemuNbd(t, from);
   const job = copyJob(server.address, to, sizeBytes, { bandwidth: 32 * mib });
-  const options = { ...undisturbed, limits: { connect: 10_000, silence: 500 }, onProgress: () => server.kill('SIGSTOP') };
+  const options = {
+    ...undisturbed,
+    limits: { connect: 10_000, silence: 500 },
+    onProgress: () => server.kill('SIGSTOP'),
+  };
   await assert.rejects(copy(job, options), { type: 'SourceUnreachable', message: /not a byte for 0.5 seconds/ });
 });
 
@@ -62,7 +72,10 @@ test('a server that accepts but never greets is given up', async (t) => {
   const { to, sizeBytes } = await prepare(t, 4 * mib);
   const port = await listen(t, () => undefined);
   const job = copyJob({ host: '127.0.0.1', port, exportName: 'volume', tls: false }, to, sizeBytes);
-  await assert.rejects(copy(job, { ...undisturbed, limits: { connect: 300, silence: 30_000 } }), { type: 'SourceUnreachable', message: /no answer within/ });
+  await assert.rejects(copy(job, { ...undisturbed, limits: { connect: 300, silence: 30_000 } }), {
+    type: 'SourceUnreachable',
+    message: /no answer within/,
+  });
 });
 
 test('no server at all is a source that cannot be reached', async (t) => {
@@ -86,7 +99,10 @@ test('a destination device that takes no more fails the copy, at an offset', asy
   const { address } = await qemuNbd(t, from);
   const device = await loopDevice(t, backing);
   const run = copier(t).run(copyJob(address, device, sizeBytes), undisturbed);
-  await assert.rejects(run, (error: FerryError) => error.type === 'DestinationWriteFailed' && typeof error.details['offset'] === 'number');
+  await assert.rejects(
+    run,
+    (error: FerryError) => error.type === 'DestinationWriteFailed' && typeof error.details['offset'] === 'number',
+  );
 });
 
 test('a file whose file system is full fails the copy, at an offset', async (t) => {
@@ -94,7 +110,10 @@ test('a file whose file system is full fails the copy, at an offset', async (t) 
   const to = path.join(await smallFileSystem(t, 48 * mib), 'to');
   await writeVolume(to, [['hole', sizeBytes]]);
   const { address } = await qemuNbd(t, from);
-  await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes), undisturbed), { type: 'DestinationWriteFailed', message: /no space left/ });
+  await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes), undisturbed), {
+    type: 'DestinationWriteFailed',
+    message: /no space left/,
+  });
 });
 
 test('whatever a server says instead of NBD, over a real connection, is an error of the source and never a hang', async (t) => {

@@ -11,7 +11,12 @@ export function copier(t: TestContext): DisposableCopier {
   return made;
 }
 
-export function copyJob(source: ExportAddress, destination: string, sizeBytes: number, change: Partial<CopyJob> = {}): CopyJob {
+export function copyJob(
+  source: ExportAddress,
+  destination: string,
+  sizeBytes: number,
+  change: Partial<CopyJob> = {},
+): CopyJob {
   return {
     kind: 'copy',
     source,

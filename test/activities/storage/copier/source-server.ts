@@ -47,7 +47,10 @@ async function serve(t: TestContext, port: number, argv: readonly string[], tls:
     if (ended) throw new Error(`${program} ended: ${(await end).stderr}`);
     await sleep(20);
   }
-  return { address: { host: '127.0.0.1', port, exportName: 'volume', tls }, kill: (signal) => void server.kill(signal) };
+  return {
+    address: { host: '127.0.0.1', port, exportName: 'volume', tls },
+    kill: (signal) => void server.kill(signal),
+  };
 }
 
 export interface QemuNbdOptions {
@@ -56,18 +59,36 @@ export interface QemuNbdOptions {
   readonly imageOptions?: string;
 }
 
-export async function qemuNbd(t: TestContext, path: string, { tlsDirectory, imageOptions }: QemuNbdOptions = {}): Promise<SourceServer> {
+export async function qemuNbd(
+  t: TestContext,
+  path: string,
+  { tlsDirectory, imageOptions }: QemuNbdOptions = {},
+): Promise<SourceServer> {
   const port = await freePort();
   const tls = tlsDirectory
     ? ['--object', `tls-creds-x509,id=tls0,endpoint=server,verify-peer=yes,dir=${tlsDirectory}`, '--tls-creds', 'tls0']
     : [];
-  const image = imageOptions ? ['--image-opts', imageOptions] : ['--format=raw', '--cache=none', '--aio=io_uring', path];
-  const common = ['--read-only', '--persistent', '--shared=8', '--bind=127.0.0.1', `--port=${port}`, '--export-name=volume'];
+  const image = imageOptions
+    ? ['--image-opts', imageOptions]
+    : ['--format=raw', '--cache=none', '--aio=io_uring', path];
+  const common = [
+    '--read-only',
+    '--persistent',
+    '--shared=8',
+    '--bind=127.0.0.1',
+    `--port=${port}`,
+    '--export-name=volume',
+  ];
   return serve(t, port, ['qemu-nbd', ...common, ...tls, ...image], tlsDirectory !== undefined);
 }
 
 /** nbdkit serves every export name alike; its filters delay and break. */
-export async function nbdkit(t: TestContext, path: string, filters: readonly string[] = [], settings: readonly string[] = []): Promise<SourceServer> {
+export async function nbdkit(
+  t: TestContext,
+  path: string,
+  filters: readonly string[] = [],
+  settings: readonly string[] = [],
+): Promise<SourceServer> {
   const port = await freePort();
   const common = ['--foreground', '--exit-with-parent', '--readonly', '--ipaddr=127.0.0.1', `--port=${port}`];
   const filtered = filters.map((filter) => `--filter=${filter}`);

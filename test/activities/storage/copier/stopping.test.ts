@@ -38,7 +38,9 @@ async function interrupt(t: TestContext, job: Job, position: number, then: (stop
     done = true;
     then(() => controller.abort());
   };
-  const result = await copier(t).run(job, { signal: controller.signal, onProgress }).catch((error: unknown) => error as Error);
+  const result = await copier(t)
+    .run(job, { signal: controller.signal, onProgress })
+    .catch((error: unknown) => error as Error);
   return { result, last: told.at(-1) ?? job.from };
 }
 
@@ -48,7 +50,10 @@ for (const stale of [false, true]) {
     const { from, to, sizeBytes } = await prepare(t, stale);
     const { address } = await qemuNbd(t, from);
     const expected = await copier(t).run(digestJob(from, sizeBytes), undisturbed);
-    let job = copyJob(address, to, sizeBytes, { destination: { path: to, sizeBytes, readsZero: !stale }, bandwidth: 200 * mib });
+    let job = copyJob(address, to, sizeBytes, {
+      destination: { path: to, sizeBytes, readsZero: !stale },
+      bandwidth: 200 * mib,
+    });
     for (const position of [1, 30 * mib, rangeBytes + mib, 2 * rangeBytes]) {
       const { result } = await interrupt(t, job, position, (stop) => stop());
       assert.ok(!(result instanceof Error), inspect(result));
@@ -66,7 +71,10 @@ for (const stale of [false, true]) {
     const { from, to, sizeBytes } = await prepare(t, stale);
     const { address } = await qemuNbd(t, from);
     const expected = await copier(t).run(digestJob(from, sizeBytes), undisturbed);
-    let job = copyJob(address, to, sizeBytes, { destination: { path: to, sizeBytes, readsZero: !stale }, bandwidth: 60 * mib });
+    let job = copyJob(address, to, sizeBytes, {
+      destination: { path: to, sizeBytes, readsZero: !stale },
+      bandwidth: 60 * mib,
+    });
     for (let kills = 0; kills < 4; kills += 1) {
       const position = job.from.offset + Math.floor(Math.random() * rangeBytes);
       const { result, last } = await interrupt(t, job, position, () => {
@@ -85,7 +93,12 @@ for (const stale of [false, true]) {
 test('a digest that is stopped goes on where it was', async (t) => {
   const { from, sizeBytes } = await prepare(t);
   const expected = await copier(t).run(digestJob(from, sizeBytes), undisturbed);
-  const { result } = await interrupt(t, digestJob(from, sizeBytes, { bandwidth: 100 * mib }), rangeBytes + mib, (stop) => stop());
+  const { result } = await interrupt(
+    t,
+    digestJob(from, sizeBytes, { bandwidth: 100 * mib }),
+    rangeBytes + mib,
+    (stop) => stop(),
+  );
   assert.ok(!(result instanceof Error), inspect(result));
   assert.equal(result.finished, false);
   const { checkpoint } = await copier(t).run(digestJob(from, sizeBytes, { from: result.checkpoint }), undisturbed);
@@ -102,15 +115,22 @@ test('a stop does not wait for a server that does not answer', beforeSilence, as
   assert.deepEqual(result, { checkpoint: job.from, finished: false });
 });
 
-test('a stop does not wait for a server that is not there any more, nor for one that never greets', beforeSilence, async (t) => {
-  const { from, to, sizeBytes } = await prepare(t);
-  const server = await qemuNbd(t, from);
-  server.kill('SIGSTOP');
-  const controller = new AbortController();
-  setTimeout(() => controller.abort(), 500);
-  const { finished } = await copier(t).run(copyJob(server.address, to, sizeBytes), { ...undisturbed, signal: controller.signal });
-  assert.equal(finished, false);
-});
+test(
+  'a stop does not wait for a server that is not there any more, nor for one that never greets',
+  beforeSilence,
+  async (t) => {
+    const { from, to, sizeBytes } = await prepare(t);
+    const server = await qemuNbd(t, from);
+    server.kill('SIGSTOP');
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 500);
+    const { finished } = await copier(t).run(copyJob(server.address, to, sizeBytes), {
+      ...undisturbed,
+      signal: controller.signal,
+    });
+    assert.equal(finished, false);
+  },
+);
 
 test('a stop does not wait for a low cap', beforeSilence, async (t) => {
   const { from, to, sizeBytes } = await prepare(t);
@@ -129,7 +149,10 @@ test('a process that cannot stop is killed, and the last checkpoint is where the
     stop();
   });
   assert.deepEqual(result, { checkpoint: last, finished: false });
-  assert.deepEqual(copierProcesses(process.pid).filter(({ busy }) => busy), []);
+  assert.deepEqual(
+    copierProcesses(process.pid).filter(({ busy }) => busy),
+    [],
+  );
 });
 
 test('a copy that is not wanted any more when it begins does nothing', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,7 +40,10 @@ async function prepare(t: TestContext, device: 'file' | 'block'): Promise<{ job:
 /** A worker with a slow copy under way, and the copier that does it. */
 async function slowWorker(t: TestContext, job: CopyJob) {
   const program = fileURLToPath(new URL('worker-stand-in.ts', import.meta.url));
-  const worker = execaNode(program, [JSON.stringify({ ...job, bandwidth: 8 * mib })], { nodePath: process.execPath, reject: false });
+  const worker = execaNode(program, [JSON.stringify({ ...job, bandwidth: 8 * mib })], {
+    nodePath: process.execPath,
+    reject: false,
+  });
   await once(worker.stdout, 'data');
   const children = copierProcesses(worker.pid!);
   cleanUp(t, async () => {
@@ -77,7 +82,10 @@ for (const device of ['file', 'block'] as const) {
     const { job, from } = await prepare(t, device);
     const controller = new AbortController();
     const begun = Promise.withResolvers<void>();
-    const first = copier(t).run({ ...job, bandwidth: 4 * mib }, { signal: controller.signal, onProgress: () => begun.resolve() });
+    const first = copier(t).run(
+      { ...job, bandwidth: 4 * mib },
+      { signal: controller.signal, onProgress: () => begun.resolve() },
+    );
     const lost = assert.rejects(first, { type: 'ToolFailed', message: /killed by SIGKILL/ });
     await begun.promise;
     const { finished } = await copier(t).run(job, undisturbed);
@@ -93,13 +101,30 @@ test('a lock that a stranger holds is not taken from it by force', async (t) => 
   const server = net.createServer().listen({ path: `\0${copierMark}/${identity}` });
   cleanUp(t, () => server.close());
   await once(server, 'listening');
-  await assert.rejects(copier(t).run(job, undisturbed), { type: 'DeviceInUse', message: new RegExp(`process ${process.pid} `) });
+  await assert.rejects(copier(t).run(job, undisturbed), {
+    type: 'DeviceInUse',
+    message: new RegExp(`process ${process.pid} `),
+  });
 });
 
 test('a process that holds the lock itself does not kill itself for it', async (t) => {
   const lock = await lockDevice('file:0:0');
   cleanUp(t, () => lock.release());
   await assert.rejects(lockDevice('file:0:0'), { type: 'DeviceInUse' });
+});
+
+test('a tool that zeroes the device for a copier that is no more is ended before the next writes', async (t) => {
+  // Stands in for the real tool, which is too fast to be caught at work here.
+  const tool = path.join(await scratchFolder(t), 'blkdiscard');
+  await copyFile('/bin/sleep', tool);
+  const lock = await lockDevice('file:0:1');
+  const zeroing = spawn(tool, ['3600'], { stdio: ['ignore', 'ignore', 'ignore', lock.fd] });
+  const ended = once(zeroing, 'exit');
+  cleanUp(t, () => zeroing.kill('SIGKILL'));
+  lock.release();
+  const next = await lockDevice('file:0:1');
+  cleanUp(t, () => next.release());
+  assert.equal((await ended)[1], 'SIGKILL');
 });
 
 test('a mounted device is not written to', async (t) => {

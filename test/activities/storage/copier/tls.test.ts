@@ -58,7 +58,9 @@ test('a client that the server does not know gets nothing', async (t) => {
   const stranger = await makeCertificates(path.join(folder, 'stranger'));
   const { address } = await qemuNbd(t, from, { tlsDirectory: directory });
   const tls = { ...stranger.client, ca: client.ca };
-  await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes, { tls }), undisturbed), { type: 'SourceUnreachable' });
+  await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes, { tls }), undisturbed), {
+    type: 'SourceUnreachable',
+  });
 });
 
 test('one side with TLS and the other without is refused, in either direction', async (t) => {
@@ -86,5 +88,8 @@ test('bytes slipped in before TLS begins are not taken for the server’s', asyn
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as net.AddressInfo;
   const job = copyJob({ host: '127.0.0.1', port, exportName: 'volume', tls: true }, to, sizeBytes, { tls: client });
-  await assert.rejects(copier(t).run(job, undisturbed), { type: 'SourceUnreachable', message: /before the start of TLS/ });
+  await assert.rejects(copier(t).run(job, undisturbed), {
+    type: 'SourceUnreachable',
+    message: /before the start of TLS/,
+  });
 });

@@ -12,20 +12,23 @@ test('requests that are asked for at once are spread over the time that the rate
 test('whatever the requests are, the rate is kept but for the slack of the timers', () => {
   const rate = 1_000_000;
   fc.assert(
-    fc.property(fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 2_000_000 }), idle: fc.integer({ min: 0, max: 3000 }) })), (requests) => {
-      const pacing = new Pacing(rate);
-      let now = 0;
-      let sent = 0;
-      for (const { bytes, idle } of requests) {
-        now += idle;
-        const start = pacing.book(bytes, now);
-        assert.ok(start >= now);
-        // What was sent before this one fits in the time since the start.
-        assert.ok(sent <= (rate / 1000) * (start + 100) + 1, `${sent} bytes by ${start} ms`);
-        now = start;
-        sent += bytes;
-      }
-    }),
+    fc.property(
+      fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 2_000_000 }), idle: fc.integer({ min: 0, max: 3000 }) })),
+      (requests) => {
+        const pacing = new Pacing(rate);
+        let now = 0;
+        let sent = 0;
+        for (const { bytes, idle } of requests) {
+          now += idle;
+          const start = pacing.book(bytes, now);
+          assert.ok(start >= now);
+          // What was sent before this one fits in the time since the start.
+          assert.ok(sent <= (rate / 1000) * (start + 100) + 1, `${sent} bytes by ${start} ms`);
+          now = start;
+          sent += bytes;
+        }
+      },
+    ),
   );
 });
 

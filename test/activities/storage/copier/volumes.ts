@@ -39,8 +39,18 @@ export async function writeVolume(file: string, pieces: readonly (readonly [Cont
 
 /** A mix in which blocks, cells and ranges are cut in all ways: two and a half ranges. */
 export const mixture: readonly (readonly [Content, number])[] = [
-  ['data', 3 * mib + 4096], ['hole', 5 * mib], ['zeros', 2 * mib + 512 * 1024], ['data', 70 * mib], ['hole', 40 * mib + 8192],
-  ['data', 4096], ['hole', 100 * 1024], ['data', 12 * 1024], ['zeros', 20 * mib], ['hole', 3 * mib], ['data', mib], ['hole', 16 * mib - 24 * 1024],
+  ['data', 3 * mib + 4096],
+  ['hole', 5 * mib],
+  ['zeros', 2 * mib + 512 * 1024],
+  ['data', 70 * mib],
+  ['hole', 40 * mib + 8192],
+  ['data', 4096],
+  ['hole', 100 * 1024],
+  ['data', 12 * 1024],
+  ['zeros', 20 * mib],
+  ['hole', 3 * mib],
+  ['data', mib],
+  ['hole', 16 * mib - 24 * 1024],
 ];
 
 /** Throws, with the first differing byte, unless both hold the same. */

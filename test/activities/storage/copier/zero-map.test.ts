@@ -29,7 +29,7 @@ function ask(extents: readonly Extent[], atOnce: number): AskExtents {
 async function dataCells(sizeBytes: number, question: AskExtents | null): Promise<boolean[]> {
   const maps = new ZeroMaps(sizeBytes, question);
   const cells: boolean[] = [];
-  for (let offset = 0; offset < sizeBytes; ) {
+  for (let offset = 0; offset < sizeBytes;) {
     const map = await maps.next(offset);
     assert.equal(map.from, offset);
     assert.ok(map.to === sizeBytes || map.to % blockBytes === 0);
@@ -46,20 +46,24 @@ async function dataCells(sizeBytes: number, question: AskExtents | null): Promis
 test('whatever a server tells at once, no data is taken for a hole, and every large hole is seen', async () => {
   const extent = fc.record({ length: fc.integer({ min: 1, max: 3000 }).map((n) => n * 1024), zero: fc.boolean() });
   await fc.assert(
-    fc.asyncProperty(fc.array(extent, { minLength: 1, maxLength: 30 }), fc.constantFrom(1, 3, Infinity), async (extents, atOnce) => {
-      const sizeBytes = extents.reduce((sum, { length }) => sum + length, 0);
-      const cells = await dataCells(sizeBytes, ask(extents, atOnce));
-      let at = 0;
-      for (const { length, zero } of extents) {
-        const first = Math.floor(at / cellBytes);
-        const last = Math.ceil((at + length) / cellBytes);
-        if (!zero) assert.ok(cells.slice(first, last).every(Boolean));
-        at += length;
-      }
-      if (atOnce !== Infinity) return;
-      const zeroEverywhere = extents.every(({ zero }) => zero);
-      if (zeroEverywhere) assert.ok(!cells.some(Boolean));
-    }),
+    fc.asyncProperty(
+      fc.array(extent, { minLength: 1, maxLength: 30 }),
+      fc.constantFrom(1, 3, Infinity),
+      async (extents, atOnce) => {
+        const sizeBytes = extents.reduce((sum, { length }) => sum + length, 0);
+        const cells = await dataCells(sizeBytes, ask(extents, atOnce));
+        let at = 0;
+        for (const { length, zero } of extents) {
+          const first = Math.floor(at / cellBytes);
+          const last = Math.ceil((at + length) / cellBytes);
+          if (!zero) assert.ok(cells.slice(first, last).every(Boolean));
+          at += length;
+        }
+        if (atOnce !== Infinity) return;
+        const zeroEverywhere = extents.every(({ zero }) => zero);
+        if (zeroEverywhere) assert.ok(!cells.some(Boolean));
+      },
+    ),
     { numRuns: 200 },
   );
 });
@@ -70,7 +74,14 @@ test('without an answer about holes, all is data', async () => {
 });
 
 test('holes are seen to the cell', async () => {
-  const question = ask([{ length: cellBytes, zero: false }, { length: 4 * cellBytes, zero: true }, { length: 3 * cellBytes, zero: false }], Infinity);
+  const question = ask(
+    [
+      { length: cellBytes, zero: false },
+      { length: 4 * cellBytes, zero: true },
+      { length: 3 * cellBytes, zero: false },
+    ],
+    Infinity,
+  );
   assert.deepEqual(await dataCells(8 * cellBytes, question), [true, false, false, false, false, true, true, true]);
 });
 

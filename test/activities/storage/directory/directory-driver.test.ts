@@ -64,21 +64,30 @@ describe('a directory back end', () => {
 
   /** Every state that a crash can leave, made from a whole device as `create` and `delete` would pass through it. */
   const crashes: Record<string, { there: boolean; leave: () => Promise<void> }> = {
-    'create, after the file was staged': { there: false, leave: async () => {
-      await rename(volume(), staged());
-      await rm(tagFile());
-    } },
-    'create, while the tags were written': { there: false, leave: async () => {
-      await rename(volume(), staged());
-      await rename(tagFile(), `${tagFile()}~`);
-    } },
+    'create, after the file was staged': {
+      there: false,
+      leave: async () => {
+        await rename(volume(), staged());
+        await rm(tagFile());
+      },
+    },
+    'create, while the tags were written': {
+      there: false,
+      leave: async () => {
+        await rename(volume(), staged());
+        await rename(tagFile(), `${tagFile()}~`);
+      },
+    },
     'create, after the tags were written': { there: false, leave: () => rename(volume(), staged()) },
     'create, after the device appeared': { there: true, leave: () => link(volume(), staged()) },
     'delete, after the device disappeared': { there: false, leave: () => rename(volume(), staged()) },
-    'delete, after the tags were removed': { there: false, leave: async () => {
-      await rename(volume(), staged());
-      await rm(tagFile());
-    } },
+    'delete, after the tags were removed': {
+      there: false,
+      leave: async () => {
+        await rename(volume(), staged());
+        await rm(tagFile());
+      },
+    },
   };
 
   for (const [moment, { there, leave }] of Object.entries(crashes)) {
@@ -129,7 +138,7 @@ describe('a directory back end', () => {
       }
       await make();
       await driver.delete('volume-1', mine);
-      assert.deepEqual((await readdir(join(path, 'staging'))), []);
+      assert.deepEqual(await readdir(join(path, 'staging')), []);
     }
   });
 
@@ -143,7 +152,17 @@ describe('a directory back end', () => {
     const { path: file } = await make();
     const pidFile = join(path, 'server.pid');
     const socket = join(path, 'nbd.sock');
-    await runCommand(['qemu-nbd', '--fork', '--persistent', '--format=raw', '--read-only', `--socket=${socket}`, `--pid-file=${pidFile}`, '--', file]);
+    await runCommand([
+      'qemu-nbd',
+      '--fork',
+      '--persistent',
+      '--format=raw',
+      '--read-only',
+      `--socket=${socket}`,
+      `--pid-file=${pidFile}`,
+      '--',
+      file,
+    ]);
     const pid = Number((await runCommand(['cat', pidFile])).stdout);
     try {
       await refuses(driver.delete('volume-1', mine), 'DeviceInUse');
@@ -174,7 +193,10 @@ describe('a directory back end', () => {
     assert.equal(after.totalBytes, before.totalBytes);
     // Others write to this file system at the same time: the promise is far more than they do.
     assert.ok(before.freeBytes - after.freeBytes > 2 ** 29);
-    await refuses(whole.create({ name: 'volume-2', sizeBytes: Math.ceil(before.totalBytes / mib) * mib, tags, zero: false }), 'InsufficientSpace');
+    await refuses(
+      whole.create({ name: 'volume-2', sizeBytes: Math.ceil(before.totalBytes / mib) * mib, tags, zero: false }),
+      'InsufficientSpace',
+    );
   });
 
   test('a file in the folder’s place is no back end', async () => {

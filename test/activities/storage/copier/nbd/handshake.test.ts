@@ -23,12 +23,15 @@ function play(bytes: Buffer, pieces = bytes.length): { info: ExportInfo | null; 
   const sent: Uint8Array[] = [];
   const send = (part: Uint8Array) => void sent.push(part);
   let info: ExportInfo | null = null;
-  const filling = new Filling((function* handshake() {
-    yield* greet(send);
-    info = yield* negotiate(send, 'volume-1');
-  })());
+  const filling = new Filling(
+    (function* handshake() {
+      yield* greet(send);
+      info = yield* negotiate(send, 'volume-1');
+    })(),
+  );
   let left = bytes.length;
-  for (let at = 0; at < bytes.length && !filling.done; at += pieces) left -= filling.take(bytes.subarray(at, at + pieces));
+  for (let at = 0; at < bytes.length && !filling.done; at += pieces)
+    left -= filling.take(bytes.subarray(at, at + pieces));
   return { info, sent: Buffer.concat(sent), left };
 }
 
@@ -53,8 +56,14 @@ test('a server that does not tell holes can be read all the same', () => {
 });
 
 const refusals: Record<string, [Buffer, RegExp]> = {
-  'an export that does not exist': [Buffer.concat([greeting, structured, reply(10, 2 ** 31 + 6), reply(7, 2 ** 31 + 6)]), /no such export/],
-  'a server that insists on TLS': [Buffer.concat([greeting, structured, contexts, reply(7, 2 ** 31 + 5)]), /TLS required/],
+  'an export that does not exist': [
+    Buffer.concat([greeting, structured, reply(10, 2 ** 31 + 6), reply(7, 2 ** 31 + 6)]),
+    /no such export/,
+  ],
+  'a server that insists on TLS': [
+    Buffer.concat([greeting, structured, contexts, reply(7, 2 ** 31 + 5)]),
+    /TLS required/,
+  ],
   'a server without structured replies': [Buffer.concat([greeting, reply(8, 2 ** 31 + 1)]), /structured replies/],
   'another protocol': [Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), /not that of an NBD server/],
   'an oldstyle server': [Buffer.concat([magic.greeting, Buffer.alloc(200)]), /oldstyle/],
@@ -64,7 +73,10 @@ const refusals: Record<string, [Buffer, RegExp]> = {
 
 for (const [what, [bytes, message]] of Object.entries(refusals)) {
   test(`${what} is refused in words`, () => {
-    assert.throws(() => play(bytes), (error: FerryError) => error.type === 'SourceUnreachable' && message.test(error.message));
+    assert.throws(
+      () => play(bytes),
+      (error: FerryError) => error.type === 'SourceUnreachable' && message.test(error.message),
+    );
   });
 }
 

@@ -27,8 +27,10 @@ function u32s(...numbers: number[]): Buffer {
   return bytes;
 }
 
-const dataChunk = (cookie: number, offset: number, data: Buffer, done = true) => chunkOf(cookie, 1, Buffer.concat([u64(offset), data]), done);
-const holeChunk = (cookie: number, offset: number, length: number, done = true) => chunkOf(cookie, 2, Buffer.concat([u64(offset), u32s(length)]), done);
+const dataChunk = (cookie: number, offset: number, data: Buffer, done = true) =>
+  chunkOf(cookie, 1, Buffer.concat([u64(offset), data]), done);
+const holeChunk = (cookie: number, offset: number, length: number, done = true) =>
+  chunkOf(cookie, 2, Buffer.concat([u64(offset), u32s(length)]), done);
 const errorChunk = (cookie: number, code: number, text: string, done = true) => {
   const length = Buffer.from([0, text.length]);
   return chunkOf(cookie, 0x8001, Buffer.concat([u32s(code), length, Buffer.from(text)]), done);
@@ -41,7 +43,17 @@ function client() {
   const extents: [number, boolean][] = [];
   const pending = new Map<number, Request>([
     [1, { kind: 'read', offset: 1000, length: 16, target, settle: (error) => void outcomes.set(1, error) }],
-    [2, { kind: 'status', offset: 0, length: 4096, context: 7, onExtent: (l, z) => void extents.push([l, z]), settle: (error) => void outcomes.set(2, error) }],
+    [
+      2,
+      {
+        kind: 'status',
+        offset: 0,
+        length: 4096,
+        context: 7,
+        onExtent: (l, z) => void extents.push([l, z]),
+        settle: (error) => void outcomes.set(2, error),
+      },
+    ],
   ]);
   const filling = new Filling(replies(pending));
   return { outcomes, target, extents, pending, take: (bytes: Buffer) => filling.take(bytes) };
@@ -68,7 +80,11 @@ test('a reply in several chunks, in any order and with a hole, is put together',
 test('extents are told in order, the last one not beyond what was asked', () => {
   const { take, extents, outcomes } = client();
   take(chunkOf(2, 5, u32s(7, 1024, 0, 512, 3, 1_000_000, 2)));
-  assert.deepEqual(extents, [[1024, false], [512, true], [2560, true]]);
+  assert.deepEqual(extents, [
+    [1024, false],
+    [512, true],
+    [2560, true],
+  ]);
   assert.equal(outcomes.get(2), null);
 });
 
@@ -101,7 +117,10 @@ const nonsense: Record<string, Buffer> = {
   'data beyond the request': dataChunk(1, 1001, Buffer.alloc(16)),
   'an offset beyond all numbers': chunkOf(1, 1, Buffer.alloc(24, 255)),
   'bytes missing at the end': dataChunk(1, 1000, Buffer.alloc(15)),
-  'the same data twice': Buffer.concat([dataChunk(1, 1000, Buffer.alloc(8), false), dataChunk(1, 1004, Buffer.alloc(8))]),
+  'the same data twice': Buffer.concat([
+    dataChunk(1, 1000, Buffer.alloc(8), false),
+    dataChunk(1, 1004, Buffer.alloc(8)),
+  ]),
   'an empty data chunk': chunkOf(1, 1, u64(1000), false),
   'an empty chunk that is not the last': chunkOf(1, 0, Buffer.alloc(0), false),
   'nothing at all as the answer': chunkOf(1, 0, Buffer.alloc(0)),
@@ -115,7 +134,10 @@ const nonsense: Record<string, Buffer> = {
 for (const [what, bytes] of Object.entries(nonsense)) {
   test(`${what} is a breach of the protocol`, () => {
     const { take } = client();
-    assert.throws(() => take(bytes), (error: FerryError) => error.type === 'SourceUnreachable' && /protocol/.test(error.message));
+    assert.throws(
+      () => take(bytes),
+      (error: FerryError) => error.type === 'SourceUnreachable' && /protocol/.test(error.message),
+    );
   });
 }
 
@@ -131,9 +153,20 @@ test('any garbage is a typed error or a wait for more, and never writes outside 
   const pieces = fc.array(
     fc.oneof(
       fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
-      fc.record({ cookie: fc.integer({ min: 0, max: 3 }), type: fc.constantFrom(0, 1, 2, 5, 77, 0x8001, 0x8002, 0x9000), done: fc.boolean(), data: fc.uint8Array({ maxLength: 64 }) })
+      fc
+        .record({
+          cookie: fc.integer({ min: 0, max: 3 }),
+          type: fc.constantFrom(0, 1, 2, 5, 77, 0x8001, 0x8002, 0x9000),
+          done: fc.boolean(),
+          data: fc.uint8Array({ maxLength: 64 }),
+        })
         .map(({ cookie, type, done, data }) => chunkOf(cookie, type, Buffer.from(data), done)),
-      fc.record({ offset: fc.integer({ min: 990, max: 1020 }), length: fc.integer({ min: 0, max: 20 }), done: fc.boolean() })
+      fc
+        .record({
+          offset: fc.integer({ min: 990, max: 1020 }),
+          length: fc.integer({ min: 0, max: 20 }),
+          done: fc.boolean(),
+        })
         .map(({ offset, length, done }) => dataChunk(1, offset, Buffer.alloc(length, 1), done)),
     ),
     { maxLength: 6 },

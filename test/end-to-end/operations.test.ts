@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import type { Connection } from '../../model/connection.ts';
+import { gib } from '../../model/sizes.ts';
+import { poll, server1, server2, setStage, type Stage } from './stage.ts';
+import { stageCli } from './stage-cli.ts';
+
+let stage: Stage & { strike(): Promise<void> };
+before(async () => {
+  stage = await setStage({ nodeTimeoutSeconds: 60 });
+});
+after(() => stage?.strike());
+
+const node = 'server1';
+const group = 'lvmstorage-1';
+
+const { ferry, refused, create, status } = stageCli(() => stage);
+
+const run = async (...argv: string[]) => (await stage.nodes.exec(node, argv)).stdout.trim();
+const device = (id: string) => `/dev/${group}/volume-${id}`;
+const logicalVolumes = async () => (await run('lvs', '--noheadings', '-o', 'lv_name', group)).split(/\s+/);
+const exportsOf = async (id: string) =>
+  (await run('sh', '-c', 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done'))
+    .split('\n')
+    .filter((line) => line.startsWith('qemu-nbd ') && line.includes(id));
+const digest = async (path: string) => (await run('openssl', 'dgst', '-sha256', '-r', path)).split(' ')[0];
+const scribble = (path: string, mib: number, seekMib = 0) =>
+  run(
+    'dd',
+    'if=/dev/urandom',
+    `of=${path}`,
+    'bs=1M',
+    `count=${mib}`,
+    `seek=${seekMib}`,
+    'oflag=direct',
+    'conv=notrunc',
+    'status=none',
+  );
+/** Writes the first MiB over NBD, as the guest's disk would. */
+const writeByNbd = ({ host, port, exportName }: Connection, byte: string) =>
+  run('qemu-io', '-f', 'raw', '-c', `write -P ${byte} 0 1M`, '-c', 'flush', `nbd://${host}:${port}/${exportName}`);
+
+interface Attached {
+  attachment_id: string;
+  connection: Connection;
+}
+
+describe('delete', () => {
+  test('takes the device and the row; done twice it is told that there is none', async () => {
+    const id = await create();
+    assert.ok((await logicalVolumes()).includes(`volume-${id}`));
+    await ferry('delete', id);
+    assert.ok(!(await logicalVolumes()).includes(`volume-${id}`));
+    assert.equal((await refused('delete', id)).type, 'VolumeNotFound');
+  });
+
+  test('a device that stays makes it error_deleting, and once it is free it goes', async () => {
+    const id = await create();
+    const holder = await stage.nodes.spawn(node, ['flock', '--no-fork', device(id), 'sleep', 'infinity']);
+    const error = await refused('delete', id);
+    assert.match(error.type, /DeviceInUse|NodeUnavailable/);
+    assert.equal(await status(id), 'error_deleting');
+    await stage.nodes.kill(node, holder);
+    await ferry('delete', id);
+    assert.ok(!(await logicalVolumes()).includes(`volume-${id}`));
+  });
+
+  test('a volume in error without a device can be deleted', async () => {
+    const id = await create();
+    await run('lvremove', '--yes', `${group}/volume-${id}`);
+    await ferry('reset-state', id, '--state', 'error');
+    await ferry('delete', id);
+    assert.equal((await refused('show', id)).type, 'VolumeNotFound');
+  });
+});
+
+describe('extend', () => {
+  test('keeps the old bytes; the new ones are zeros, whatever was on the disk', async () => {
+    const id = await create();
+    const stale = await create();
+    await scribble(device(stale), 64);
+    await ferry('delete', stale);
+    await scribble(device(id), 16);
+    const before = await run('sh', '-c', `head -c 32M ${device(id)} | openssl dgst -sha256 -r`);
+    const extended = await ferry<{ size: number; status: string }>('extend', id, '2');
+    assert.deepEqual([extended.size, extended.status], [2, 'available']);
+    assert.equal(await run('blockdev', '--getsize64', device(id)), String(2 * gib));
+    assert.equal(await run('sh', '-c', `head -c 32M ${device(id)} | openssl dgst -sha256 -r`), before);
+    await run('cmp', `--bytes=${gib}`, `--ignore-initial=${gib}:0`, device(id), '/dev/zero');
+    assert.equal((await refused('extend', id, '2')).type, 'InvalidInput');
+    assert.equal((await refused('extend', id, '1')).type, 'InvalidInput');
+    assert.equal((await refused('extend', id, '60000')).type, 'InsufficientSpace');
+    assert.equal(await status(id), 'available');
+    await ferry('delete', id);
+  });
+});
+
+describe('attach and detach', () => {
+  test('an attached volume is written through its export, and only by one; detached it is whole and free', async () => {
+    const id = await create();
+    const { attachment_id: attachment, connection } = await ferry<Attached>(
+      'attach',
+      id,
+      'vm-1',
+      'hv1',
+      '--device',
+      'vdb',
+    );
+    assert.deepEqual([connection.protocol, connection.backEnd, connection.device], ['nbd', server1, `volume-${id}`]);
+    assert.equal(connection.exportName, `attachment-${attachment}`);
+    assert.equal(await status(id), 'in-use');
+    await writeByNbd(connection, '0x5a');
+    assert.equal((await refused('attach', id, 'vm-1', 'hv1')).type, 'VolumeStatusRefused', 'twice');
+    assert.equal((await refused('attach', id, 'vm-2', 'hv2')).type, 'VolumeStatusRefused', 'by two writers');
+    assert.equal((await refused('delete', id)).type, 'VolumeStatusRefused');
+    assert.equal((await refused('delete', id, '--force')).type, 'VolumeStatusRefused');
+    assert.equal((await refused('unmanage', id)).type, 'VolumeStatusRefused');
+    assert.equal((await refused('detach', id, 'vm-2')).type, 'AttachmentNotFound');
+    assert.equal((await refused('detach', id, randomUUID())).type, 'AttachmentNotFound');
+    assert.equal(await status(id), 'in-use', 'no refusal had an effect');
+    await ferry('detach', id, 'vm-1');
+    assert.deepEqual([await status(id), await exportsOf(attachment)], ['available', []]);
+    assert.equal((await refused('detach', id)).type, 'AttachmentNotFound');
+    assert.equal(await run('sh', '-c', `head -c 1M ${device(id)} | tr -d Z | wc -c`), '0');
+    await ferry('delete', id);
+  });
+
+  test('an attachment that cannot be exported leaves the volume available', async () => {
+    const id = await create();
+    await run('lvchange', '--deltag', `ferry.volume=${id}`, `${group}/volume-${id}`);
+    assert.equal((await refused('attach', id, 'vm-1', 'hv1')).type, 'NotOwned');
+    assert.deepEqual(
+      [await status(id), (await ferry<{ attachments: unknown[] }>('show', id)).attachments],
+      ['available', []],
+    );
+    await run('lvchange', '--addtag', `ferry.volume=${id}`, `${group}/volume-${id}`);
+    await ferry('delete', id);
+  });
+
+  test('after a loss of power the exports of attached volumes are back under their addresses', async () => {
+    const id = await create();
+    const other = await create();
+    const { connection } = await ferry<Attached>('attach', id, 'vm-1', 'hv1');
+    const second = await ferry<Attached>('attach', other, 'vm-2', 'hv1');
+    await writeByNbd(connection, '0x41');
+    await stage.storage[node]!.signal('SIGKILL');
+    await stage.storage[node]!.start();
+    assert.equal((await exportsOf(connection.exportName)).length, 1, 'a restart of the worker alone leaves them');
+    await stage.nodes.powerOff(node);
+    await stage.nodes.powerOn(node);
+    await stage.storage[node]!.start();
+    await poll(async () => (await exportsOf(connection.exportName)).length === 1);
+    await writeByNbd(connection, '0x42');
+    await writeByNbd(second.connection, '0x43');
+    for (const each of [id, other]) await ferry('detach', each);
+    assert.equal(await run('sh', '-c', `head -c 1M ${device(id)} | tr -d B | wc -c`), '0');
+    for (const each of [id, other]) await ferry('delete', each);
+  });
+});
+
+describe('snapshots', () => {
+  test('keep the bytes of their moment, and their volume where and as large as it is', async () => {
+    const id = await create();
+    await scribble(device(id), 4);
+    const then = await digest(device(id));
+    const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id, '--name', 'before');
+    await scribble(device(id), 4);
+    assert.equal(await digest(`/dev/${group}/_snapshot-${snapshot}`), then);
+    assert.deepEqual(
+      (await ferry<{ id: string; status: string }[]>('snapshot', 'list', '--volume', id)).map((s) => [s.id, s.status]),
+      [[snapshot, 'available']],
+    );
+    assert.equal((await refused('migrate', id, server2)).type, 'VolumeHasSnapshots');
+    assert.equal((await refused('delete', id)).type, 'VolumeHasSnapshots');
+    assert.equal((await refused('extend', id, '2')).type, 'VolumeHasSnapshots');
+    assert.equal((await refused('unmanage', id)).type, 'VolumeHasSnapshots');
+    await ferry('snapshot', 'delete', snapshot);
+    assert.equal((await refused('snapshot', 'delete', snapshot)).type, 'SnapshotNotFound');
+    assert.deepEqual(await ferry('snapshot', 'list', '--volume', id), []);
+    await ferry('delete', id);
+  });
+
+  test('of an attached volume only with force', async () => {
+    const id = await create();
+    await ferry('attach', id, 'vm-1', 'hv1');
+    assert.equal((await refused('snapshot', 'create', id)).type, 'VolumeStatusRefused');
+    const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id, '--force');
+    assert.equal(await status(id), 'in-use');
+    await ferry('snapshot', 'delete', snapshot);
+    await ferry('detach', id);
+    await ferry('delete', id);
+  });
+});
+
+describe('manage and unmanage', () => {
+  const make = (name: string, ...size: string[]) =>
+    run('lvcreate', '--yes', '--wipesignatures', 'n', '--zero', 'n', ...size, '--name', name, group);
+  interface Found {
+    name: string;
+    sizeBytes: number;
+    obstacle: string | null;
+  }
+
+  test('a logical volume becomes a volume and is let go again, its bytes untouched', async () => {
+    await make('precious', '--size', '1g');
+    await make('odd', '--size', '1500m');
+    await make('busy', '--size', '1g');
+    const holder = await stage.nodes.spawn(node, ['flock', '--no-fork', `/dev/${group}/busy`, 'sleep', 'infinity']);
+    await scribble(`/dev/${group}/precious`, 8, 500);
+    const contents = await digest(`/dev/${group}/precious`);
+    const found = Object.fromEntries((await ferry<Found[]>('discover', server1)).map((d) => [d.name, d]));
+    assert.deepEqual([found['precious']?.sizeBytes, found['precious']?.obstacle], [gib, null]);
+    assert.match(found['odd']?.obstacle ?? '', /not whole GiB; extend it to 2 GiB/);
+    assert.match(found['busy']?.obstacle ?? '', /in use/);
+    assert.equal((await refused('manage', server1, 'odd')).type, 'SizeMismatch');
+    assert.equal((await refused('manage', server1, 'busy')).type, 'NotOwned');
+    assert.equal((await refused('manage', server1, 'nothing')).type, 'DeviceMissing');
+    for (const name of ['../etc/passwd', 'a/b', 'x'.repeat(101), '💾']) {
+      assert.equal((await refused('manage', server1, name)).type, 'InvalidInput', name);
+    }
+    const { id, status: now } = await ferry<{ id: string; status: string }>(
+      'manage',
+      server1,
+      'precious',
+      '--name',
+      'adopted',
+      '--tenant',
+      't1',
+    );
+    assert.equal(now, 'available');
+    assert.equal(await digest(device(id)), contents);
+    assert.equal((await refused('manage', server1, `volume-${id}`)).type, 'NotOwned');
+    const handle = await stage.migrate(id);
+    assert.equal(await stage.outcome(handle), 'success');
+    assert.equal(await stage.checker.contents(id), contents);
+    const left = await ferry<{ backEnd: string; deviceName: string }>('unmanage', id);
+    assert.equal(left.backEnd, server2);
+    assert.equal((await refused('show', id)).type, 'VolumeNotFound');
+    const there = await stage.nodes.exec('server2', [
+      'lvs',
+      '--noheadings',
+      '-o',
+      'lv_tags',
+      `lvmstorage-2/${left.deviceName}`,
+    ]);
+    assert.equal(there.stdout.trim(), '');
+    const again = await ferry<{ id: string }>('manage', server2, left.deviceName);
+    assert.equal(await stage.checker.contents(again.id), contents);
+    await ferry('delete', again.id);
+    await stage.nodes.kill(node, holder);
+    for (const name of ['odd', 'busy']) await run('lvremove', '--yes', `${group}/${name}`);
+  });
+});
