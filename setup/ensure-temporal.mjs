@@ -49,9 +49,9 @@ function build(folder) {
     announce('it cannot be built either: there is no Go on the PATH');
     return false;
   }
-  announce('building the Temporal CLI from source instead (three to ten minutes, once)');
+  announce('building the Temporal CLI from source instead (four to ten minutes, once)');
   /** @type {Record<string, string>} */
-  const env = { GOBIN: folder, CGO_ENABLED: '0' };
+  const env = { GOBIN: folder };
   if (!process.env['HOME']) Object.assign(env, { GOPATH: join(folder, '../go'), GOCACHE: join(folder, '../go-build') });
   return runs(go, ['install', `github.com/temporalio/cli/cmd/temporal@${version}`], { env });
 }

@@ -189,6 +189,3 @@ test("a refused migration says in Temporal's Web UI why nothing was touched", as
     new RegExp(`SameBackEnd: Volume ${id} is already on ${destination}`),
   );
 });
-test('zz', async () => {
-  console.log(JSON.stringify(await ui.text()));
-});
