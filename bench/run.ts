@@ -12,6 +12,7 @@ const benches: Record<string, () => Promise<{ run: (options: BenchOptions) => Pr
   copy: () => import('./copy/run.ts'),
   'registry-guard': () => import('./registry-guard.ts'),
   'refused-update': () => import('./refused-update.ts'),
+  migrations: () => import('./migrations.ts'),
 };
 
 const { values, positionals } = parseArgs({
