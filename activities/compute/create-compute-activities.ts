@@ -75,7 +75,11 @@ export function createComputeActivities(deps: ComputeDependencies) {
      */
     mirrorDisk: (input: MirrorInput): Promise<MirrorReached> => mirrorWithBeats(deps, input),
 
-    /** Changes the cap of a mirror that runs, at once. Bytes a second, null is none. No mirror: nothing happens. */
+    /**
+     * Changes the cap of a mirror that runs, at once. Bytes a second, null is none. No mirror: nothing happens. A `mirrorDisk` that
+     * is tried again afterwards sets the cap that it was given. A cap below what the guest changes is never caught up with: QEMU
+     * copies 64 KiB for every write, however small.
+     */
     setMirrorBandwidth: beating(async (input: DiskOfInstance & { bandwidth: number | null }): Promise<void> => {
       const { live } = await observeDisk(deps, input);
       if (live?.mirror) await setMirrorBandwidth(deps.virsh, input, live.device, input.bandwidth);

@@ -107,6 +107,10 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     const resting = await hypervisor.run(hypervisor.activities.probeDisk, disk.move);
     assert.partialDeepStrictEqual(resting, { kind: 'copying', position: { paused: true } });
     const goesOn = disk.mirror(2 ** 20);
+    await eventually(async () => {
+      const stands = await hypervisor.run(hypervisor.activities.probeDisk, disk.move);
+      return stands.kind === 'copying' && stands.position.speed === 2 ** 20 && !stands.position.paused;
+    });
     await hypervisor.run(hypervisor.activities.setMirrorBandwidth, { instance, volumeId, bandwidth: null });
     assert.equal((await goesOn).ready, true);
     await assert.rejects(guest.detach(disk.volume), { type: 'InstanceNotReady' });
