@@ -7,7 +7,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
-import { startSystem, type System, type SystemOptions } from '../../testbed/system.ts';
+import { seedNodes, startSystem, type System, type SystemOptions } from '../../testbed/system.ts';
 import { createChecker, type Checker } from './checker.ts';
 
 export const server1 = 'server1@lvmstorage-1';
@@ -52,6 +52,12 @@ export interface MidCopy {
   moved: { host: string; contents: string; outcome: string };
 }
 
+/** The seed's nodes, with room for a volume of every test of a file: the tests leave theirs for a look at what is on the disks. */
+const roomyNodes = seedNodes.map((node) => ({
+  ...node,
+  volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 24 * 1024 })),
+}));
+
 /** Sets the stage in a folder of its own. `strike` takes everything down and removes it. */
 export async function setStage(
   options: Omit<SystemOptions, 'directory'> = {},
@@ -61,7 +67,7 @@ export async function setStage(
   const remove = async () => {
     if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
   };
-  const system = await startSystem({ directory, ...options }).catch(async (error: unknown) => {
+  const system = await startSystem({ directory, nodes: roomyNodes, ...options }).catch(async (error: unknown) => {
     await remove();
     throw error;
   });
