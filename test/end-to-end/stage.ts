@@ -36,6 +36,8 @@ export interface Stage extends System {
   midCopy(request?: Partial<MigrationRequestInput>): Promise<MidCopy>;
   /** Resolves when no step of the migration is under way: it is paused for real. */
   untilIdle(handle: WorkflowHandle): Promise<void>;
+  /** Migrates; how that ended, or the type of the refusal: for what may be found before or after the claim. */
+  attempt(volumeId: string, options?: Partial<MigrationRequestInput>): Promise<string>;
   /** How it ended: `success`, or the type of the failure. */
   outcome(handle: WorkflowHandle): Promise<string>;
 }
@@ -106,6 +108,14 @@ export async function setStage(
       });
     });
   };
+  const outcome: Stage['outcome'] = async (handle) => {
+    try {
+      await handle.result();
+      return 'success';
+    } catch (error) {
+      return failureType(error);
+    }
+  };
   return {
     ...system,
     checker,
@@ -155,13 +165,12 @@ export async function setStage(
     async hurry(handle) {
       await handle.executeUpdate(messages.setBandwidth, { args: [null] });
     },
-    async outcome(handle) {
+    outcome,
+    async attempt(volumeId, request) {
       try {
-        await handle.result();
-        return 'success';
+        return await outcome(await migrate(volumeId, request));
       } catch (error) {
-        const { cause } = error as { cause?: { type?: string; name?: string } };
-        return cause?.type ?? cause?.name ?? String(error);
+        return failureType(error);
       }
     },
     async strike() {
@@ -170,6 +179,12 @@ export async function setStage(
       await remove();
     },
   };
+}
+
+/** The type of the failure behind an update's or a workflow's error. */
+function failureType(error: unknown): string {
+  const { cause } = error as { cause?: { type?: string; name?: string } };
+  return cause?.type ?? cause?.name ?? String(error);
 }
 
 /** What the tests wait for takes seconds; a machine under load many. Milliseconds. */
