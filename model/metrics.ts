@@ -1,13 +1,17 @@
 /** Names of Ferry's own metrics, as Prometheus shows them; docs/monitoring.md says what they mean. */
 export const metrics = {
-  /** Counter {outcome, flow}: of control workers. */
+  /** Counter {outcome}: of control workers. */
   migrationsEnded: 'ferry_migrations_ended_total',
+  /** Counter {type}: why migrations failed; of control workers. */
+  migrationErrors: 'ferry_migration_errors_total',
   /** Histogram {phase}, seconds: of control workers. */
   phaseSeconds: 'ferry_phase_seconds',
   /** Counter {operation, via}: operations that a running migration refused, asked by update or by signal; of control workers. */
   operationsRefused: 'ferry_operations_refused_total',
   /** Counter: signals that could not be understood; of control workers. */
   malformedSignals: 'ferry_malformed_signals_total',
+  /** Counter: orphans found, each counted at every look; of control workers. */
+  orphansSeen: 'ferry_orphans_seen_total',
   /** Gauge {phase}: what the registry holds now; every control worker tells the same. */
   migrationsRunning: 'ferry_migrations_running',
   /** Gauge, seconds: the age of the oldest migration under way; 0 without one. */
@@ -18,8 +22,11 @@ export const metrics = {
   backEndUp: 'ferry_back_end_up',
   backEndTotalBytes: 'ferry_back_end_total_bytes',
   backEndFreeBytes: 'ferry_back_end_free_bytes',
-  /** Counter {activity_type, back_end}, bytes: what transfers went over, holes included; of storage workers. */
+  /** Counter, bytes: what transfers went over, holes included; of storage workers. */
   bytesDone: 'ferry_bytes_done_total',
-  /** Counter {activity_type, type}: refusals and failures of steps, by error type; of every worker. */
+  /** Counter {type}: refusals and failures of steps, by error type; of every worker. */
   stepErrors: 'ferry_step_errors_total',
 } as const;
+
+/** Buckets of `phaseSeconds`: from a claim's milliseconds to a copy's day. */
+export const phaseBuckets = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600];

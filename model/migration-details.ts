@@ -34,8 +34,8 @@ const verifyMeaning = {
   none: 'not at all',
 } as const;
 
-/** The Web UI makes a text's frame a line too low: what it cuts off is blank. */
-const spacer = '&nbsp;';
+/** The Web UI makes a text's frame a line too low. What it cuts off is this: a line with nothing to see (a zero-width space). */
+const spacer = '\u200B';
 
 /** What was asked for and how to follow it, as Markdown for Temporal's Web UI (static details). */
 export function migrationPlan(request: MigrationRequest): string {

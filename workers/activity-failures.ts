@@ -1,7 +1,8 @@
-import { activityInfo, cancellationSignal } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, metricMeter } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import { FerryError } from '../model/errors.ts';
+import { metrics } from '../model/metrics.ts';
 
 /**
  * Turns Ferry's errors into Temporal failures that keep type and details, so that the workflow sees whether a retry can help.
@@ -14,6 +15,9 @@ export const activityFailures: ActivityInboundCallsInterceptor = {
     } catch (error) {
       if (cancellationSignal().aborted && !(error instanceof FerryError)) throw cancellationSignal().reason;
       if (!(error instanceof FerryError)) throw error;
+      metricMeter
+        .createCounter(metrics.stepErrors, undefined, 'Refusals and failures of steps, by type')
+        .add(1, { type: error.type });
       throw ApplicationFailure.create({
         type: error.type,
         message: error.message,

@@ -1,11 +1,12 @@
 import { Client } from '@temporalio/client';
-import { Worker, type NativeConnection } from '@temporalio/worker';
+import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { activityFailures } from './activity-failures.ts';
 import { workflowBundle } from './bundle.ts';
+import { observeRegistry } from './observe-registry.ts';
 import { registerSearchAttributes } from './register-search-attributes.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 import { isRunning, scheduleReconcile } from './schedule-reconcile.ts';
@@ -37,7 +38,11 @@ export async function createControlWorker(deps: {
     maxConcurrentActivityTaskExecutions: 50,
   });
   await scheduleReconcile(client);
-  return { run: () => worker.run(), stop: () => shutdown(worker) };
+  const observing = observeRegistry(registry, Runtime.instance().metricMeter);
+  return {
+    run: () => worker.run().finally(() => observing.stop()),
+    stop: () => shutdown(worker),
+  };
 }
 
 /** Asks a worker to finish; asking twice, or after its end, is fine. */

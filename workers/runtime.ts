@@ -1,5 +1,6 @@
 import { DefaultLogger, Runtime, type LogLevel, type RuntimeOptions } from '@temporalio/worker';
 import { pino, type Logger } from 'pino';
+import { metrics, phaseBuckets } from '../model/metrics.ts';
 
 const pinoLevel = {
   TRACE: 'trace',
@@ -9,6 +10,12 @@ const pinoLevel = {
   ERROR: 'error',
 } as const satisfies Record<LogLevel, string>;
 
+/** The SDK's own metrics keep the names and units that its dashboards know. */
+const prometheus = (bindAddress: string) => ({
+  bindAddress,
+  histogramBucketOverrides: { [metrics.phaseSeconds]: phaseBuckets },
+});
+
 /**
  * Logger and metrics of this process's Temporal runtime; once per process, before the first connection. Logs are JSON lines on
  * standard error: standard output belongs to commands.
@@ -17,7 +24,7 @@ export function installRuntime(options: { logLevel: string; metricsAddress?: str
   const log = pino({ name: 'ferry', level: options.logLevel }, pino.destination(2));
   const telemetry: RuntimeOptions['telemetryOptions'] = {
     logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } },
-    ...(options.metricsAddress ? { metrics: { prometheus: { bindAddress: options.metricsAddress } } } : {}),
+    ...(options.metricsAddress ? { metrics: { prometheus: prometheus(options.metricsAddress) } } : {}),
   };
   Runtime.install({
     logger: new DefaultLogger('DEBUG', (entry) => log[pinoLevel[entry.level]]({ ...entry.meta }, entry.message)),

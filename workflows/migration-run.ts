@@ -97,7 +97,7 @@ export class MigrationRun {
 
   /** Nothing is left to do; how it ended stays to be seen. */
   finish(end: MigrationEnd): void {
-    this.#story.ended(end, this.state.flow);
+    this.#story.ended(end);
     this.enter('finished');
   }
 

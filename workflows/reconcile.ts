@@ -1,10 +1,11 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ApplicationFailure, executeChild, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, executeChild, metricMeter, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import * as z from 'zod';
 import type {
   AbandonedClaim,
   AbandonedOperation as HeldByNobody,
 } from '../activities/repair/create-repair-activities.ts';
+import { metrics } from '../model/metrics.ts';
 import { attachmentExportName, repairWorkflowId } from '../model/names.ts';
 import {
   repairRequest,
@@ -22,6 +23,8 @@ import { directionOf, repairVolume } from './repair-volume.ts';
 /** An export that cannot be ended now is tried again at the next look: the volume is held so long. */
 const exportPatienceSeconds = 30;
 
+const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'Orphans, counted at every look');
+
 /**
  * Looks for what nobody carries on: volumes held by workflows that are closed or gone, and devices and exports that belong to nobody.
  * Repairs the first, removes the second after a grace time, and tells what it found. Started every minute by the schedule
@@ -35,6 +38,7 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, dryRun)));
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
   const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
+  orphansSeen.add(judged.length);
   if (!dryRun) await removeOrphans(judged);
   const report: RepairReport = {
     dryRun,

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { FerryError } from '../../model/errors.ts';
 import { checkpoint as checkpointSchema, type Checkpoint, type CopyProgress } from '../../model/migration.ts';
+import { metrics } from '../../model/metrics.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { beatEveryMs } from '../beating.ts';
 import type { CopySlots } from './copy-slots.ts';
@@ -34,16 +35,23 @@ export async function runWithProgress(
   const context = Context.current();
   const from = lastBeat(context.info.heartbeatDetails) ?? input.from;
   const meter = speedMeter(from.offset, Date.now());
+  const bytesDone = context.metricMeter.createCounter(metrics.bytesDone, undefined, 'Bytes that transfers went over');
   const stuck = new AbortController();
   let latest = from;
   let position = from.offset;
+  let counted = position;
   // null while it waits for its turn: that is no lack of progress.
   let movedAt: number | null = null;
   let reportAt = Date.now() + firstReportMs;
   let reportEvery = firstReportMs;
 
+  const count = () => {
+    bytesDone.add(position - counted);
+    counted = position;
+  };
   const beat = () => {
     const now = Date.now();
+    count();
     meter.sample(position, now);
     const progress: CopyProgress = {
       checkpoint: latest,
@@ -80,6 +88,7 @@ export async function runWithProgress(
         },
       });
       const result = await Promise.race([running, hopeless(signal)]);
+      position = Math.max(position, result?.checkpoint.offset ?? 0);
       stuck.signal.throwIfAborted();
       return result ?? { checkpoint: latest, finished: false };
     });
@@ -89,6 +98,7 @@ export async function runWithProgress(
     throw error;
   } finally {
     clearInterval(timer);
+    count();
   }
 }
 

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import { messages } from '../../model/messages.ts';
+import { metrics } from '../../model/metrics.ts';
+import { deviceName, migrationWorkflowId } from '../../model/names.ts';
+import { startSystem, type PlainSystem } from '../../testbed/system.ts';
+
+const source = 'server1@lvmstorage-1';
+const destination = 'server2@lvmstorage-2';
+const gib = 1024 ** 3;
+const dataMib = 16;
+
+let directory: string;
+let system: PlainSystem;
+let volumeId: string;
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'ferry-metrics-'));
+  system = await startSystem({ directory, backing: 'directory' });
+  volumeId = await moveAVolume();
+});
+after(async () => {
+  await system?.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A migration that refuses an operation, hears a signal that it cannot understand, and succeeds; another that is refused; a repair. */
+async function moveAVolume(): Promise<string> {
+  const { stdout } = await system.ferry('--json', 'create', '--size', '1', '--host', source);
+  const { id } = JSON.parse(stdout) as { id: string };
+  const file = join(directory, 'nodes/server1/lvmstorage-1/volumes', deviceName({ id, nameId: null }));
+  const device = await open(file, 'r+');
+  await device.write(randomBytes(dataMib * 1024 ** 2));
+  await device.close();
+  await ferry('migrate', '--detach', '--bandwidth', '1MiB/s', id, destination);
+  const connection = await Connection.connect({ address: system.temporal.address });
+  try {
+    const migration = new Client({ connection }).workflow.getHandle(migrationWorkflowId(id));
+    const ticket = { requestId: 'one', operation: 'attach', volumeId: id, requestedBy: 'a service' };
+    await migration.signal(messages.operationRequested, ticket);
+    await migration.signal(messages.operationRequested, 'nonsense');
+    await ferry('migration', 'set-bandwidth', id, 'unlimited');
+    await migration.result();
+  } finally {
+    await connection.close();
+  }
+  assert.equal((await system.ferry('migrate', id, destination)).exitCode, 1);
+  await ferry('repair');
+  return id;
+}
+
+async function ferry(...args: string[]): Promise<void> {
+  const { exitCode, stderr } = await system.ferry(...args);
+  assert.equal(exitCode, 0, stderr);
+}
+
+/** What every worker shows, by series: `name{labels}`. */
+async function scrape(): Promise<Map<string, number>> {
+  const pages = await Promise.all(Object.values(system.metricsUrls).map(async (url) => (await fetch(url)).text()));
+  const lines = pages.flatMap((page) => page.split('\n')).filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]),
+  );
+}
+
+const nameOf = (series: string) => series.split('{')[0]!;
+
+/** The sum of the series with the name and all of the labels. */
+function sum(found: Map<string, number>, name: string, labels: Record<string, string> = {}): number {
+  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+  return [...found]
+    .filter(([series]) => nameOf(series) === name && wanted.every((label) => series.includes(label)))
+    .reduce((total, [, value]) => total + value, 0);
+}
+
+/** Gauges are renewed every few seconds. Milliseconds. */
+const patienceMs = 60_000;
+
+const root = join(import.meta.dirname, '../..');
+const monitoring = (file: string) => readFile(join(root, 'docs', file), 'utf8');
+
+for (const file of ['monitoring/grafana-dashboard.json', 'monitoring/alert-rules.yaml']) {
+  test(`the workers show every metric that ${file} uses`, async () => {
+    const used = new Set((await monitoring(file)).match(/\b(ferry|temporal)_[a-z_]+/g));
+    assert.ok(used.size >= 8, `only ${used.size} names found`);
+    const shown = new Set([...(await scrape()).keys()].map(nameOf));
+    assert.deepEqual([...used.difference(shown)], []);
+  });
+}
+
+test('the dashboard has a query in every panel, and no panel twice', async () => {
+  const { panels } = JSON.parse(await monitoring('monitoring/grafana-dashboard.json')) as {
+    panels: { id: number; title: string; targets: { expr: string }[] }[];
+  };
+  assert.equal(new Set(panels.map((p) => p.id)).size, panels.length);
+  for (const { title, targets } of panels) assert.ok(targets.length > 0 && targets.every((t) => t.expr !== ''), title);
+});
+
+test("every metric of Ferry's own is explained, and shown by a worker", async () => {
+  const text = await monitoring('monitoring.md');
+  const shown = [...(await scrape()).keys()].map(nameOf);
+  for (const name of Object.values(metrics)) {
+    assert.ok(text.includes(name), `docs/monitoring.md does not mention ${name}`);
+    assert.ok(
+      shown.some((each) => each.startsWith(name)),
+      `no worker shows ${name}`,
+    );
+  }
+});
+
+test('migrations are counted by outcome, their refusals by operation, and their phases are timed', async () => {
+  const found = await scrape();
+  assert.equal(sum(found, metrics.migrationsEnded, { outcome: 'success' }), 1);
+  assert.equal(sum(found, metrics.migrationsEnded, { outcome: 'refused' }), 1);
+  assert.equal(sum(found, metrics.migrationsEnded, { outcome: 'error' }), 0);
+  assert.equal(sum(found, metrics.stepErrors, { type: 'SameBackEnd' }), 1);
+  assert.equal(sum(found, metrics.operationsRefused, { operation: 'attach' }), 1);
+  assert.equal(sum(found, metrics.malformedSignals), 1);
+  assert.equal(sum(found, `${metrics.phaseSeconds}_count`, { phase: 'copying' }), 1);
+  assert.equal(sum(found, `${metrics.phaseSeconds}_bucket`, { phase: 'claiming', le: '15' }), 2);
+});
+
+test('the destination counts the bytes that it copied and read back, holes included', async () => {
+  const found = await scrape();
+  assert.ok(sum(found, metrics.bytesDone, { activityType: 'pullVolume', taskQueue: 'storage:server2' }) >= gib);
+  assert.ok(sum(found, metrics.bytesDone, { activityType: 'digestVolume', taskQueue: 'storage:server2' }) >= gib);
+});
+
+test('the registry is seen to be up, then down, then up again with its back ends and migrations', async () => {
+  const until = async (what: string, holds: (found: Map<string, number>) => boolean) => {
+    for (const deadline = Date.now() + patienceMs; ; await sleep(500)) {
+      const found = await scrape();
+      if (holds(found)) return found;
+      assert.ok(Date.now() < deadline, `not seen: ${what}`);
+    }
+  };
+  await until('up', (found) => sum(found, metrics.registryUp) === 1);
+  await system.postgres.crash();
+  await until('down', (found) => sum(found, metrics.registryUp) === 0);
+  await system.postgres.restart();
+  await ferry('migrate', '--detach', '--bandwidth', '64KiB/s', volumeId, source);
+  const found = await until('copying', (each) => sum(each, metrics.migrationsRunning, { phase: 'copying' }) === 1);
+  assert.ok(sum(found, metrics.oldestMigrationSeconds) > 0);
+  assert.equal(sum(found, metrics.registryUp), 1);
+  assert.equal(sum(found, metrics.backEndTotalBytes, { back_end: destination }), 8 * gib);
+  assert.equal(sum(found, metrics.backEndFreeBytes, { back_end: destination }), 7 * gib);
+  assert.equal(sum(found, metrics.backEndUp, { back_end: source }), 1);
+  await ferry('migration', 'cancel', volumeId);
+});

@@ -1,0 +1,54 @@
+import type { MetricMeter } from '@temporalio/common';
+import { backEndState } from '../model/back-end.ts';
+import { metrics } from '../model/metrics.ts';
+import { phase } from '../model/migration.ts';
+import { listBackEnds } from '../registry/back-ends.ts';
+import type { Registry } from '../registry/open-registry.ts';
+import { countRunningMigrations } from '../registry/running-migrations.ts';
+
+/** A usual interval of scrapes: looking more often would show nothing more. Milliseconds. */
+const lookEveryMs = 15_000;
+
+/** Shows in gauges what the registry holds: now, and again and again until it is stopped. */
+export function observeRegistry(registry: Registry, meter: MetricMeter): { stop: () => void } {
+  const gauge = (name: string, description: string) => meter.createGauge(name, 'float', undefined, description);
+  const registryUp = gauge(metrics.registryUp, 'Whether Postgres answers');
+  const running = gauge(metrics.migrationsRunning, 'Migrations under way');
+  const oldest = gauge(metrics.oldestMigrationSeconds, 'Age of the oldest migration under way');
+  const up = gauge(metrics.backEndUp, 'Whether the back end is up');
+  const total = gauge(metrics.backEndTotalBytes, 'Capacity of the back end');
+  const free = gauge(metrics.backEndFreeBytes, 'Free capacity of the back end');
+
+  const look = async () => {
+    const [phases, backEnds] = await Promise.all([countRunningMigrations(registry), listBackEnds(registry)]);
+    for (const each of phase.options.filter((p) => p !== 'finished')) {
+      running.set(phases.find((p) => p.phase === each)?.migrations ?? 0, { phase: each });
+    }
+    oldest.set(Math.max(0, ...phases.map((p) => p.oldestSeconds)));
+    const now = new Date();
+    for (const backEnd of backEnds) {
+      const tags = { back_end: backEnd.name };
+      up.set(backEndState(backEnd, now) === 'up' ? 1 : 0, tags);
+      total.set(backEnd.totalBytes, tags);
+      free.set(backEnd.freeBytes, tags);
+    }
+  };
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  const lookAgain = async () => {
+    registryUp.set(
+      await look().then(
+        () => 1,
+        () => 0,
+      ),
+    );
+    if (!stopped) timer = setTimeout(() => void lookAgain(), lookEveryMs);
+  };
+  void lookAgain();
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
