@@ -10,6 +10,7 @@ export async function nodeWorker(
   spec: SystemNode,
   common: object,
   env: Record<string, string>,
+  tlsDirectory: string | null,
 ): Promise<ManagedWorker> {
   const log = join(nodes.share, `${spec.name}.log`);
   const configFile = join(nodes.share, `${spec.name}.json`);
@@ -22,7 +23,7 @@ export async function nodeWorker(
         availabilityZone: 'zone1',
         address: nodes.address(spec.name),
         stateDirectory: '/run/ferry',
-        insecureNetwork: true,
+        ...(tlsDirectory ? { tls: { directory: tlsDirectory } } : { insecureNetwork: true }),
         backEnds: spec.volumeGroups.map((group) => ({ name: group.name, driver: 'lvm', volumeGroup: group.name })),
       },
     }),

@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { freePorts } from '../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../workers/embedded/temporal.ts';
+import { makeCertificates } from './certificates.ts';
 import { directoryNode } from './directory-node.ts';
 import { nodeWorker } from './node-worker.ts';
 import { gateway, startNodes, type StorageNodes } from './nodes.ts';
@@ -37,6 +38,8 @@ export interface SystemOptions {
   temporalPort?: number;
   uiPort?: number;
   nodes?: readonly SystemNode[];
+  /** Whether nodes export to each other over TLS, with certificates made for them; else in the clear on a network of their own. */
+  tls?: boolean;
   /** How long nodes may be away, seconds. */
   nodeTimeoutSeconds?: number;
   /** How long a transfer may stand still, seconds. */
@@ -150,7 +153,8 @@ interface Surroundings {
 function startStorage(options: SystemOptions & { backing?: Backing }, around: Surroundings): Promise<Storage> {
   const directory = join(options.directory, 'nodes');
   const specs = options.nodes ?? seedNodes;
-  return options.backing === 'directory' ? inDirectories(directory, specs, around) : inGuests(directory, specs, around);
+  if (options.backing === 'directory') return inDirectories(directory, specs, around);
+  return inGuests(directory, specs, options.tls ?? false, around);
 }
 
 async function inDirectories(
@@ -175,6 +179,7 @@ async function inDirectories(
 async function inGuests(
   directory: string,
   specs: readonly SystemNode[],
+  tls: boolean,
   { common, reach, stops }: Surroundings,
 ): Promise<Storage> {
   const temporalPort = Number(reach.TEMPORAL_ADDRESS.split(':')[1]);
@@ -183,8 +188,12 @@ async function inGuests(
   stops.push(() => nodes.stop());
   insideUrl.hostname = gateway;
   const insideEnv = { TEMPORAL_ADDRESS: `${gateway}:${temporalPort}`, FERRY_DATABASE_URL: insideUrl.href };
+  const addresses = specs.map(({ name }) => nodes.address(name));
+  const certificates = tls ? await makeCertificates(join(nodes.share, 'certificates'), addresses) : null;
   const storage: Storage = { nodes, workers: {}, metricsUrls: {} };
-  for (const spec of specs) storage.workers[spec.name] = await nodeWorker(nodes, spec, common, insideEnv);
+  for (const spec of specs) {
+    storage.workers[spec.name] = await nodeWorker(nodes, spec, common, insideEnv, certificates?.directory ?? null);
+  }
   return storage;
 }
 

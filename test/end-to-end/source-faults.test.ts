@@ -4,13 +4,16 @@ import { setStage, type Stage } from './stage.ts';
 
 let stage: Stage & { strike(): Promise<void> };
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10 });
+  // Over TLS, as between machines: nothing of a fault may look different then.
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10, tls: true });
 });
 after(() => stage?.strike());
 
 describe('the source fails in mid-copy', () => {
   test('its export dies: it is exported again and the copy goes on', async () => {
     const { id, handle, moved } = await stage.midCopy();
+    const { stdout: server } = await stage.nodes.exec('server1', ['pgrep', '--list-full', '--exact', 'qemu-nbd']);
+    assert.match(server, /--tls-creds/);
     await stage.nodes.exec('server1', ['pkill', '-KILL', '-x', 'qemu-nbd']);
     await stage.hurry(handle);
     assert.equal(await stage.outcome(handle), 'success');

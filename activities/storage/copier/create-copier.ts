@@ -6,32 +6,41 @@ import { startChild, type CopierChild } from './child.ts';
 /** How long a stop may take before the process is killed: a cancel must hold within two seconds whatever hangs. */
 const stopPatience = 1500;
 
+/** Processes that wait for a job: a migration's copy and the reading back that follows at once. */
+const spares = 2;
+
 /** A worker that has just begun to copy has better to do at once than to start the next process. */
 const spareDelay = 500;
 
-/** A copier, and the end of it: its waiting process is ended, running jobs are not. */
+/** A copier, and the end of it: its waiting processes are ended, running jobs are not. */
 export interface DisposableCopier extends Copier {
   dispose(): Promise<void>;
 }
 
-/** Runs each job in a process of its own, and keeps one waiting, so that a job does not wait for Node to start. */
+/** Runs each job in a process of its own, and keeps some waiting, so that a job does not wait for Node to start. */
 export function createCopier(): DisposableCopier {
-  let spare: CopierChild | null = null;
+  const waiting: CopierChild[] = [];
   let disposed = false;
 
-  const keepSpare = () => {
-    if (disposed || spare?.alive) return;
-    spare = startChild();
-    spare.hold(false);
+  const fill = () => {
+    if (disposed) return;
+    const alive = waiting.filter((child) => child.alive);
+    waiting.splice(0, Infinity, ...alive);
+    while (waiting.length < spares) {
+      const child = startChild();
+      child.hold(false);
+      waiting.push(child);
+    }
   };
   const takeChild = () => {
-    const child = spare?.alive ? spare : startChild();
-    spare = null;
+    let child = waiting.shift();
+    while (child && !child.alive) child = waiting.shift();
+    child ??= startChild();
     child.hold(true);
-    setTimeout(keepSpare, spareDelay).unref();
+    setTimeout(fill, spareDelay).unref();
     return child;
   };
-  keepSpare();
+  fill();
 
   return {
     async run(job, { signal, onProgress }) {
@@ -60,11 +69,14 @@ export function createCopier(): DisposableCopier {
 
     async dispose() {
       disposed = true;
-      // Held, as nothing else may keep the process until it has ended.
-      spare?.hold(true);
-      spare?.kill();
-      await spare?.ended;
-      spare = null;
+      await Promise.all(
+        waiting.splice(0).map((child) => {
+          // Held, as nothing else may keep the process until it has ended.
+          child.hold(true);
+          child.kill();
+          return child.ended;
+        }),
+      );
     },
   };
 }

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { resumeStoppedGuests } from '../../../activities/compute/resume-guest.ts';
 import type { CopyProgress } from '../../../model/migration.ts';
 import { readRecords } from '../../../testbed/guest/records.ts';
-import { makeCertificates } from '../storage/exports/certificates.ts';
+import { makeCertificates } from '../../../testbed/certificates.ts';
 import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
 import { eventually, MovingDisk } from './moving-disk.ts';
 
@@ -16,7 +16,8 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
   let certificates: string;
 
   before(async () => {
-    certificates = await makeCertificates(await mkdtemp(join(tmpdir(), 'ferry-certificates-')));
+    const made = await makeCertificates(await mkdtemp(join(tmpdir(), 'ferry-certificates-')));
+    certificates = made.directory;
     hypervisor = await Hypervisor.start({ tlsFolder: certificates });
     guest = await hypervisor.guest('moves');
   });

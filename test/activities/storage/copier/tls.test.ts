@@ -3,18 +3,18 @@ import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { makeCertificates } from '../../../../testbed/certificates.ts';
 import { cleanUp } from './cleanup.ts';
-import { makeCertificates } from './certificates.ts';
 import { copier, copyJob, digestJob, undisturbed } from './jobs.ts';
 import { qemuNbd } from './source-server.ts';
 import { assertSame, mib, mixture, scratchFolder, writeVolume } from './volumes.ts';
 
-async function prepare(t: TestContext, { serverNames }: { serverNames?: string } = {}) {
+async function prepare(t: TestContext, addresses?: string[]) {
   const folder = await scratchFolder(t);
   const [from, to] = [path.join(folder, 'from'), path.join(folder, 'to')];
   const sizeBytes = await writeVolume(from, mixture);
   await writeVolume(to, [['hole', sizeBytes]]);
-  const { directory, client } = await makeCertificates(path.join(folder, 'tls'), serverNames ? { serverNames } : {});
+  const { directory, client } = await makeCertificates(path.join(folder, 'tls'), addresses);
   return { folder, from, to, sizeBytes, directory, client };
 }
 
@@ -47,7 +47,7 @@ test('a server of another authority is not trusted', async (t) => {
 });
 
 test('a server with a certificate of another host is not trusted', async (t) => {
-  const { from, to, sizeBytes, directory, client } = await prepare(t, { serverNames: 'IP:192.0.2.1' });
+  const { from, to, sizeBytes, directory, client } = await prepare(t, ['192.0.2.1']);
   const { address } = await qemuNbd(t, from, { tlsDirectory: directory });
   const run = copier(t).run(copyJob(address, to, sizeBytes, { tls: client }), undisturbed);
   await assert.rejects(run, { type: 'SourceUnreachable', message: /not in the cert's list/ });

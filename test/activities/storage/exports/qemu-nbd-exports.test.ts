@@ -20,9 +20,9 @@ import {
 } from '../../../../activities/storage/exports/server-command.ts';
 import type { ExportAddress } from '../../../../activities/storage/exports.ts';
 import { runCommand, toolFailed } from '../../../../activities/storage/run-command.ts';
+import { makeCertificates } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
 import { refuses } from '../driver-conformance.ts';
-import { makeCertificates } from './certificates.ts';
 
 const mib = 1024 ** 2;
 let folder: string;
@@ -407,8 +407,8 @@ describe('exports by qemu-nbd', () => {
   });
 
   test('with TLS only clients of the same authority get in', async () => {
-    const directory = await makeCertificates(join(folder, 'pki, with a comma'));
-    const foreign = await makeCertificates(join(folder, 'foreign-pki'));
+    const { directory } = await makeCertificates(join(folder, 'pki, with a comma'));
+    const { directory: foreign } = await makeCertificates(join(folder, 'foreign-pki'));
     const exports = exportsOf({ tls: { directory } });
     const address = await exports.ensure(readOnly());
     assert.equal(address.tls, true);
