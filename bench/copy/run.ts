@@ -37,7 +37,12 @@ async function runScenario(folder: string, copier: Copier, scenario: Scenario, r
   await whileServed(source, async (address, serverPid) => {
     const task: Task = { source, address, destination, sizeBytes: scenario.sizeBytes };
     for (let round = 0; round < rounds; round += 1) {
-      for (const [contestant, soFar] of costs) {
+      // Each in every place over the rounds: a disk that gives credit for a rest gives it to all alike.
+      const order = [...costs];
+      for (const [contestant, soFar] of [
+        ...order.slice(round % order.length),
+        ...order.slice(0, round % order.length),
+      ]) {
         await freshFile(destination, scenario.sizeBytes);
         await sleep(settle);
         soFar.push(await measure(serverPid, () => contestant.copy(task)));

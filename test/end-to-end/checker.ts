@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
-import type { StorageNodes } from '../../testbed/nodes.ts';
+import type { Place, Sight } from './sight.ts';
 
 /**
- * Looks at a volume the way somebody would who knows nothing of how Ferry works: rows in Postgres, logical volumes and processes on
- * the nodes, bytes on the devices.
+ * Looks at a volume the way somebody would who knows nothing of how Ferry works: rows in Postgres, devices and processes on the nodes,
+ * bytes on the devices.
  */
 export interface Checker {
   /** SHA-256 of the volume's device, found through the registry's row. */
@@ -29,7 +29,7 @@ interface VolumeRow {
 /** How long clean-up may take on a machine under load. Milliseconds. */
 const settleMs = 90_000;
 
-export function createChecker(nodes: StorageNodes, nodeNames: readonly string[], databaseUrl: () => string): Checker {
+export function createChecker(sight: Sight, databaseUrl: () => string): Checker {
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<T[]> => {
     const client = new pg.Client({ connectionString: databaseUrl() });
     await client.connect();
@@ -44,41 +44,10 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
     assert.ok(found, `volume ${volumeId} has no row`);
     return found;
   };
-  const place = async (volumeId: string) => {
+  const place = async (volumeId: string): Promise<Place> => {
     const { host, name_id } = await row(volumeId);
     const [node, group] = host.split('@') as [string, string];
-    return { node, path: `/dev/${group}/volume-${name_id ?? volumeId}` };
-  };
-  const digest = async (node: string, path: string) =>
-    (await nodes.exec(node, ['openssl', 'dgst', '-sha256', '-r', path])).stdout.split(' ')[0]!;
-
-  /** Every logical volume of Ferry on every node: `node/group/name tags`. */
-  const devices = async (): Promise<string[]> => {
-    const lists = await Promise.all(
-      nodeNames.map(async (node) => {
-        const { stdout } = await nodes.exec(node, ['lvs', '--reportformat', 'json', '-o', 'vg_name,lv_name,lv_tags']);
-        const report = JSON.parse(stdout) as {
-          report: { lv: { vg_name: string; lv_name: string; lv_tags: string }[] }[];
-        };
-        return report.report[0]!.lv.map((lv) => `${node}@${lv.vg_name}/${lv.lv_name} ${lv.lv_tags}`);
-      }),
-    );
-    return lists.flat();
-  };
-
-  /** Export servers and copiers, as `node: command line`. */
-  const processes = async (): Promise<string[]> => {
-    const lists = await Promise.all(
-      nodeNames.map(async (node) => {
-        const script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done';
-        const { stdout } = await nodes.exec(node, ['sh', '-c', script]);
-        return stdout
-          .split('\n')
-          .filter((line) => /^\S*qemu-nbd /.test(line))
-          .map((line) => `${node}: ${line}`);
-      }),
-    );
-    return lists.flat();
+    return [node, group, `volume-${name_id ?? volumeId}`];
   };
 
   /** Everything that is not as it must be; empty when all is well. */
@@ -92,11 +61,12 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
     if (volume.migration_status !== null || volume.migration_owner !== null)
       found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
     if (volume.status !== 'available' && volume.status !== 'in-use') found.push(`status is ${volume.status}`);
-    const own = `${volume.host}/volume-${volume.name_id ?? volumeId}`;
-    const all = (await devices()).filter((d) => d.includes(`ferry.volume=${volumeId}`) || d.includes(volumeId));
-    if (all.length !== 1 || all[0] !== `${own} ferry.volume=${volumeId}`)
-      found.push(`devices: ${JSON.stringify(all)}, expected only ${own}`);
-    const servers = await processes();
+    const own = `${volume.host}/volume-${volume.name_id ?? volumeId} ferry.volume=${volumeId}`;
+    const all = (await sight.devices())
+      .map(({ place: [node, group, device], tags }) => `${node}@${group}/${device} ${tags.join(',')}`)
+      .filter((line) => line.includes(volumeId));
+    if (all.length !== 1 || all[0] !== own) found.push(`devices: ${JSON.stringify(all)}, expected only ${own}`);
+    const servers = await sight.exports();
     if (servers.length > 0) found.push(`exports left: ${JSON.stringify(servers)}`);
     const [record] = await query<{ outcome: string | null }>(
       'SELECT outcome FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC LIMIT 1',
@@ -106,26 +76,12 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
     return found;
   };
 
+  const contents = async (volumeId: string) => sight.digest(await place(volumeId));
   return {
-    async contents(volumeId) {
-      const { node, path } = await place(volumeId);
-      return digest(node, path);
-    },
+    contents,
     async fill(volumeId) {
-      const { node, path } = await place(volumeId);
-      for (const seek of [0, 500, 992]) {
-        await nodes.exec(node, [
-          'dd',
-          'if=/dev/urandom',
-          `of=${path}`,
-          'bs=1M',
-          'count=32',
-          `seek=${seek}`,
-          'oflag=direct',
-          'conv=notrunc',
-        ]);
-      }
-      return digest(node, path);
+      await sight.fill(await place(volumeId));
+      return contents(volumeId);
     },
     async assertAt(volumeId, expected) {
       const deadline = Date.now() + settleMs;
@@ -135,8 +91,7 @@ export function createChecker(nodes: StorageNodes, nodeNames: readonly string[],
         left = await complaints(volumeId, expected);
       }
       assert.deepEqual(left, []);
-      const { node, path } = await place(volumeId);
-      assert.equal(await digest(node, path), expected.contents, 'the bytes are not the same');
+      assert.equal(await contents(volumeId), expected.contents, 'the bytes are not the same');
     },
   };
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { messages } from '../../model/messages.ts';
-import { setStage, slowly, type Stage } from './stage.ts';
+import { setStage, type Stage } from './stage.ts';
 
-let stage: Stage & { strike(): Promise<void> };
+let stage: Stage;
 before(async () => {
-  stage = await setStage();
+  stage = await setStage({ backing: 'directory' });
 });
 after(() => stage?.strike());
 
@@ -43,7 +43,7 @@ describe('a cancel goes back', () => {
   });
 
   test('while the destination is read back', async () => {
-    const { id, handle, old } = await stage.midCopy({ bandwidth: 4 * slowly });
+    const { id, handle, old } = await stage.midCopy();
     await stage.untilPhase(handle, 'verifying');
     await handle.executeUpdate(messages.cancelMigration);
     assert.equal(await stage.outcome(handle), 'CancelledFailure');

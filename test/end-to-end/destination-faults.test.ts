@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { setStage, slowly, type Stage } from './stage.ts';
+import { setStage, slowly, type NodeStage } from './stage.ts';
 
-let stage: Stage & { strike(): Promise<void> };
+let stage: NodeStage;
 before(async () => {
   stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10 });
 });

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Connection } from '../../model/connection.ts';
 import { gib } from '../../model/sizes.ts';
-import { server1, server2, setStage, type Stage } from './stage.ts';
+import { server1, server2, setStage, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
-let stage: Stage & { strike(): Promise<void> };
+let stage: NodeStage;
 before(async () => {
   stage = await setStage({ nodeTimeoutSeconds: 60 });
 });

@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { WorkflowHandle } from '@temporalio/client';
 import pg from 'pg';
+import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
 import { reconcileSchedule } from '../../model/names.ts';
 import type { RepairReport } from '../../model/repair.ts';
 import { poll, server1, server2, setStage, slowly, type Stage } from './stage.ts';
 
-let stage: Stage & { strike(): Promise<void> };
+const mib = 1024 ** 2;
+
+let stage: Stage;
 before(async () => {
-  stage = await setStage();
+  stage = await setStage({ backing: 'directory' });
   // The tests look when they want to; that the schedule looks by itself is a test of its own.
   await stage.client.schedule.getHandle(reconcileSchedule).pause();
 });
@@ -166,25 +171,17 @@ test('the schedule repairs by itself', async () => {
 test('what a migration left is told, and removed only after the grace time; what is not tagged stays', async () => {
   const { id, handle, old } = await stage.midCopy();
   const [node, group, name] = await stage.destinationOf(handle);
+  const path = join(stage.directory, 'nodes', node, group);
+  const driver = createDirectoryDriver({ path });
   const migrationId = (await handle.describe()).runId;
   await handle.executeUpdate('cancelMigration');
   await stage.outcome(handle);
   await stage.checker.assertAt(id, { ...old, outcome: 'cancelled' });
-  const make = (lv: string, ...tags: string[]) =>
-    stage.nodes.exec(node, [
-      'lvcreate',
-      '--yes',
-      '--size',
-      '8m',
-      '--name',
-      lv,
-      ...tags.flatMap((tag) => ['--addtag', tag]),
-      '--',
-      group,
-    ]);
+  const make = (device: string, ...tags: string[]) =>
+    driver.create({ name: device, sizeBytes: mib, tags, zero: false });
   await make(name, `ferry.volume=${id}`, `ferry.migration=${migrationId}`);
   const strangers = ['somebody-elses', 'volume-11111111-1111-4111-8111-111111111111'];
-  await make(strangers[0]!);
+  await writeFile(join(path, 'volumes', strangers[0]!), 'not of Ferry');
   await make(strangers[1]!, 'ferry.volume=11111111-1111-4111-8111-111111111111');
 
   const first = (await repair()).orphans;
@@ -196,9 +193,7 @@ test('what a migration left is told, and removed only after the grace time; what
 
   const second = (await repair('--orphan-grace', '0')).orphans;
   assert.equal(second.find((o) => o.name === name)?.removed, true);
-  const { stdout } = await stage.nodes.exec(node, ['lvs', '--noheadings', '-o', 'lv_name', '--', group]);
-  const left = stdout.split('\n').map((line) => line.trim());
+  const left = (await stage.sight.devices()).map(({ place: [, , device] }) => device);
   assert.equal(left.includes(name), false);
-  assert.ok(strangers.every((lv) => left.includes(lv)));
-  for (const lv of strangers) await stage.nodes.exec(node, ['lvremove', '--yes', '--', `${group}/${lv}`]);
+  assert.ok(strangers.every((device) => left.includes(device)));
 });

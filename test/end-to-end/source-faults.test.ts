@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { setStage, type Stage } from './stage.ts';
+import { setStage, type NodeStage } from './stage.ts';
 
-let stage: Stage & { strike(): Promise<void> };
+let stage: NodeStage;
 before(async () => {
   // Over TLS, as between machines: nothing of a fault may look different then.
   stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10, tls: true });

@@ -7,8 +7,9 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
-import { seedNodes, startSystem, type System, type SystemOptions } from '../../testbed/system.ts';
+import { seedNodes, startSystem, type PlainSystem, type System, type SystemOptions } from '../../testbed/system.ts';
 import { createChecker, type Checker } from './checker.ts';
+import { directorySight, lvmSight, type Place, type Sight } from './sight.ts';
 
 export const server1 = 'server1@lvmstorage-1';
 export const server2 = 'server2@lvmstorage-2';
@@ -17,7 +18,8 @@ export const server2 = 'server2@lvmstorage-2';
 export const slowly = 16 * 1024 ** 2;
 
 /** The whole of Ferry on real parts, and ways to tell it what to do and to see what comes of it. */
-export interface Stage extends System {
+export interface Stage extends PlainSystem {
+  readonly sight: Sight;
   readonly checker: Checker;
   readonly client: Client;
   /** A 1 GiB volume with recognizable data; its id and the data's SHA-256. */
@@ -31,7 +33,7 @@ export interface Stage extends System {
   /** Takes the cap off, so that a test need not wait for a slow copy any longer. */
   hurry(handle: WorkflowHandle): Promise<void>;
   /** The new device of a running migration, as a fault needs it. */
-  destinationOf(handle: WorkflowHandle): Promise<readonly [node: string, group: string, volume: string]>;
+  destinationOf(handle: WorkflowHandle): Promise<Place>;
   /** The tests' own beginning: a slow migration of a filled volume in the middle of its copy, and its two allowed ends. */
   midCopy(request?: Partial<MigrationRequestInput>): Promise<MidCopy>;
   /** Resolves when no step of the migration is under way: it is paused for real. */
@@ -40,14 +42,19 @@ export interface Stage extends System {
   attempt(volumeId: string, options?: Partial<MigrationRequestInput>): Promise<string>;
   /** How it ended: `success`, or the type of the failure. */
   outcome(handle: WorkflowHandle): Promise<string>;
+  /** Takes everything down and removes it. */
+  strike(): Promise<void>;
 }
+
+/** The same with nodes that have a real LVM and may lose power. */
+export type NodeStage = Stage & System;
 
 /** A migration in the middle of its copy. */
 export interface MidCopy {
   id: string;
   handle: WorkflowHandle;
   /** The volume's device on the source. */
-  source: readonly [node: string, group: string, volume: string];
+  source: Place;
   /** Where the volume is if the migration came to nothing. */
   old: { host: string; contents: string };
   /** Where it is if the migration succeeded. */
@@ -60,22 +67,27 @@ const roomyNodes = seedNodes.map((node) => ({
   volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 24 * 1024 })),
 }));
 
-/** Sets the stage in a folder of its own. `strike` takes everything down and removes it. */
-export async function setStage(
-  options: Omit<SystemOptions, 'directory'> = {},
-): Promise<Stage & { strike(): Promise<void> }> {
+/**
+ * Sets the stage in a folder of its own. With `directory` nodes are plain processes and volumes sparse files: for what a test shows of
+ * the control side, where a real LVM would only be slower.
+ */
+export async function setStage(options: StageOptions & { backing: 'directory' }): Promise<Stage>;
+export async function setStage(options?: StageOptions & { backing?: 'lvm' }): Promise<NodeStage>;
+export async function setStage(options: StageOptions & { backing?: 'lvm' | 'directory' } = {}): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
     if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
   };
-  const system = await startSystem({ directory, nodes: roomyNodes, ...options }).catch(async (error: unknown) => {
-    await remove();
-    throw error;
-  });
+  const { system, sight } = await startBacked({ directory, nodes: roomyNodes, ...options }).catch(
+    async (error: unknown) => {
+      await remove();
+      throw error;
+    },
+  );
   const connection = await Connection.connect({ address: system.temporal.address });
   const client = new Client({ connection });
-  const checker = createChecker(system.nodes, Object.keys(system.storage), () => system.postgres.url);
+  const checker = createChecker(sight, () => system.postgres.url);
 
   const volume: Stage['volume'] = async (backEnd = server1) => {
     const id = randomUUID();
@@ -118,6 +130,7 @@ export async function setStage(
   };
   return {
     ...system,
+    sight,
     checker,
     client,
     volume,
@@ -150,14 +163,10 @@ export async function setStage(
     },
     async destinationOf(handle) {
       const { migrationId } = await state(handle);
-      const found = await system.nodes.exec('server2', [
-        'lvs',
-        '--noheadings',
-        '-o',
-        'lv_name',
-        `@ferry.migration=${migrationId}`,
-      ]);
-      return ['server2', 'lvmstorage-2', found.stdout.trim()];
+      const tag = `ferry.migration=${migrationId}`;
+      const found = (await sight.devices()).find(({ tags }) => tags.includes(tag));
+      if (!found) throw new Error(`there is no device with the tag ${tag}`);
+      return found.place;
     },
     async untilIdle(handle) {
       await poll(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0);
@@ -179,6 +188,19 @@ export async function setStage(
       await remove();
     },
   };
+}
+
+type StageOptions = Omit<SystemOptions, 'directory'>;
+
+async function startBacked(
+  options: SystemOptions & { backing?: 'lvm' | 'directory' },
+): Promise<{ system: PlainSystem; sight: Sight }> {
+  if (options.backing === 'directory') {
+    const system = await startSystem({ ...options, backing: 'directory' });
+    return { system, sight: directorySight(join(options.directory, 'nodes')) };
+  }
+  const system = await startSystem({ ...options, backing: 'lvm' });
+  return { system, sight: lvmSight(system.nodes, Object.keys(system.storage)) };
 }
 
 /** The type of the failure behind an update's or a workflow's error. */

@@ -33,6 +33,14 @@ export interface EmbeddedTemporal {
   restart(): Promise<void>;
 }
 
+/**
+ * A development server has one history shard, and a shard hands out new tasks at most twenty times a second unless it is told otherwise:
+ * each step of a migration would wait up to 50 ms for its turn. A cluster of hundreds of shards knows no such wait.
+ */
+const dynamicConfig = {
+  'history.transferProcessorMaxPollRPS': 1000,
+};
+
 /** Resolves when the server takes requests and knows the search attributes. It ends with this process. */
 export async function startTemporal(options: EmbeddedTemporalOptions): Promise<EmbeddedTemporal> {
   const temporal = findTemporal();
@@ -48,6 +56,7 @@ export async function startTemporal(options: EmbeddedTemporalOptions): Promise<E
       ...['server', 'start-dev', '--disable-config-file', '--disable-config-env', '--log-format', 'json'],
       ...['--ip', '127.0.0.1', '--port', `${port}`, '--ui-port', `${uiPort}`, '--http-port', `${httpPort}`],
       ...['--db-filename', join(options.directory, 'temporal.db')],
+      ...Object.entries(dynamicConfig).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
       ...Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
     ],
     stopSignal: 'SIGTERM',

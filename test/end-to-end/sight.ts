@@ -1,0 +1,103 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StorageNodes } from '../../testbed/nodes.ts';
+import { readTags } from '../../activities/storage/directory/tag-files.ts';
+
+const mib = 1024 ** 2;
+
+/** Where recognizable data is in a filled volume: at its start, in the middle and at its end. MiB. */
+export const filledFrom = [0, 500, 992] as const;
+export const filledMib = 32;
+
+/** A device of a back end of a node. */
+export type Place = readonly [node: string, group: string, device: string];
+
+/** What is on the nodes, as somebody sees it who knows nothing of how Ferry works. */
+export interface Sight {
+  /** SHA-256 of a device. */
+  digest(place: Place): Promise<string>;
+  /** Writes random bytes to where a filled volume has them. */
+  fill(place: Place): Promise<void>;
+  /** Every volume on every node, be it Ferry's or not. */
+  devices(): Promise<{ place: Place; tags: string[] }[]>;
+  /** Export servers, as `node: command line`. */
+  exports(): Promise<string[]>;
+}
+
+/** Logical volumes of nodes that are guests. */
+export function lvmSight(nodes: StorageNodes, names: readonly string[]): Sight {
+  const everywhere = async <T>(look: (node: string) => Promise<T[]>) => (await Promise.all(names.map(look))).flat();
+  const file = ([, group, device]: Place) => `/dev/${group}/${device}`;
+  return {
+    async digest(place) {
+      const { stdout } = await nodes.exec(place[0], ['openssl', 'dgst', '-sha256', '-r', file(place)]);
+      return stdout.split(' ')[0]!;
+    },
+    async fill(place) {
+      for (const seek of filledFrom) {
+        const size = ['bs=1M', `count=${filledMib}`, `seek=${seek}`];
+        const output = [`of=${file(place)}`, 'oflag=direct', 'conv=notrunc'];
+        await nodes.exec(place[0], ['dd', 'if=/dev/urandom', ...output, ...size]);
+      }
+    },
+    devices: () =>
+      everywhere(async (node) => {
+        const { stdout } = await nodes.exec(node, ['lvs', '--reportformat', 'json', '-o', 'vg_name,lv_name,lv_tags']);
+        const { report } = JSON.parse(stdout) as {
+          report: { lv: { vg_name: string; lv_name: string; lv_tags: string }[] }[];
+        };
+        return report[0]!.lv.map((lv) => ({
+          place: [node, lv.vg_name, lv.lv_name] as const,
+          tags: lv.lv_tags.split(',').filter((tag) => tag !== ''),
+        }));
+      }),
+    exports: () =>
+      everywhere(async (node) => {
+        const script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done';
+        const { stdout } = await nodes.exec(node, ['sh', '-c', script]);
+        return stdout
+          .split('\n')
+          .filter((line) => /^\S*qemu-nbd /.test(line))
+          .map((line) => `${node}: ${line}`);
+      }),
+  };
+}
+
+/** Sparse files of nodes that are processes of this machine; `folder` has a folder for each node. */
+export function directorySight(folder: string): Sight {
+  const file = ([node, group, device]: Place) => join(folder, node, group, 'volumes', device);
+  const list = (path: string) => readdir(path).catch(() => []);
+  return {
+    async digest(place) {
+      const hash = createHash('sha256');
+      for await (const chunk of createReadStream(file(place), { highWaterMark: mib })) hash.update(chunk as Buffer);
+      return hash.digest('hex');
+    },
+    async fill(place) {
+      await using device = await open(file(place), 'r+');
+      for (const from of filledFrom) await device.write(randomBytes(filledMib * mib), 0, null, from * mib);
+      await device.sync();
+    },
+    async devices() {
+      const found: { place: Place; tags: string[] }[] = [];
+      for (const node of await list(folder)) {
+        for (const group of await list(join(folder, node))) {
+          for (const device of await list(join(folder, node, group, 'volumes'))) {
+            const known = await readTags(join(folder, node, group, 'tags', `${device}.json`));
+            found.push({ place: [node, group, device], tags: known?.tags ?? [] });
+          }
+        }
+      }
+      return found;
+    },
+    async exports() {
+      const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
+      const lines = await Promise.all(
+        pids.map(async (pid) => (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ')),
+      );
+      return lines.filter((line) => /^\S*qemu-nbd /.test(line) && line.includes(folder));
+    },
+  };
+}
