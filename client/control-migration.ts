@@ -1,6 +1,6 @@
 import { WorkflowNotFoundError } from '@temporalio/common';
 import { FerryError } from '../model/errors.ts';
-import { bandwidthPayload, messages } from '../model/messages.ts';
+import { bandwidthPayload, messages, resolutionPayload, type Resolution } from '../model/messages.ts';
 import { migrationWorkflowId } from '../model/names.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
@@ -40,5 +40,9 @@ export function controlCommands(context: Context) {
     /** A new cap in bytes a second, or null for none; holds from now on. */
     setBandwidth: async (volumeId: string, bytesPerSecond: number | null) =>
       send(volumeId, messages.setBandwidth, parseInput(bandwidthPayload, bytesPerSecond)),
+
+    /** Tells a parked migration which side the guest writes to, or that it shall look again. Not parked: `InvalidInput`. */
+    resolveMigration: async (volumeId: string, resolution: Resolution) =>
+      send(volumeId, messages.resolveParked, parseInput(resolutionPayload, resolution)),
   };
 }

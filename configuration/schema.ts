@@ -40,12 +40,21 @@ const node = z.strictObject({
 });
 export type NodeConfiguration = z.infer<typeof node>;
 
+const compute = z.strictObject({
+  /** The hypervisor, as attachments name it. The same as a storage node's name: the same machine, whose devices it opens directly. */
+  name: nodeName,
+  /** How virsh reaches libvirtd. */
+  libvirtUri: z.string().min(1).default('qemu:///system'),
+});
+export type ComputeConfiguration = z.infer<typeof compute>;
+
 /** Ferry's configuration: one file for clients and workers. Temporal's address is the SDK's own (TEMPORAL_ADDRESS, ...). */
 export const configuration = z.strictObject({
   databaseUrl: z
     .url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' })
     .optional(),
   node: node.optional(),
+  compute: compute.optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
   metricsAddress: z.string().optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -1,15 +1,28 @@
 import * as z from 'zod';
 import { backEndName } from './ids.ts';
 
-/** How a hypervisor reaches an attached volume. */
-export const connection = z.object({
+/** What serves an attached volume: the back end, and the device on it. */
+const served = { backEnd: backEndName, device: z.string() };
+
+/** Over the network, from an export of the volume's storage node. */
+export const nbdConnection = z.object({
   protocol: z.literal('nbd'),
   host: z.string(),
   port: z.number().int(),
   exportName: z.string(),
   tls: z.boolean(),
-  /** What serves it: the back end, and the device on it. */
-  backEnd: backEndName,
-  device: z.string(),
+  ...served,
 });
+export type NbdConnection = z.infer<typeof nbdConnection>;
+
+/** Directly: the hypervisor is the volume's own node. */
+const localConnection = z.object({
+  protocol: z.literal('local'),
+  kind: z.enum(['block', 'file']),
+  path: z.string(),
+  ...served,
+});
+
+/** How a hypervisor reaches an attached volume. */
+export const connection = z.discriminatedUnion('protocol', [nbdConnection, localConnection]);
 export type Connection = z.infer<typeof connection>;

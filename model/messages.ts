@@ -14,6 +14,8 @@ export const messages = {
   resumeMigration: 'resumeMigration',
   /** Update. New cap in bytes a second, or null for none; holds from the next moment on. */
   setBandwidth: 'setBandwidth',
+  /** Update. An operator's word to a parked migration: which side the guest writes to, or that it shall look again. */
+  resolveParked: 'resolveParked',
   /** Update. Asks whether an operation may go on now; refused while the volume moves. */
   requestOperation: 'requestOperation',
   /** Signal, twin of `requestOperation`: the verdict is signalled back to `replyTo`. */
@@ -35,6 +37,10 @@ export const bandwidthPayload = z
   .int()
   .min(64 * 1024)
   .nullable();
+
+/** What an operator has found: the side that the guest writes to; or only that it can be told by machine now. */
+export const resolutionPayload = z.enum(['source', 'destination', 'probe']);
+export type Resolution = z.infer<typeof resolutionPayload>;
 
 export const progressPayload = z.object({
   bytesDone: z.number().int().nonnegative(),

@@ -11,6 +11,11 @@ export function storageQueue(node: string): string {
   return `storage:${node}`;
 }
 
+/** The queue that only the compute worker beside the hypervisor `node` polls. */
+export function computeQueue(node: string): string {
+  return `compute:${node}`;
+}
+
 /** At most one workflow of this id runs: the admission lock of a volume's migration. */
 export function migrationWorkflowId(volumeId: string): string {
   return `migrate-${volumeId}`;

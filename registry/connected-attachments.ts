@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { connection, type Connection } from '../model/connection.ts';
+import { nbdConnection, type NbdConnection } from '../model/connection.ts';
 import { noColumns } from './rows.ts';
 import type { Queries } from './open-registry.ts';
 
@@ -9,7 +9,7 @@ const connected = z.object({
   host: z.string(),
   deviceName: z.string(),
   mode: z.enum(['rw', 'ro']),
-  connection,
+  connection: nbdConnection,
 });
 
 /** An attachment that a guest may use, and where its volume is now. */
@@ -34,7 +34,11 @@ export function listConnectedAttachments(
  * Writes where the attachment's export is now, if the volume is still there and attached so. False when it is not: then the export is
  * nobody's.
  */
-export async function reconnect(registry: Queries, attachment: ConnectedAttachment, now: Connection): Promise<boolean> {
+export async function reconnect(
+  registry: Queries,
+  attachment: ConnectedAttachment,
+  now: NbdConnection,
+): Promise<boolean> {
   const changed = await registry.rows(
     noColumns,
     `UPDATE attachments a SET connection = a.connection || $4 FROM volumes v

@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import type { NodeConfiguration } from '../configuration/schema.ts';
-import { heartbeatEveryMs } from '../model/back-end.ts';
 import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
+import { everyFewSeconds } from './every-few-seconds.ts';
 
 /**
  * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
- * fails is said once in the log and made again at the next beat.
+ * fails is said in the log and made again at the next beat.
  */
 export async function startReporting(deps: {
   node: NodeConfiguration;
@@ -16,9 +16,6 @@ export async function startReporting(deps: {
   log: Logger;
 }): Promise<{ stop: () => void }> {
   const { node, drivers, registry, log } = deps;
-  let stopped = false;
-  let timer: NodeJS.Timeout | undefined;
-
   const report = async () => {
     const rows = await Promise.all(
       [...drivers].map(async ([name, driver]) => {
@@ -32,19 +29,5 @@ export async function startReporting(deps: {
     );
     await reportBackEnds(registry, node.name, rows);
   };
-  const beat = async () => {
-    try {
-      await report();
-    } catch (error) {
-      log.warn({ error: (error as Error).message }, 'back ends could not be reported');
-    }
-    if (!stopped) timer = setTimeout(() => void beat(), heartbeatEveryMs);
-  };
-  await beat();
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
+  return everyFewSeconds(report, (error) => log.warn({ error: error.message }, 'back ends could not be reported'));
 }

@@ -13,11 +13,15 @@ interface Dependencies {
 }
 
 /**
- * Brings the exports of attached volumes back after the node was restarted; those that run are left alone. One that cannot come
+ * Brings the exports of attached volumes back after the node was restarted or their server died; those that run are left alone. One that cannot come
  * back is said in the log and keeps none of the others.
  */
 export async function restoreExports(deps: Dependencies): Promise<void> {
-  for (const attachment of await listConnectedAttachments(deps.registry, [...deps.drivers.keys()])) {
+  const attachments = await listConnectedAttachments(deps.registry, [...deps.drivers.keys()]);
+  if (attachments.length === 0) return;
+  const running = new Map((await deps.exports.list()).map((each) => [each.exportName, each.address.port]));
+  for (const attachment of attachments) {
+    if (running.get(attachment.connection.exportName) === attachment.connection.port) continue;
     try {
       await restore(deps, attachment);
     } catch (error) {

@@ -3,15 +3,18 @@ import type { Configuration } from '../configuration/schema.ts';
 import { FerryError } from '../model/errors.ts';
 import { openRegistry, type Registry } from '../registry/open-registry.ts';
 import { connectToTemporal } from './connection.ts';
+import { createComputeWorker } from './compute.ts';
 import { createControlWorker } from './control.ts';
 import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
 import { createStorageWorker } from './storage.ts';
 
+export type WorkerKind = 'control' | 'storage' | 'compute';
+
 /** Runs one worker, as configured, until it is told to stop. */
-export async function runWorker(kind: 'control' | 'storage'): Promise<void> {
+export async function runWorker(kind: WorkerKind): Promise<void> {
   const configuration = await loadConfiguration(process.env);
-  const log = installRuntime(configuration).child({ worker: kind, node: configuration.node?.name });
+  const log = installRuntime(configuration).child({ worker: kind, node: nameOf(kind, configuration) });
   const registry = await openRegistry(requireDatabaseUrl(configuration), {
     onError: (error) => log.warn({ error: error.message }, 'a connection to the registry broke'),
   });
@@ -30,20 +33,33 @@ export async function runWorker(kind: 'control' | 'storage'): Promise<void> {
 }
 
 function create(
-  kind: 'control' | 'storage',
+  kind: WorkerKind,
   deps: {
     configuration: Configuration;
     registry: Registry;
     log: ReturnType<typeof installRuntime>;
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
-  const { node, noProgressSeconds, orphanGraceSeconds } = deps.configuration;
-  if (kind === 'control') return createControlWorker({ ...deps, orphanGraceSeconds });
-  if (!node) {
-    throw new FerryError(
-      'InvalidInput',
-      'No storage node is configured: "node" is missing in the file that FERRY_CONFIG names.',
-    );
+  const { node, compute, noProgressSeconds, orphanGraceSeconds } = deps.configuration;
+  switch (kind) {
+    case 'control':
+      return createControlWorker({ ...deps, orphanGraceSeconds });
+    case 'storage':
+      if (!node) throw notConfigured('storage node', 'node');
+      return createStorageWorker({ ...deps, node, noProgressSeconds });
+    case 'compute':
+      if (!compute) throw notConfigured('hypervisor', 'compute');
+      return createComputeWorker({ ...deps, compute, noProgressSeconds });
   }
-  return createStorageWorker({ ...deps, node, noProgressSeconds });
+}
+
+function nameOf(kind: WorkerKind, { node, compute }: Configuration): string | undefined {
+  return kind === 'compute' ? compute?.name : node?.name;
+}
+
+function notConfigured(what: string, field: string): FerryError {
+  return new FerryError(
+    'InvalidInput',
+    `No ${what} is configured: "${field}" is missing in the file that FERRY_CONFIG names.`,
+  );
 }

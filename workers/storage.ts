@@ -11,14 +11,15 @@ import { createDriver } from '../activities/storage/create-driver.ts';
 import { createStorageActivities } from '../activities/storage/create-storage-activities.ts';
 import { createQemuNbdExports } from '../activities/storage/exports/create-qemu-nbd-exports.ts';
 import { runCommand } from '../activities/storage/run-command.ts';
-import { messages } from '../model/messages.ts';
 import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { currentDevices } from '../registry/leftovers.ts';
 import { isCurrentLocation } from '../registry/volumes.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
+import { everyFewSeconds } from './every-few-seconds.ts';
 import { startReporting } from './report-back-ends.ts';
+import { reportProgress } from './report-progress.ts';
 import { restoreExports } from './restore-exports.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
@@ -59,13 +60,7 @@ export async function createStorageWorker(deps: {
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
     noProgressMs: deps.noProgressSeconds * 1000,
-    reportProgress: async (progress) => {
-      const { workflowId, runId } = activityInfo().workflowExecution!;
-      await client.workflow
-        .getHandle(workflowId, runId)
-        .signal(messages.progressReported, progress)
-        .catch((error: unknown) => deps.log.debug({ error }, 'progress could not be reported'));
-    },
+    reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, deps.log),
   });
   const worker = await Worker.create({
     connection: deps.connection,
@@ -78,13 +73,17 @@ export async function createStorageWorker(deps: {
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
   });
-  await restoreExports({ drivers, exports, registry, log: deps.log });
+  const restoring = await everyFewSeconds(
+    () => restoreExports({ drivers, exports, registry, log: deps.log }),
+    (error) => deps.log.warn({ error: error.message }, 'the exports of attached volumes could not be looked at'),
+  );
   const reporting = await startReporting({ node, drivers, registry, log: deps.log });
   return {
     async run() {
       try {
         await worker.run();
       } finally {
+        restoring.stop();
         reporting.stop();
         await copier.dispose();
       }

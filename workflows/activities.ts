@@ -1,8 +1,9 @@
 import { proxyActivities } from '@temporalio/workflow';
+import type { ComputeActivities } from '../activities/compute/create-compute-activities.ts';
 import type { RegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import type { RepairActivities } from '../activities/repair/create-repair-activities.ts';
 import type { StorageActivities } from '../activities/storage/create-storage-activities.ts';
-import { controlQueue, storageQueue } from '../model/names.ts';
+import { computeQueue, controlQueue, storageQueue } from '../model/names.ts';
 
 /**
  * The registry. Every statement is idempotent for its owner, and Postgres comes back: tried until it answers. Ten seconds are
@@ -52,5 +53,33 @@ export function storageTransfers(node: string, patienceSeconds: number) {
       maximumInterval: '10s',
       nonRetryableErrorTypes: ['SourceUnreachable', 'NoProgress'],
     },
+  });
+}
+
+/**
+ * Short steps beside a hypervisor. What can be cured by the workflow (the destination hangs, or is lost) is not retried blindly.
+ * `awaySeconds` bounds the wait for a worker that is away, `patienceSeconds` all tries together.
+ */
+export function computeSteps(node: string, patienceSeconds: number, awaySeconds = patienceSeconds) {
+  return proxyActivities<Omit<ComputeActivities, 'mirrorDisk'>>({
+    taskQueue: computeQueue(node),
+    startToCloseTimeout: '10m',
+    heartbeatTimeout: '15s',
+    scheduleToStartTimeout: `${awaySeconds}s`,
+    scheduleToCloseTimeout: `${patienceSeconds}s`,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes: ['NoProgress'] },
+  });
+}
+
+/** Watching a mirror: bounded by progress, not by time, as `storageTransfers` are. */
+export function computeTransfers(node: string, patienceSeconds: number) {
+  return proxyActivities<Pick<ComputeActivities, 'mirrorDisk'>>({
+    taskQueue: computeQueue(node),
+    startToCloseTimeout: '30 days',
+    heartbeatTimeout: '15s',
+    scheduleToStartTimeout: `${patienceSeconds}s`,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes: ['NoProgress'] },
   });
 }

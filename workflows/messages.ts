@@ -1,6 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { MigrationState } from '../model/migration.ts';
-import { messages } from '../model/messages.ts';
+import { messages, type Resolution } from '../model/messages.ts';
 import type { OperationVerdict, RefusedOperation, Release } from '../model/operation-requests.ts';
 
 /** The messages of `migrateVolume`, as the SDK wants them; names and meaning are in model/messages.ts. */
@@ -9,6 +9,7 @@ export const cancelMigration = defineUpdate<void>(messages.cancelMigration);
 export const pauseMigration = defineUpdate<void>(messages.pauseMigration);
 export const resumeMigration = defineUpdate<void>(messages.resumeMigration);
 export const setBandwidth = defineUpdate<void, [bytesPerSecond: number | null]>(messages.setBandwidth);
+export const resolveParked = defineUpdate<void, [resolution: Resolution]>(messages.resolveParked);
 export const progressReported = defineSignal<[unknown]>(messages.progressReported);
 export const requestOperation = defineUpdate<OperationVerdict, [ticket: unknown]>(messages.requestOperation);
 export const operationRequested = defineSignal<[ticket: unknown]>(messages.operationRequested);

@@ -1,24 +1,16 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  allHandlersFinished,
-  condition,
-  setHandler,
-  uuid4,
-} from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, uuid4 } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
-import { bandwidthPayload, progressPayload } from '../model/messages.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
 import { registry } from './activities.ts';
 import { cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import type { CleanUpStep } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
+import { genericAttached } from './flows/attached.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
-import * as messages from './messages.ts';
+import { handleMessages } from './migration-messages.ts';
 import { MigrationRun } from './migration-run.ts';
-import { handleOperationMessages } from './operation-messages.ts';
 import { workflowOwner } from './owner.ts';
 
 export interface MigrationResult {
@@ -72,7 +64,8 @@ async function moveClaimed(
   let flow: FlowResult;
   try {
     flow = await run.scope.run(() => runFlow(run, m, undo));
-    run.throwIfCancelled();
+    // A guest that was turned to the destination stays there.
+    if (!run.pastPointOfNoReturn) run.throwIfCancelled();
   } catch (error) {
     // A step that fails while it is being cancelled (its node is gone, say) is still a cancel.
     const reason = run.scope.consideredCancelled ? cancelled : reasonOf(error);
@@ -96,8 +89,9 @@ async function runFlow(
 ): Promise<FlowResult> {
   const name = deviceName({ id: m.claim.volumeId, nameId: m.destinationNameId });
   if (m.flow === 'generic-detached') return genericDetached(run, m, name, undo);
+  if (m.flow === 'generic-attached') return genericAttached(run, m, name, undo);
   throw ApplicationFailure.nonRetryable(
-    `Volume ${m.claim.volumeId} would move by the flow ${m.flow}, which this release does not have. Detach it first.`,
+    `Volume ${m.claim.volumeId} would move by the flow ${m.flow}, which this release does not have.`,
     'VolumeStatusRefused',
   );
 }
@@ -123,7 +117,7 @@ async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Pro
   run.enter('switching');
   await registry.switchVolume.executeWithOptions(
     { summary: 'switch the volume to its new place: the point of no return' },
-    [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes }],
+    [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes, attachment: flow.attachment }],
   );
   run.enter('cleaning-up');
   await cleanUpOrHandOver(claim, flow.cleanUp);
@@ -131,51 +125,4 @@ async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Pro
     { claim, outcome: 'success', error: null },
   ]);
   run.finish({ outcome: 'success', digest: flow.digest, transferredBytes: flow.transferredBytes });
-}
-
-interface Verdict {
-  claimed: { migrationId: string } | null;
-  refused: Reason | null;
-}
-
-function handleMessages(run: MigrationRun): Verdict {
-  const verdict: Verdict = { claimed: null, refused: null };
-  setHandler(messages.awaitClaim, async () => {
-    await CancellationScope.nonCancellable(() => condition(() => verdict.claimed !== null || verdict.refused !== null));
-    if (verdict.claimed) return verdict.claimed;
-    throw failureOf(verdict.refused!);
-  });
-  setHandler(messages.cancelMigration, () => run.cancel(), {
-    validator: () => {
-      if (!run.pastPointOfNoReturn) return;
-      throw ApplicationFailure.nonRetryable(
-        `The migration of volume ${run.request.volumeId} is past the point of no return (${run.state.phase}): the volume is on ${run.request.destination}. To go back, migrate it again.`,
-        'PastPointOfNoReturn',
-      );
-    },
-  });
-  const beforeSwitch = () => {
-    if (!run.pastPointOfNoReturn && run.state.phase !== 'undoing') return;
-    throw ApplicationFailure.nonRetryable(
-      `The copy is over (${run.state.phase}); there is nothing to pause or slow down.`,
-      'PastPointOfNoReturn',
-    );
-  };
-  setHandler(messages.pauseMigration, () => run.change({ paused: true }), { validator: beforeSwitch });
-  setHandler(messages.resumeMigration, () => run.change({ paused: false }), { validator: beforeSwitch });
-  setHandler(messages.setBandwidth, (bandwidth) => run.change({ bandwidth }), {
-    validator: (bandwidth: unknown) => {
-      beforeSwitch();
-      const parsed = bandwidthPayload.safeParse(bandwidth);
-      if (!parsed.success)
-        throw ApplicationFailure.nonRetryable(`bandwidth: ${z.prettifyError(parsed.error)}`, 'InvalidInput');
-    },
-  });
-  setHandler(messages.progressReported, (payload) => {
-    const parsed = progressPayload.safeParse(payload);
-    if (parsed.success) run.report(parsed.data);
-  });
-  setHandler(messages.migrationState, () => run.state);
-  handleOperationMessages(run);
-  return verdict;
 }

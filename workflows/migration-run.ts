@@ -15,6 +15,7 @@ import type { ClaimedMigration, MigrationRequest, MigrationState, Phase } from '
 import type { OperationTicket, RefusedOperation } from '../model/operation-requests.ts';
 import { searchAttributes } from '../model/search-attributes.ts';
 import { MigrationStoryTeller } from './migration-story.ts';
+import { Parking } from './parking.ts';
 
 const keys = {
   volume: defineSearchAttributeKey(searchAttributes.volume, 'KEYWORD'),
@@ -39,6 +40,7 @@ export class MigrationRun {
   readonly scope = new CancellationScope();
   /** The last refused, the oldest first. */
   readonly refused: RefusedOperation[] = [];
+  readonly parking: Parking;
   #switched = false;
   readonly #story = new MigrationStoryTeller();
   #transfer: CancellationScope | null = null;
@@ -66,6 +68,7 @@ export class MigrationRun {
       { key: keys.destination, value: request.destination },
       { key: keys.phase, value: 'claiming' },
     ]);
+    this.parking = new Parking(this);
     this.#story.entered('claiming');
     this.show();
   }
@@ -119,6 +122,12 @@ export class MigrationRun {
   waitFor(what: string | null): void {
     this.state.waitingFor = what;
     this.show();
+  }
+
+  /** Neither side can be told by machine: it waits for an operator, and shows for what. */
+  parked(waitingFor: string): void {
+    this.#story.parked();
+    this.waitFor(waitingFor);
   }
 
   /** Remembers a refused operation. False when it is one of the last ones already: a repeat. */

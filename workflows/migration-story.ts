@@ -45,6 +45,11 @@ export class MigrationStoryTeller implements MigrationStory {
     this.progressAt = Date.now();
   }
 
+  /** Counted when it happens: it may be long before an operator ends it. */
+  parked(): void {
+    errors.add(1, { type: 'ParkedForOperator' });
+  }
+
   ended(end: MigrationEnd): void {
     this.end = end;
     ended.add(1, { outcome: end.outcome });

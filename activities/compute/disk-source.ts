@@ -11,7 +11,7 @@ export type Place =
   | { readonly kind: 'nbd'; readonly exportName: string }
   | { readonly kind: 'local'; readonly path: string };
 
-/** An export's name is that of its volume; its address may change when a node comes back, so it is no part of the place. */
+/** An export's name is one place's alone; its address may change when a node comes back, so it is no part of the place. */
 export function placeOf(source: DiskSource): Place {
   return source.kind === 'nbd'
     ? { kind: 'nbd', exportName: source.address.exportName }

@@ -60,10 +60,10 @@ export async function resumeStoppedGuests(virsh: Virsh): Promise<string[]> {
   return resumed;
 }
 
-/** A disk that Ferry attached: its serial is a volume's id, its source a volume's device. */
+/** A disk that Ferry attached: its serial is a volume's id, its source a volume's device or an attachment's export. */
 function hasVolume(domain: Domain): boolean {
   return domain.disks.some(({ serial, place }) => {
     const name = place?.kind === 'nbd' ? place.exportName : (place?.path ?? '');
-    return volumeId.safeParse(serial).success && /(^|[/-])volume-/.test(name);
+    return volumeId.safeParse(serial).success && /(^|[/-])(volume|attachment)-/.test(name);
   });
 }

@@ -5,6 +5,7 @@ import * as adoption from '../../registry/adoption.ts';
 import * as attachments from '../../registry/attachments.ts';
 import { claimVolume, type ClaimArguments } from '../../registry/claim.ts';
 import * as creation from '../../registry/creation.ts';
+import { hasComputeWorker } from '../../registry/compute-nodes.ts';
 import { beginExtend } from '../../registry/extension.ts';
 import * as steps from '../../registry/migration-steps.ts';
 import { findVolume, type Visibility } from '../../registry/volumes.ts';
@@ -24,6 +25,8 @@ type SnapshotTicket = Ticket & { snapshotId: string };
 export function createRegistryActivities({ registry }: { registry: Registry }) {
   return {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
+
+    hasComputeWorker: (node: { name: string }) => hasComputeWorker(registry, node.name),
 
     claimVolume: (args: ClaimArguments) => claimVolume(registry, args),
     enterPhase: (at: {
@@ -68,7 +71,14 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     beginDetach: (ticket: AttachmentTicket) => attachments.beginDetach(registry, ticket),
     finishDetach: (ticket: AttachmentTicket) => attachments.finishDetach(registry, ticket),
     failDetach: (failed: Failed<AttachmentTicket>) => attachments.failDetach(registry, failed),
-    listAttachments: (of: { volumeId: string }) => attachments.listAttachments(registry, of),
+    /** The volume's attachments, and which of them are on hypervisors with a compute worker. */
+    attachmentsOf: async (of: { volumeId: string }) =>
+      Promise.all(
+        (await attachments.listAttachments(registry, of)).map(async (each) => ({
+          ...each,
+          hasComputeWorker: await hasComputeWorker(registry, each.computeHost),
+        })),
+      ),
 
     beginSnapshot: (wanted: snapshots.NewSnapshot) => snapshots.beginSnapshot(registry, wanted),
     finishSnapshot: (ticket: SnapshotTicket) => snapshots.finishSnapshot(registry, ticket),

@@ -126,6 +126,27 @@ export function createStorageActivities(deps: StorageDependencies) {
     ),
 
     /**
+     * Exports the destination to the one hypervisor that mirrors onto it, and whose guest writes to it from then on. Already exported:
+     * the same address; its server died: the same port, if nobody has it.
+     */
+    exportDestination: beating(
+      async (
+        input: OnDevice & {
+          exportName: string;
+          sizeBytes: number;
+          volumeId: string;
+          migrationId: string;
+          port?: number | undefined;
+        },
+      ): Promise<ExportAddress> => {
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        const { exportName, port, volumeId, migrationId } = input;
+        const tags = [volumeTag(volumeId), migrationTag(migrationId)];
+        return deps.exports.ensure({ exportName, path: device.path, writable: true, tags, port });
+      },
+    ),
+
+    /**
      * Pulls the source's bytes onto the destination until all are there, or until it is stopped: then it says how far it came, all
      * of it flushed. Goes on from the last beat's position when an earlier try was lost.
      */

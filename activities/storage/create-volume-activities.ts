@@ -80,6 +80,16 @@ export function createVolumeActivities(deps: {
       },
     ),
 
+    /** Where a volume's device is on this node, for a hypervisor that is the same machine. */
+    locateVolume: beating(
+      async (
+        input: OnDevice & { volumeId: string; sizeBytes: number },
+      ): Promise<{ kind: 'block' | 'file'; path: string }> => {
+        const { path } = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        return { kind: driverOf(input.backEnd).kind === 'lvm' ? 'block' : 'file', path };
+      },
+    ),
+
     /** A back end's devices that are none of Ferry's, and whether they can be managed. */
     discoverDevices: beating(async (input: { backEnd: string }): Promise<UnmanagedDevice[]> => {
       const found = await driverOf(input.backEnd).strangers();

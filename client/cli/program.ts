@@ -20,6 +20,7 @@ import { addMigrate } from './migrate.ts';
 import { addMigrationCancel } from './migration-cancel.ts';
 import { addMigrationList } from './migration-list.ts';
 import { addMigrationPause } from './migration-pause.ts';
+import { addMigrationResolve } from './migration-resolve.ts';
 import { addMigrationResume } from './migration-resume.ts';
 import { addMigrationSetBandwidth } from './migration-set-bandwidth.ts';
 import { addMigrationShow } from './migration-show.ts';
@@ -72,4 +73,5 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addMigrationPause(migration);
   addMigrationResume(migration);
   addMigrationSetBandwidth(migration);
+  addMigrationResolve(migration);
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import type { Connection } from '../../model/connection.ts';
+import type { NbdConnection } from '../../model/connection.ts';
 import { gib } from '../../model/sizes.ts';
 import { poll, server1, server2, setStage, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
@@ -38,12 +38,12 @@ const scribble = (path: string, mib: number, seekMib = 0) =>
     'status=none',
   );
 /** Writes the first MiB over NBD, as the guest's disk would. */
-const writeByNbd = ({ host, port, exportName }: Connection, byte: string) =>
+const writeByNbd = ({ host, port, exportName }: NbdConnection, byte: string) =>
   run('qemu-io', '-f', 'raw', '-c', `write -P ${byte} 0 1M`, '-c', 'flush', `nbd://${host}:${port}/${exportName}`);
 
 interface Attached {
   attachment_id: string;
-  connection: Connection;
+  connection: NbdConnection;
 }
 
 describe('delete', () => {

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 
 const recordBytes = 4096;
 const recordMagic = Buffer.from('FRRECRD1', 'latin1');
+const zeros = Buffer.alloc(recordBytes);
 const fillerMagic = Buffer.from('FRFILLER', 'latin1');
 
 /** What an image holds of the records that a guest's record-writer wrote. */
@@ -18,11 +19,11 @@ export interface RecordsFound {
   readonly missing: readonly number[];
 }
 
-/** Fills the image with blocks of known content, all different. Its size must be there already. */
-export async function fillImage(path: string): Promise<void> {
+/** Fills the image, or its first bytes, with blocks of known content, all different. Its size must be there already. */
+export async function fillImage(path: string, bytes = Infinity): Promise<void> {
   const file = await open(path, 'r+');
   try {
-    const blocks = Math.floor((await file.stat()).size / recordBytes);
+    const blocks = Math.floor(Math.min((await file.stat()).size, bytes) / recordBytes);
     const chunk = Buffer.alloc(256 * recordBytes);
     for (let first = 0; first < blocks; first += 256) {
       const count = Math.min(256, blocks - first);
@@ -72,7 +73,7 @@ export async function readRecords(path: string): Promise<RecordsFound> {
           found.span = Number(block.readBigUInt64LE(24));
           slots.set(index, number);
         } else if (magic.equals(fillerMagic) && whole(block, index, 8)) found.fillers += 1;
-        else if (block.some((byte) => byte !== 0)) found.torn += 1;
+        else if (!block.equals(zeros)) found.torn += 1;
       }
       at += bytesRead - (bytesRead % recordBytes);
     }

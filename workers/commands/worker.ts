@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 
 /**
- * `ferry worker control|storage`: runs one worker until it is told to stop. What workers need is loaded only then: it takes longer
+ * `ferry worker control|storage|compute`: runs one worker until it is told to stop. What workers need is loaded only then: it takes longer
  * than most commands.
  */
 export function addWorkerCommand(program: Command): void {
@@ -14,4 +14,8 @@ export function addWorkerCommand(program: Command): void {
     .command('storage')
     .description("serve this storage node's back ends; one on each node, as a user who may open its devices")
     .action(async () => (await import('../run-worker.ts')).runWorker('storage'));
+  worker
+    .command('compute')
+    .description('attach and mirror the volumes of the guests of this libvirtd; one beside each')
+    .action(async () => (await import('../run-worker.ts')).runWorker('compute'));
 }

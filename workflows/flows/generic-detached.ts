@@ -11,6 +11,8 @@ import { runTransfer } from '../transfer.ts';
 export interface FlowResult {
   digest: string | null;
   transferredBytes: number;
+  /** Of an attached volume: how its hypervisor reaches it from now on. */
+  attachment?: { id: string; connection: Record<string, unknown> };
   /** To be done after the switch, in order. */
   cleanUp: CleanUpStep[];
 }

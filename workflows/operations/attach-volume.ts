@@ -1,12 +1,14 @@
+import { sleep } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Connection } from '../../model/connection.ts';
 import { guestDevice, instanceId, nodeName, nodeOf } from '../../model/ids.ts';
 import { attachmentExportName, deviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import type { Volume } from '../../model/volume.ts';
-import { registry, storageSteps } from '../activities.ts';
+import { computeSteps, registry, storageSteps } from '../activities.ts';
+import { diskSource } from '../disk-source.ts';
 import { workflowOwner } from '../owner.ts';
-import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+import { operationRequest, parsed, patienceSeconds, releaseSeconds, runOperation } from './run-operation.ts';
 
 export const attachVolumeRequest = operationRequest.extend({
   attachmentId: z.uuid(),
@@ -18,39 +20,90 @@ export const attachVolumeRequest = operationRequest.extend({
 });
 
 /**
- * Attaches a volume: reserves it for the instance and exports it for the instance's hypervisor, one client only. The answer says
- * how to connect. When it fails nothing is left: the volume is available again.
+ * Attaches a volume: reserves it for the instance, lets the instance's hypervisor reach it, and, where that one has a compute worker,
+ * puts it into the guest. The answer says how it is connected. When it fails nothing is left: the volume is available again.
  */
 export async function attachVolume(input: unknown): Promise<{ attachmentId: string; connection: Connection }> {
   const { asTenant, ...wanted } = parsed(attachVolumeRequest, input);
-  const { volumeId, attachmentId, mode } = wanted;
+  const { volumeId, attachmentId, computeHost } = wanted;
   const ticket = { volumeId, attachmentId, owner: workflowOwner() };
-  const exportName = attachmentExportName(attachmentId);
-  const at = (volume: Volume) => ({ backEnd: volume.host, deviceName: deviceName(volume) });
-  const steps = (volume: Volume) => storageSteps(nodeOf(volume.host), patienceSeconds);
   return runOperation({
     begin: async () => {
       await registry.beginAttach({ ...wanted, ...ticket, tenantId: asTenant ?? undefined });
-      return registry.findVolume({ volumeId });
+      const [volume, hasWorker] = await Promise.all([
+        registry.findVolume({ volumeId }),
+        registry.hasComputeWorker({ name: computeHost }),
+      ]);
+      return { volume, hasWorker };
     },
-    work: async (volume) => {
-      const address = await steps(volume).exportVolume.executeWithOptions(
-        { summary: `export ${deviceName(volume)} from ${volume.host} to ${wanted.computeHost}` },
-        [{ ...at(volume), volumeId, exportName, sizeBytes: volume.sizeGib * gib, writable: mode === 'rw' }],
-      );
-      return {
-        attachmentId,
-        connection: { protocol: 'nbd' as const, ...address, backEnd: volume.host, device: deviceName(volume) },
-      };
+    work: async ({ volume, hasWorker }) => {
+      const connection = await connect(wanted, volume, hasWorker);
+      const device = hasWorker ? await putIn(wanted, connection) : wanted.device;
+      return { attachmentId, connection, device };
     },
-    finish: ({ connection }) =>
-      registry.finishAttach({ ...ticket, device: wanted.device, connection: { ...connection } }),
-    fail: async (reason, volume) => {
+    finish: ({ connection, device }) => registry.finishAttach({ ...ticket, device, connection: { ...connection } }),
+    fail: async (reason, { volume, hasWorker }) => {
+      if (hasWorker) await takeOut(wanted, isLocal(wanted, volume));
       // A node that is away has no exports when it is back, and the next attach ends what there is.
-      await steps(volume)
-        .removeExport({ backEnd: volume.host, exportName })
+      await storageSteps(nodeOf(volume.host), patienceSeconds)
+        .removeExport({ backEnd: volume.host, exportName: attachmentExportName(attachmentId) })
         .catch(() => undefined);
       await registry.failAttach({ ...ticket, reason });
     },
   });
+}
+
+type Wanted = Omit<z.output<typeof attachVolumeRequest>, 'asTenant'>;
+
+/** A hypervisor that bears a storage node's name is the same machine. */
+function isLocal({ computeHost }: Wanted, volume: Volume): boolean {
+  return nodeOf(volume.host) === computeHost;
+}
+
+/** Makes the way to the volume: none is needed where the hypervisor has the device, else an export with room for one client. */
+async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Promise<Connection> {
+  const at = { backEnd: volume.host, deviceName: deviceName(volume) };
+  const steps = storageSteps(nodeOf(volume.host), patienceSeconds);
+  const sized = { ...at, volumeId: wanted.volumeId, sizeBytes: volume.sizeGib * gib };
+  const served = { backEnd: volume.host, device: at.deviceName };
+  if (hasWorker && isLocal(wanted, volume)) {
+    return { protocol: 'local', ...(await steps.locateVolume(sized)), ...served };
+  }
+  const address = await steps.exportVolume.executeWithOptions(
+    { summary: `export ${at.deviceName} from ${volume.host} to ${wanted.computeHost}` },
+    [{ ...sized, exportName: attachmentExportName(wanted.attachmentId), writable: wanted.mode === 'rw' }],
+  );
+  return { protocol: 'nbd', ...address, ...served };
+}
+
+async function putIn(wanted: Wanted, connection: Connection): Promise<string> {
+  const { device } = await computeSteps(wanted.computeHost, patienceSeconds).attachDisk.executeWithOptions(
+    { summary: `put the disk into instance ${wanted.instanceId}` },
+    [
+      {
+        instance: wanted.instanceId,
+        volumeId: wanted.volumeId,
+        source: diskSource(connection),
+        device: wanted.device,
+        mode: wanted.mode,
+      },
+    ],
+  );
+  return device;
+}
+
+/**
+ * Takes back what an attach that failed may have put into the guest. An export that ends keeps the guest from writing in any case; without
+ * one the volume stays reserved until the hypervisor answers: another guest must not get it.
+ */
+async function takeOut({ computeHost, instanceId, volumeId }: Wanted, mustAnswer: boolean): Promise<void> {
+  const disk = { instance: instanceId, volumeId };
+  for (;;) {
+    try {
+      return await computeSteps(computeHost, releaseSeconds).detachDisk(disk);
+    } catch {
+      if (!mustAnswer) return;
+      await sleep('15s');
+    }
+  }
 }

@@ -14,6 +14,9 @@ export const operationRequest = z.object({
 /** How long a node may take for a step that takes a moment, its absence included. Somebody waits for it. */
 export const patienceSeconds = 30;
 
+/** How long a guest may take to let go of a disk, its hypervisor's absence included. */
+export const releaseSeconds = 90;
+
 /** The input as the schema has it; anything else ends the workflow with `InvalidInput`. */
 export function parsed<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const result = schema.safeParse(input);

@@ -1,0 +1,29 @@
+import { Argument, type Command } from 'commander';
+import { resolutionPayload, type Resolution } from '../../model/messages.ts';
+import { withFerry } from './session.ts';
+import { volumeArgument } from './volume-argument.ts';
+
+const consequence = {
+  source: 'goes back: the volume stays where it was, and what was made is taken away.',
+  destination: 'goes forward: the volume is on its destination, and the old device is deleted.',
+  probe: 'looks again where the guest writes to.',
+} as const satisfies Record<Resolution, string>;
+
+/** `ferry migration resolve`: the way out of a migration that waits for an operator. */
+export function addMigrationResolve(migration: Command): void {
+  migration
+    .command('resolve')
+    .description('tell a parked migration which side the guest writes to (docs/attached-volumes.md), or to look again')
+    .addArgument(volumeArgument())
+    .addArgument(
+      new Argument('<finding>', 'source or destination: where you found the guest to write; probe: look again').choices(
+        resolutionPayload.options,
+      ),
+    )
+    .action((volumeId: string, resolution: Resolution, _options: object, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        await ferry.resolveMigration(volumeId, resolution);
+        answer({ volumeId, resolution }, `The migration of volume ${volumeId} ${consequence[resolution]}`);
+      }),
+    );
+}

@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict';
+import { glob, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { messages } from '../../model/messages.ts';
+import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
+import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
+import type { Attachment, Volume } from '../../model/volume.ts';
+import { listAttachments } from '../../registry/attachments.ts';
+import { findMigration } from '../../registry/migrations.ts';
+import { openRegistry, type Registry } from '../../registry/open-registry.ts';
+import { findVolume } from '../../registry/volumes.ts';
+import { computeNode } from '../../testbed/compute-node.ts';
+import { fillImage, readRecords } from '../../testbed/guest/records.ts';
+import { type ManagedWorker, seedNodes, startSystem, type PlainSystem } from '../../testbed/system.ts';
+import { type Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
+import { poll, server1, server2 } from './stage.ts';
+
+const mib = 1024 ** 2;
+
+/** How much of a volume holds known data; the guest writes its records into the first of it, the rest are zeros. */
+const filledBytes = 64 * mib;
+
+/** A mirror at this cap is met in the middle. Bytes a second. */
+const slowly = 4 * mib;
+
+/** A volume that the guest has, and what must not change of it. */
+export interface AttachedVolume {
+  readonly id: string;
+  readonly attachmentId: string;
+  readonly device: string;
+}
+
+/** Ferry with nodes of plain directories, a real libvirt, a real guest that writes all the time, and a compute worker beside it. */
+export class AttachedStage {
+  readonly system: PlainSystem;
+  readonly hypervisor: Hypervisor;
+  readonly guest: Guest;
+  /** Of the hypervisor `hv1`. */
+  readonly compute: ManagedWorker;
+  /** The same libvirt as the hypervisor of `server1` itself: volumes there are its own devices. */
+  readonly computeOnServer1: ManagedWorker;
+  readonly registry: Registry;
+  readonly #client: Client;
+  readonly #ends: (() => Promise<unknown>)[];
+
+  private constructor(
+    parts: Pick<AttachedStage, 'system' | 'hypervisor' | 'guest' | 'compute' | 'computeOnServer1' | 'registry'>,
+    client: Client,
+    ends: (() => Promise<unknown>)[],
+  ) {
+    this.system = parts.system;
+    this.hypervisor = parts.hypervisor;
+    this.guest = parts.guest;
+    this.compute = parts.compute;
+    this.computeOnServer1 = parts.computeOnServer1;
+    this.registry = parts.registry;
+    this.#client = client;
+    this.#ends = ends;
+  }
+
+  static async set(): Promise<AttachedStage> {
+    const directory = await mkdtemp(join(tmpdir(), 'ferry-attached-'));
+    const ends: (() => Promise<unknown>)[] = [];
+    ends.push(async () => {
+      if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
+    });
+    const configuration = { nodeTimeoutSeconds: 60, noProgressSeconds: 20 };
+    try {
+      const nodes = seedNodes.map((node) => ({
+        ...node,
+        volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 64 * 1024 })),
+      }));
+      const system = await startSystem({ directory, nodes, backing: 'directory', ...configuration });
+      ends.push(() => system.stop());
+      const hypervisor = await Hypervisor.start();
+      ends.push(() => hypervisor.stop());
+      const guest = await hypervisor.guest('vm-1');
+      const worker = async (name: string) => {
+        const at = { name, directory: join(directory, 'compute'), libvirtUri: hypervisor.libvirt.uri };
+        const made = await computeNode({ ...at, configuration, env: system.env });
+        ends.push(() => made.signal('SIGKILL'));
+        await made.start();
+        return made;
+      };
+      const [compute, computeOnServer1] = [await worker('hv1'), await worker('server1')];
+      const registry = await openRegistry(system.postgres.url);
+      ends.push(() => registry.close());
+      const connection = await Connection.connect({ address: system.temporal.address });
+      ends.push(() => connection.close());
+      const parts = { system, hypervisor, guest, compute, computeOnServer1, registry };
+      return new AttachedStage(parts, new Client({ connection }), ends);
+    } catch (error) {
+      for (const end of ends.toReversed()) await end();
+      throw error;
+    }
+  }
+
+  async strike(): Promise<void> {
+    for (const end of this.#ends.toReversed()) await end();
+  }
+
+  /** Runs `ferry ... --json`; its answer. */
+  async ferry<T = Record<string, unknown>>(...args: string[]): Promise<T> {
+    const { exitCode, stdout, stderr } = await this.system.ferry(...args, '--json');
+    assert.equal(exitCode, 0, `ferry ${args.join(' ')}: ${stderr}`);
+    return (stdout ? JSON.parse(stdout) : null) as T;
+  }
+
+  /** Runs `ferry ... --json`, which must be refused; the error's type and message. */
+  async refused(...args: string[]): Promise<{ type: string; message: string }> {
+    const { exitCode, stdout, stderr } = await this.system.ferry(...args, '--json');
+    assert.notEqual(exitCode, 0, `ferry ${args.join(' ')} was not refused: ${stdout}`);
+    return (JSON.parse(stderr) as { error: { type: string; message: string } }).error;
+  }
+
+  async create(): Promise<string> {
+    const { id } = await this.ferry<{ id: string }>('create', '--size', '1', '--host', server1);
+    await fillImage(await this.imageOf(id), filledBytes);
+    return id;
+  }
+
+  /** A volume of known content that the guest has and writes to. */
+  async attached(computeHost = 'hv1'): Promise<AttachedVolume> {
+    const id = await this.create();
+    const { attachment_id: attachmentId, device } = await this.ferry<{ attachment_id: string; device: string }>(
+      'attach',
+      id,
+      this.guest.name,
+      computeHost,
+    );
+    await this.guest.console.progress(device, 5);
+    return { id, attachmentId, device };
+  }
+
+  /** Takes it out of the guest and deletes it: the guest has room for a few disks only. */
+  async drop({ id, device }: AttachedVolume): Promise<void> {
+    await this.ferry('detach', id);
+    await this.guest.console.gone(device);
+    await this.ferry('delete', id);
+  }
+
+  migrate(volumeId: string, request: Partial<MigrationRequestInput> = {}): Promise<WorkflowHandle> {
+    return this.#client.workflow.start('migrateVolume', {
+      taskQueue: controlQueue,
+      workflowId: migrationWorkflowId(volumeId),
+      args: [{ volumeId, destination: server2, nodeTimeoutSeconds: 60, ...request }],
+    });
+  }
+
+  /** A volume in the middle of a slow mirror. */
+  async midMirror(computeHost?: string): Promise<{ volume: AttachedVolume; handle: WorkflowHandle }> {
+    const volume = await this.attached(computeHost);
+    const handle = await this.migrate(volume.id, { bandwidth: slowly });
+    await this.untilMirrored(handle);
+    return { volume, handle };
+  }
+
+  /** Resolves when the mirror has moved a byte, and is watched. */
+  async untilMirrored(handle: WorkflowHandle): Promise<void> {
+    await poll(async () => {
+      const { raw, status } = await handle.describe();
+      if (status.name !== 'RUNNING') throw new Error(`the migration is ${status.name} already`);
+      const beats = (raw.pendingActivities ?? []).flatMap((a) => a.heartbeatDetails?.payloads ?? []);
+      return beats.some(
+        (p) => (defaultPayloadConverter.fromPayload<{ position?: number } | null>(p)?.position ?? 0) > 0,
+      );
+    });
+  }
+
+  state(handle: WorkflowHandle): Promise<MigrationState> {
+    return handle.query<MigrationState>(messages.migrationState);
+  }
+
+  /** Takes the cap off, so that a test need not wait for a slow mirror any longer. */
+  async hurry(handle: WorkflowHandle): Promise<void> {
+    await handle.executeUpdate(messages.setBandwidth, { args: [null] });
+  }
+
+  /** How it ended: `success`, or the type of the failure. */
+  async outcome(handle: WorkflowHandle): Promise<string> {
+    try {
+      await handle.result();
+      return 'success';
+    } catch (error) {
+      const { cause } = error as { cause?: { type?: string; name?: string } };
+      return cause?.type ?? cause?.name ?? String(error);
+    }
+  }
+
+  async volume(id: string): Promise<Volume> {
+    return findVolume(this.registry, id);
+  }
+
+  async attachment(id: string): Promise<Attachment> {
+    const [found] = await listAttachments(this.registry, { volumeId: id });
+    assert.ok(found, `volume ${id} has no attachment`);
+    return found;
+  }
+
+  /** The file that holds the volume, as the registry has it. */
+  async imageOf(id: string): Promise<string> {
+    const volume = await this.volume(id);
+    return this.#file(volume.host, deviceName(volume));
+  }
+
+  /** The process that exports the device to the guest. */
+  async serverOf(backEnd: string, device: RegExp): Promise<number> {
+    const path = this.#file(backEnd, '');
+    const found = (await this.#servers()).filter(({ argv }) => argv.some((a) => a.startsWith(path) && device.test(a)));
+    assert.equal(found.length, 1, JSON.stringify(found));
+    return found[0]!.pid;
+  }
+
+  /**
+   * The guest goes on writing to the volume, which is wholly on `host`, with every record and every block of its content; what a tenant
+   * sees of it is as it was; and nothing else of it is left anywhere. Polls: clean-up may take a little.
+   */
+  async assertAt(volume: AttachedVolume, host: string, outcome: string): Promise<void> {
+    let complaints: string[] = [];
+    await poll(async () => {
+      complaints = await this.#complaints(volume, host, outcome);
+      return complaints.length === 0;
+    }).catch(() => assert.deepEqual(complaints, []));
+    const acked = await this.guest.console.progress(volume.device, 5);
+    await this.hypervisor.virsh('suspend', '--domain', this.guest.name);
+    try {
+      const found = await readRecords(await this.imageOf(volume.id));
+      assert.deepEqual([found.torn, found.missing], [0, []]);
+      assert.ok(found.highest >= acked, `record ${acked} was acknowledged, ${found.highest} is the last one there`);
+      assert.equal(found.fillers + found.records, filledBytes / 4096, 'blocks of the content are lost');
+    } finally {
+      await this.hypervisor.virsh('resume', '--domain', this.guest.name);
+    }
+    const { errors, complaints: kernel } = await this.guest.console.disk(volume.device);
+    assert.deepEqual([errors, kernel], [0, []], 'the guest saw an error');
+  }
+
+  async #complaints(volume: AttachedVolume, host: string, outcome: string): Promise<string[]> {
+    const found: string[] = [];
+    const row = await this.volume(volume.id);
+    if (row.host !== host) found.push(`host is ${row.host}`);
+    if (row.status !== 'in-use') found.push(`status is ${row.status}`);
+    if (row.migrationOwner !== null || row.migrationStatus !== null) found.push(`claimed: ${row.migrationStatus}`);
+    const attachment = await this.attachment(volume.id);
+    if (attachment.id !== volume.attachmentId) found.push(`attachment is ${attachment.id}`);
+    if (attachment.device !== volume.device) found.push(`device is ${attachment.device}`);
+    if (attachment.connection?.['backEnd'] !== host) found.push(`connection: ${JSON.stringify(attachment.connection)}`);
+    const record = await findMigration(this.registry, volume.id);
+    if (record.outcome !== outcome) found.push(`recorded outcome is ${record.outcome}`);
+    const device = deviceName(row);
+    const names = new Set([volume.id, record.sourceNameId, record.destinationNameId].filter((n) => n !== null));
+    const images = (await this.#images()).filter((path) => [...names].some((name) => path.includes(name)));
+    if (images.length !== 1 || basename(images[0]!) !== device) found.push(`devices: ${images.join(', ')}`);
+    const local = attachment.connection?.['protocol'] === 'local';
+    const servers = (await this.#servers()).filter(({ argv }) => [...names].some((n) => argv.at(-1)!.includes(n)));
+    if (servers.length !== (local ? 0 : 1)) found.push(`exports: ${JSON.stringify(servers)}`);
+    for (const which of [[], ['--inactive']]) {
+      const xml = await this.hypervisor.virsh('dumpxml', '--domain', this.guest.name, ...which);
+      const place = local ? `${device}"` : `name="${String(attachment.connection?.['exportName'])}"`;
+      if (!xml.replaceAll("'", '"').includes(place)) found.push(`${which.join()} definition does not name ${place}`);
+      if (xml.includes('<mirror')) found.push('a mirror is left');
+    }
+    return found;
+  }
+
+  async #images(): Promise<string[]> {
+    return Array.fromAsync(glob(join(this.system.directory, 'nodes/*/*/volumes/volume-*')));
+  }
+
+  #file(backEnd: string, device: string): string {
+    return join(this.system.directory, 'nodes', ...backEnd.split('@'), 'volumes', device);
+  }
+
+  /** The export servers of this stage. */
+  async #servers(): Promise<{ pid: number; argv: string[] }[]> {
+    const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+    const all = await Promise.all(
+      pids.map(async (pid) => {
+        const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+        return { pid, argv: text.split('\0').slice(0, -1) };
+      }),
+    );
+    return all.filter(
+      ({ argv }) => argv[0]?.endsWith('qemu-nbd') && argv.some((a) => a.startsWith(this.system.directory)),
+    );
+  }
+}

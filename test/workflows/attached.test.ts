@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
+import { messages, type Resolution } from '../../model/messages.ts';
+import { listAttachments } from '../../registry/attachments.ts';
+import { findMigration } from '../../registry/migrations.ts';
+import { findVolume } from '../../registry/volumes.ts';
+import { destination, source } from '../registry/world.ts';
+import { PlayedNodes, untilCancelled } from './played-nodes.ts';
+
+let nodes: PlayedNodes;
+before(async () => {
+  nodes = await PlayedNodes.start();
+});
+after(() => nodes?.stop());
+
+const made = ['inspectDisk', 'prepareDestination', 'exportDestination', 'mirrorDisk'];
+const undone = ['abortMirror', 'removeExport', 'deleteDestination'];
+
+/** The type of the failure that the workflow or update ended with. */
+async function failure(of: Promise<unknown>): Promise<string> {
+  try {
+    await of;
+    return 'success';
+  } catch (error) {
+    assert.ok(error instanceof WorkflowFailedError || error instanceof WorkflowUpdateFailedError, String(error));
+    const cause = error.cause as { type?: string; name: string };
+    return cause.type ?? cause.name;
+  }
+}
+
+async function assertOn(volumeId: string, host: string, outcome: string): Promise<void> {
+  const volume = await findVolume(nodes.registry, volumeId);
+  assert.deepEqual([volume.host, volume.status, volume.migrationOwner], [host, 'in-use', null]);
+  assert.equal((await findMigration(nodes.registry, volumeId)).outcome, outcome);
+  const [attachment] = await listAttachments(nodes.registry, { volumeId });
+  assert.deepEqual([attachment?.device, attachment?.connection?.['backEnd']], ['vdb', host]);
+}
+
+async function untilWaiting(handle: WorkflowHandle, what: RegExp): Promise<string> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const { waitingFor } = await nodes.state(handle);
+    if (waitingFor && what.test(waitingFor)) return waitingFor;
+    await sleep(100);
+  }
+  assert.fail(`it does not wait for ${what}`);
+}
+
+const resolveAs = (handle: WorkflowHandle, resolution: Resolution) =>
+  handle.executeUpdate(messages.resolveParked, { args: [resolution] });
+
+describe('a volume that a guest has', () => {
+  test('moves: mirrored, turned, switched; only then is the source let go', async () => {
+    const id = await nodes.attached();
+    const handle = await nodes.migrate(id);
+    assert.equal(await failure(handle.result()), 'success');
+    assert.deepEqual(nodes.steps.slice(0, 5), [...made, 'pivotDisk']);
+    assert.deepEqual(nodes.steps.slice(5).toSorted(), ['retireSource', 'settleDestination']);
+    await assertOn(id, destination, 'success');
+    const { events } = await handle.fetchHistory();
+    assert.ok(events!.length < 100, `${events!.length} events`);
+  });
+
+  test('stays where it is when its disk cannot be mirrored, and nothing is made', async () => {
+    const id = await nodes.attached();
+    nodes.next('inspectDisk', 'InstanceNotReady');
+    assert.equal(await failure((await nodes.migrate(id)).result()), 'InstanceNotReady');
+    assert.deepEqual(nodes.steps, ['inspectDisk']);
+    await assertOn(id, source, 'error');
+  });
+
+  test('is paused for real: its mirror rests, and goes on', async () => {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    const handle = await nodes.migrate(id);
+    await mirroring.begun;
+    await handle.executeUpdate(messages.pauseMigration);
+    while (!nodes.steps.includes('pauseMirror')) await sleep(50);
+    await handle.executeUpdate(messages.resumeMigration);
+    assert.equal(await failure(handle.result()), 'success');
+    await assertOn(id, destination, 'success');
+  });
+});
+
+describe('the destination is lost', () => {
+  test('while it is mirrored: its export is brought back, and the mirror begins anew', async () => {
+    const id = await nodes.attached();
+    nodes.next('mirrorDisk', 'MirrorFailed', 'MirrorFailed');
+    assert.equal(await failure((await nodes.migrate(id)).result()), 'success');
+    const again = ['exportDestination', 'mirrorDisk'];
+    assert.deepEqual(nodes.steps.slice(0, 9), [...made, ...again, ...again, 'pivotDisk']);
+    await assertOn(id, destination, 'success');
+  });
+
+  test('just before the guest is turned: the same', async () => {
+    const id = await nodes.attached();
+    nodes.next('pivotDisk', 'MirrorFailed');
+    nodes.next('mirrorDisk', () => {}, 'MirrorFailed');
+    assert.equal(await failure((await nodes.migrate(id)).result()), 'success');
+    const found = nodes.steps.filter((step) => /Disk|export/.test(step)).slice(3);
+    assert.deepEqual(
+      found,
+      ['mirrorDisk', 'pivotDisk', 'mirrorDisk', 'exportDestination', 'mirrorDisk', 'pivotDisk'].slice(1),
+    );
+    await assertOn(id, destination, 'success');
+  });
+
+  test('it hangs while the guest is turned: its export ends, the guest is asked again, the export comes back', async () => {
+    const id = await nodes.attached();
+    nodes.next('pivotDisk', 'NoProgress');
+    assert.equal(await failure((await nodes.migrate(id)).result()), 'success');
+    assert.deepEqual(nodes.steps.slice(4, 8), ['pivotDisk', 'removeExport', 'pivotDisk', 'exportDestination']);
+    await assertOn(id, destination, 'success');
+  });
+});
+
+describe('a cancel', () => {
+  test('in mid-mirror: the mirror ends before what was made is taken away', async () => {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    const handle = await nodes.migrate(id);
+    await mirroring.begun;
+    await handle.executeUpdate(messages.cancelMigration);
+    assert.equal(await failure(handle.result()), 'CancelledFailure');
+    assert.deepEqual(nodes.steps, [...made, ...undone]);
+    await assertOn(id, source, 'cancelled');
+  });
+
+  test('when the guest turned out to be on the destination already: goes forward', async () => {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    nodes.next('abortMirror', 'PastPointOfNoReturn');
+    const handle = await nodes.migrate(id);
+    await mirroring.begun;
+    await handle.executeUpdate(messages.cancelMigration);
+    assert.equal(await failure(handle.result()), 'success');
+    await assertOn(id, destination, 'success');
+  });
+
+  test('while the guest is turned: refused; the one of the Web UI changes nothing', async () => {
+    const id = await nodes.attached();
+    const { promise: goOn, resolve } = Promise.withResolvers<void>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    nodes.next('pivotDisk', () => (begin(), goOn));
+    const handle = await nodes.migrate(id);
+    await begun;
+    assert.equal(await failure(handle.executeUpdate(messages.cancelMigration)), 'PastPointOfNoReturn');
+    await handle.cancel();
+    resolve();
+    assert.equal(await failure(handle.result()), 'success');
+    await assertOn(id, destination, 'success');
+  });
+
+  test('while the compute worker is away: the end of the export ends the mirror', async () => {
+    const id = await nodes.attached();
+    nodes.next('mirrorDisk', ...Array<'ServiceUnreachable'>(1000).fill('ServiceUnreachable'));
+    const handle = await nodes.migrate(id);
+    while (!nodes.steps.includes('mirrorDisk')) await sleep(50);
+    await nodes.stopCompute();
+    await handle.executeUpdate(messages.cancelMigration);
+    assert.equal(await failure(handle.result()), 'CancelledFailure');
+    await nodes.startCompute();
+    assert.deepEqual(nodes.steps.slice(-2), ['removeExport', 'deleteDestination']);
+    await assertOn(id, source, 'cancelled');
+  });
+});
+
+describe('it cannot be told which side the guest writes to', () => {
+  const parked = async (...turns: Parameters<PlayedNodes['next']>[1][]) => {
+    const id = await nodes.attached();
+    nodes.next('pivotDisk', ...turns);
+    const handle = await nodes.migrate(id);
+    const waiting = await untilWaiting(handle, /an operator/);
+    return { id, handle, waiting };
+  };
+
+  test('nothing is deleted, a cancel is refused, and an operator finds it on the destination', async () => {
+    const { id, handle, waiting } = await parked('ParkedForOperator');
+    assert.match(waiting, new RegExp(`ferry migration resolve ${id}`));
+    assert.equal(await failure(handle.executeUpdate(messages.cancelMigration)), 'ParkedForOperator');
+    assert.deepEqual(nodes.steps, [...made, 'pivotDisk']);
+    nodes.verdict = 'off-on-source';
+    await resolveAs(handle, 'destination');
+    assert.equal(await failure(handle.result()), 'success');
+    await assertOn(id, destination, 'success');
+  });
+
+  test('an operator finds it on the source: all goes back', async () => {
+    const { id, handle } = await parked('ParkedForOperator');
+    nodes.next('abortMirror', 'ParkedForOperator');
+    nodes.verdict = 'off-on-source';
+    await resolveAs(handle, 'source');
+    assert.equal(await failure(handle.result()), 'ParkedForOperator');
+    assert.deepEqual(nodes.steps.slice(-3), undone);
+    await assertOn(id, source, 'error');
+  });
+
+  test('an operator who is plainly wrong is not believed', async () => {
+    const { id, handle } = await parked('ParkedForOperator');
+    nodes.verdict = 'done';
+    await resolveAs(handle, 'source');
+    await untilWaiting(handle, /said "source", but the guest is on the destination/);
+    assert.deepEqual(nodes.steps, [...made, 'pivotDisk', 'probeDisk']);
+    await resolveAs(handle, 'probe');
+    assert.equal(await failure(handle.result()), 'success');
+    await assertOn(id, destination, 'success');
+  });
+
+  test('a guest that is off after a turn of which nothing was heard is not taken for one that never turned', async () => {
+    const { id, handle } = await parked('NoProgress', 'InstanceNotReady');
+    nodes.verdict = 'off-on-source';
+    await resolveAs(handle, 'source');
+    assert.equal(await failure(handle.result()), 'InstanceNotReady');
+    await assertOn(id, source, 'error');
+  });
+
+  test('a migration that waits for nobody cannot be resolved', async () => {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    const handle = await nodes.migrate(id);
+    await mirroring.begun;
+    assert.equal(await failure(resolveAs(handle, 'source')), 'InvalidInput');
+    await handle.executeUpdate(messages.cancelMigration);
+    await handle.result().catch(() => {});
+  });
+});

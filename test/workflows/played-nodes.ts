@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { heartbeat, Context } from '@temporalio/activity';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import type { Verdict } from '../../activities/compute/verdict.ts';
+import { FerryError, type FerryErrorType } from '../../model/errors.ts';
+import { messages } from '../../model/messages.ts';
+import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
+import {
+  attachmentExportName,
+  computeQueue,
+  controlQueue,
+  migrationWorkflowId,
+  storageQueue,
+} from '../../model/names.ts';
+import { reportComputeNode } from '../../registry/compute-nodes.ts';
+import type { Registry } from '../../registry/open-registry.ts';
+import { activityFailures } from '../../workers/activity-failures.ts';
+import { createControlWorker } from '../../workers/control.ts';
+import { startTemporal } from '../../workers/embedded/temporal.ts';
+import { installRuntime } from '../../workers/runtime.ts';
+import { testRegistry } from '../registry/database.ts';
+import { destination, putAttachment, putBackEnd, putVolume, source } from '../registry/world.ts';
+
+/** What a played hypervisor answers: an error's type, or what happens before the answer. */
+type Turn = FerryErrorType | (() => Promise<void> | void);
+
+/**
+ * Temporal, a control worker and a registry for real; the nodes are played: for what no real hypervisor can be brought to do at
+ * will. A played step does nothing, is remembered, and fails when its next turn says so.
+ */
+export class PlayedNodes {
+  /** Every step on a node since `attached`, in order; repeats by Temporal included. */
+  readonly steps: string[] = [];
+  verdict: Verdict['kind'] = 'not-started';
+  readonly registry: Registry;
+  readonly client: Client;
+  readonly #turns = new Map<string, Turn[]>();
+  readonly #ends: (() => Promise<unknown>)[];
+  #compute: { worker: Worker; run: Promise<void> } | null = null;
+  readonly #connection: NativeConnection;
+
+  private constructor(
+    registry: Registry,
+    client: Client,
+    connection: NativeConnection,
+    ends: (() => Promise<unknown>)[],
+  ) {
+    this.registry = registry;
+    this.client = client;
+    this.#connection = connection;
+    this.#ends = ends;
+  }
+
+  static async start(): Promise<PlayedNodes> {
+    const directory = await mkdtemp(join(tmpdir(), 'ferry-played-'));
+    const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
+    installRuntime({ logLevel: 'error' });
+    const temporal = await startTemporal({ directory });
+    ends.push(() => temporal.stop());
+    const registry = await testRegistry();
+    const connection = await NativeConnection.connect({ address: temporal.address });
+    ends.push(() => connection.close());
+    const own = await Connection.connect({ address: temporal.address });
+    ends.push(() => own.close());
+    const nodes = new PlayedNodes(registry, new Client({ connection: own }), connection, ends);
+    const control = await createControlWorker({ connection, namespace: 'default', registry, orphanGraceSeconds: 3600 });
+    const run = control.run();
+    ends.push(() => (control.stop(), run));
+    for (const node of ['server1', 'server2']) await nodes.#play(storageQueue(node), nodes.#storage());
+    await nodes.startCompute();
+    return nodes;
+  }
+
+  async stop(): Promise<void> {
+    await this.stopCompute();
+    for (const end of this.#ends.toReversed()) await end();
+  }
+
+  async startCompute(): Promise<void> {
+    this.#compute = await this.#worker(computeQueue('hv1'), this.#hypervisor());
+  }
+
+  async stopCompute(): Promise<void> {
+    this.#compute?.worker.shutdown();
+    await this.#compute?.run;
+    this.#compute = null;
+  }
+
+  /** What the next calls of a step do; after them it succeeds. */
+  next(step: string, ...turns: Turn[]): void {
+    this.#turns.set(step, turns);
+  }
+
+  /** A volume that is attached to a guest on `hv1`, which has a compute worker. */
+  async attached(): Promise<string> {
+    this.steps.length = 0;
+    this.#turns.clear();
+    for (const name of [source, destination]) await putBackEnd(this.registry, name);
+    await reportComputeNode(this.registry, 'hv1');
+    const volumeId = await putVolume(this.registry, { status: 'in-use' });
+    const id = randomUUID();
+    const exportName = attachmentExportName(id);
+    const served = { backEnd: source, device: `volume-${volumeId}` };
+    const connection = { protocol: 'nbd', host: '127.0.0.1', port: 10809, exportName, tls: false, ...served };
+    await putAttachment(this.registry, volumeId, { id, instance_id: 'vm-1', device: 'vdb', connection });
+    return volumeId;
+  }
+
+  async migrate(volumeId: string, request: Partial<MigrationRequestInput> = {}): Promise<WorkflowHandle> {
+    return this.client.workflow.start('migrateVolume', {
+      taskQueue: controlQueue,
+      workflowId: migrationWorkflowId(volumeId),
+      args: [{ volumeId, destination, nodeTimeoutSeconds: 60, ...request }],
+    });
+  }
+
+  state(handle: WorkflowHandle): Promise<MigrationState> {
+    return handle.query<MigrationState>(messages.migrationState);
+  }
+
+  #hypervisor() {
+    const mirrored = { ready: true, bytesDone: 1024, totalBytes: 1024 };
+    return {
+      inspectDisk: this.#step('inspectDisk', { device: 'vdb', sizeBytes: 1024 ** 3 }),
+      mirrorDisk: this.#step('mirrorDisk', mirrored),
+      pauseMirror: this.#step('pauseMirror', undefined),
+      pivotDisk: this.#step('pivotDisk', { device: 'vdb' }),
+      abortMirror: this.#step('abortMirror', undefined),
+      probeDisk: async () => (this.steps.push('probeDisk'), { kind: this.verdict }),
+    };
+  }
+
+  #storage() {
+    const address = (input: { exportName: string }) => ({
+      host: '127.0.0.1',
+      port: 10810,
+      tls: false,
+      exportName: input.exportName,
+    });
+    return {
+      prepareDestination: this.#step('prepareDestination', { readsZero: true }),
+      exportDestination: this.#step('exportDestination', address),
+      removeExport: this.#step('removeExport', undefined),
+      deleteDestination: this.#step('deleteDestination', undefined),
+      retireSource: this.#step('retireSource', undefined),
+      settleDestination: this.#step('settleDestination', undefined),
+      inventory: async () => ({ devices: [], exports: [], unseen: [] }),
+    };
+  }
+
+  #step<I, O>(name: string, answer: O | ((input: I) => O)) {
+    return async (input: I): Promise<O> => {
+      this.steps.push(name);
+      const turn = this.#turns.get(name)?.shift();
+      if (typeof turn === 'string') throw new FerryError(turn, `played: ${turn}`);
+      await turn?.();
+      return typeof answer === 'function' ? (answer as (input: I) => O)(input) : answer;
+    };
+  }
+
+  async #play(queue: string, activities: object): Promise<void> {
+    const { worker, run } = await this.#worker(queue, activities);
+    this.#ends.push(() => (worker.shutdown(), run));
+  }
+
+  async #worker(taskQueue: string, activities: object): Promise<{ worker: Worker; run: Promise<void> }> {
+    const worker = await Worker.create({
+      connection: this.#connection,
+      taskQueue,
+      activities,
+      interceptors: { activity: [() => ({ inbound: activityFailures })] },
+      maxHeartbeatThrottleInterval: '200ms',
+      defaultHeartbeatThrottleInterval: '200ms',
+    });
+    return { worker, run: worker.run() };
+  }
+}
+
+/** A turn that lasts until the step is cancelled, or until it is let go on. */
+export function untilCancelled(): { turn: () => Promise<void>; begun: Promise<void> } {
+  const { promise: begun, resolve } = Promise.withResolvers<void>();
+  return {
+    begun,
+    turn: async () => {
+      resolve();
+      const { cancellationSignal } = Context.current();
+      while (!cancellationSignal.aborted) {
+        heartbeat();
+        await sleep(50);
+      }
+      throw cancellationSignal.reason;
+    },
+  };
+}

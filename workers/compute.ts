@@ -1,0 +1,82 @@
+import { activityInfo } from '@temporalio/activity';
+import { Client } from '@temporalio/client';
+import { Worker, type NativeConnection } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createComputeActivities } from '../activities/compute/create-compute-activities.ts';
+import { createCutConnection } from '../activities/compute/cut-connection.ts';
+import { findQemuProcess } from '../activities/compute/qemu-process.ts';
+import { resumeStoppedGuests } from '../activities/compute/resume-guest.ts';
+import { createVirsh } from '../activities/compute/virsh.ts';
+import { runCommand } from '../activities/storage/run-command.ts';
+import type { ComputeConfiguration } from '../configuration/schema.ts';
+import { computeQueue } from '../model/names.ts';
+import { reportComputeNode } from '../registry/compute-nodes.ts';
+import type { Registry } from '../registry/open-registry.ts';
+import { activityFailures } from './activity-failures.ts';
+import { shutdown } from './control.ts';
+import { everyFewSeconds } from './every-few-seconds.ts';
+import { reportProgress } from './report-progress.ts';
+import type { Stoppable } from './run-until-stopped.ts';
+
+/** A pivot or abort takes milliseconds: one that takes seconds waits for a destination that hangs. */
+const cutAfterMs = 5_000;
+const giveUpAfterMs = 60_000;
+
+/** Steps under way at once: each is a few calls of virsh, and most of its time a wait. */
+const concurrentSteps = 100;
+
+/**
+ * The worker beside one libvirtd: serves the hypervisor from its own queue, tells the registry that it is there, and resumes guests that
+ * stopped because their storage was away. Stopped, it leaves mirrors running: its next start takes them over.
+ */
+export async function createComputeWorker(deps: {
+  connection: NativeConnection;
+  namespace: string;
+  registry: Registry;
+  compute: ComputeConfiguration;
+  log: Logger;
+  noProgressSeconds: number;
+}): Promise<Stoppable> {
+  const { connection, namespace, registry, compute, log } = deps;
+  const virsh = createVirsh({ uri: compute.libvirtUri, run: runCommand });
+  const client = new Client({ connection, namespace });
+  const worker = await Worker.create({
+    connection,
+    namespace,
+    taskQueue: computeQueue(compute.name),
+    activities: createComputeActivities({
+      virsh,
+      findQemuProcess,
+      cut: createCutConnection(runCommand),
+      cutAfterMs,
+      giveUpAfterMs,
+      noProgressMs: deps.noProgressSeconds * 1000,
+      reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, log),
+    }),
+    interceptors: { activity: [() => ({ inbound: activityFailures })] },
+    maxConcurrentActivityTaskExecutions: concurrentSteps,
+    // A cancel or pause reaches a mirror with the next beat that is sent: within a second.
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+  });
+  const rounds = [
+    await everyFewSeconds(
+      () => reportComputeNode(registry, compute.name),
+      (error) => log.warn({ error: error.message }, 'the compute node could not be reported'),
+    ),
+    await everyFewSeconds(
+      async () => {
+        const resumed = await resumeStoppedGuests(virsh);
+        if (resumed.length > 0) log.info({ resumed }, 'guests go on whose storage was away');
+      },
+      (error) => log.warn({ error: error.message }, 'guests could not be looked at'),
+    ),
+  ];
+  return {
+    run: () =>
+      worker.run().finally(() => {
+        for (const round of rounds) round.stop();
+      }),
+    stop: () => shutdown(worker),
+  };
+}

@@ -1,0 +1,113 @@
+import { isCancellation, sleep } from '@temporalio/workflow';
+import type { DiskSource } from '../../activities/compute/disk-source.ts';
+import type { Connection } from '../../model/connection.ts';
+import { nodeOf } from '../../model/ids.ts';
+import type { ClaimedMigration } from '../../model/migration.ts';
+import { formatBytes } from '../../model/sizes.ts';
+import { storageSteps } from '../activities.ts';
+import type { CleanUpStep } from '../clean-up-steps.ts';
+import { diskSource } from '../disk-source.ts';
+import { reasonOf } from '../failures.ts';
+import type { MigrationRun } from '../migration-run.ts';
+
+/**
+ * The device that a running guest's disk moves to, and how the guest's hypervisor reaches it: directly when it is the same machine, else
+ * through an export with room for one client, which is the fence. The export has the device's own name: no other ever has it.
+ */
+export class AttachedDestination {
+  readonly there: { backEnd: string; deviceName: string; migrationId: string };
+  /** What takes it all away, in the order of making. */
+  readonly undo: CleanUpStep[];
+  readonly #run: MigrationRun;
+  readonly #m: ClaimedMigration;
+  readonly #computeHost: string;
+  #connection: Connection | null = null;
+  #ended = false;
+
+  constructor(run: MigrationRun, m: ClaimedMigration, deviceName: string, computeHost: string) {
+    this.#run = run;
+    this.#m = m;
+    this.#computeHost = computeHost;
+    this.there = { backEnd: m.destination.backEnd, deviceName, migrationId: m.claim.migrationId };
+    this.undo = [
+      { kind: 'deleteDestination', ...this.there },
+      { kind: 'removeExport', backEnd: this.there.backEnd, exportName: deviceName },
+    ];
+  }
+
+  get connection(): Connection {
+    return this.#connection!;
+  }
+
+  get source(): DiskSource {
+    return diskSource(this.connection);
+  }
+
+  get isExported(): boolean {
+    return this.connection.protocol === 'nbd';
+  }
+
+  /** Makes the device, and the way to it. */
+  async prepare(): Promise<void> {
+    const { backEnd, deviceName } = this.there;
+    const { sizeBytes, claim } = this.#m;
+    await this.#steps().prepareDestination.executeWithOptions(
+      { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${backEnd}` },
+      [{ ...this.there, volumeId: claim.volumeId, sizeBytes }],
+    );
+    if (nodeOf(backEnd) === this.#computeHost) {
+      const place = await this.#steps().locateVolume({ backEnd, deviceName, volumeId: claim.volumeId, sizeBytes });
+      this.#connection = { protocol: 'local', ...place, backEnd, device: deviceName };
+    } else await this.export();
+  }
+
+  /** Brings the export up, or back up. One that is used directly has none. */
+  async export(patienceSeconds?: number): Promise<void> {
+    const { backEnd, deviceName } = this.there;
+    const { sizeBytes, claim } = this.#m;
+    const before = this.#connection;
+    if (before && before.protocol !== 'nbd') return;
+    const address = await this.#steps(patienceSeconds).exportDestination.executeWithOptions(
+      { summary: `export ${deviceName} from ${backEnd} to ${this.#computeHost}` },
+      [{ ...this.there, exportName: deviceName, sizeBytes, volumeId: claim.volumeId, port: before?.port }],
+    );
+    this.#connection = { protocol: 'nbd', ...address, backEnd, device: deviceName };
+    this.#ended = false;
+  }
+
+  /**
+   * Ends the export: nobody writes to the device any more, and whoever hangs in it is freed. When its node does not answer, the export
+   * may be dead already; whoever hangs is asked again.
+   */
+  async endExport(): Promise<void> {
+    if (!this.isExported) return;
+    this.#ended = true;
+    const { backEnd, deviceName } = this.there;
+    try {
+      await this.#steps().removeExport.executeWithOptions({ summary: `end the export of ${deviceName}: it hangs` }, [
+        { backEnd, exportName: deviceName },
+      ]);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.#run.waitFor(`the storage node of ${backEnd}: ${reasonOf(error).message}`);
+    }
+  }
+
+  async restoreIfEnded(): Promise<void> {
+    while (this.#ended) {
+      try {
+        await this.export();
+      } catch (error) {
+        this.#run.waitFor(
+          `the storage node of ${this.there.backEnd}: the guest is on it, its export is down: ${reasonOf(error).message}`,
+        );
+        await sleep('15s');
+      }
+    }
+    this.#run.waitFor(null);
+  }
+
+  #steps(patienceSeconds = this.#run.request.nodeTimeoutSeconds) {
+    return storageSteps(nodeOf(this.there.backEnd), patienceSeconds);
+  }
+}

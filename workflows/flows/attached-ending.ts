@@ -1,0 +1,153 @@
+import { CancellationScope } from '@temporalio/workflow';
+import type { Reason } from '../../model/errors.ts';
+import type { Claim } from '../../model/migration.ts';
+import { computeSteps, registry } from '../activities.ts';
+import { failureOf, reasonOf } from '../failures.ts';
+import type { MigrationRun } from '../migration-run.ts';
+import type { AttachedDestination } from './attached-destination.ts';
+import type { AttachedDisk } from './attached-mirror.ts';
+
+/** Which of the two devices the guest writes to. */
+type Side = 'source' | 'destination';
+
+/** How long a compute worker may be away before a mirror is ended without it, and how long it may take to end it. Seconds. */
+const abortAway = 30;
+const abortPatience = 150;
+
+/** A look that an operator waits for. Seconds. */
+const lookPatience = 30;
+
+/**
+ * The end of a mirror, one way or the other. Nothing in here can be cancelled: what was begun is carried on until it is known which side
+ * the guest writes to, by machine or by an operator.
+ */
+export class AttachedEnding {
+  readonly #run: MigrationRun;
+  readonly #claim: Claim;
+  readonly #disk: AttachedDisk;
+  readonly #destination: AttachedDestination;
+  /** A pivot was asked for, and nobody knows what came of it. */
+  #uncertain = false;
+  /** The operator's word, once it is given. */
+  #word: Side | null = null;
+
+  constructor(run: MigrationRun, claim: Claim, disk: AttachedDisk, destination: AttachedDestination) {
+    this.#run = run;
+    this.#claim = claim;
+    this.#disk = disk;
+    this.#destination = destination;
+  }
+
+  /** Turns the guest to the destination. False: the mirror was lost before, the guest is on the source, and a new one may begin. */
+  async pivot(): Promise<boolean> {
+    const run = this.#run;
+    run.throwIfCancelled();
+    run.enter('switching');
+    return CancellationScope.nonCancellable(async () => {
+      // The last moment at which a claim that is not ours any more can still stop us.
+      await registry.enterPhase.executeWithOptions({ summary: 'record: switching' }, [
+        { claim: this.#claim, phase: 'switching' },
+      ]);
+      for (;;) {
+        try {
+          await this.#steps(run.request.nodeTimeoutSeconds).pivotDisk.executeWithOptions(
+            { summary: `turn instance ${this.#disk.instance} to the destination: the guest's point of no return` },
+            [this.#move()],
+          );
+          run.waitFor(null);
+          return true;
+        } catch (error) {
+          const reason = reasonOf(error);
+          if (reason.type === 'MirrorFailed') {
+            this.#uncertain = false;
+            run.enter('copying');
+            return false;
+          }
+          // A try of which nothing was heard may have turned the guest just before it ended.
+          if (reason.type === 'InstanceNotReady' && !this.#uncertain) throw error;
+          this.#uncertain = true;
+          if (reason.type === 'NoProgress') await this.#destination.endExport();
+          else if (mayAnswerLater(reason)) run.waitFor(this.#hypervisor(reason));
+          else {
+            const side = await this.#ask(reason);
+            if (side === 'source') throw failureOf(decided(side, reason));
+            if (side === 'destination') return true;
+          }
+        }
+      }
+    });
+  }
+
+  /** Ends the mirror, and tells which side the guest is on. On `source` nothing of the hypervisor reaches the destination any more. */
+  retreat(): Promise<Side> {
+    return CancellationScope.nonCancellable(async () => {
+      for (;;) {
+        try {
+          await this.#steps(abortPatience, abortAway).abortMirror.executeWithOptions(
+            { summary: `end the mirror of instance ${this.#disk.instance}'s disk` },
+            [this.#move()],
+          );
+          return 'source';
+        } catch (error) {
+          const reason = reasonOf(error);
+          if (reason.type === 'PastPointOfNoReturn') return 'destination';
+          if (reason.type === 'NoProgress') await this.#destination.endExport();
+          else if (mayAnswerLater(reason)) {
+            // Where nobody has asked for a pivot: without its export the destination is out of the mirror's reach, and the guest stays.
+            if (this.#destination.isExported && !this.#uncertain) return 'source';
+            this.#run.waitFor(this.#hypervisor(reason));
+          } else {
+            const side = this.#word ?? (await this.#ask(reason));
+            if (side !== 'again') return side;
+          }
+        }
+      }
+    });
+  }
+
+  /** An operator's word, unless the guest's QEMU plainly contradicts it. */
+  async #ask(reason: Reason): Promise<Side | 'again'> {
+    for (let why = reason; ;) {
+      const word = await this.#run.parking.wait(why);
+      if (word === 'probe') return 'again';
+      const stands = await this.#look();
+      if (stands === null || stands === word) return (this.#word = word);
+      why = { ...reason, message: `An operator said "${word}", but the guest is on the ${stands}. ${reason.message}` };
+    }
+  }
+
+  /** Where a running guest writes to; null when that cannot be told. */
+  async #look(): Promise<Side | null> {
+    try {
+      const { kind } = await this.#steps(lookPatience).probeDisk.executeWithOptions(
+        { summary: `where does instance ${this.#disk.instance} write to?` },
+        [this.#move()],
+      );
+      if (kind === 'not-started' || kind === 'copying' || kind === 'ready') return 'source';
+      return kind === 'done' || kind === 'done-but-saved-xml-is-old' ? 'destination' : null;
+    } catch {
+      return null;
+    }
+  }
+
+  #move() {
+    const { computeHost: _, ...at } = this.#disk;
+    return { ...at, destination: this.#destination.source };
+  }
+
+  #steps(patienceSeconds: number, awaySeconds?: number) {
+    return computeSteps(this.#disk.computeHost, patienceSeconds, awaySeconds);
+  }
+
+  #hypervisor(reason: Reason): string {
+    return `the hypervisor ${this.#disk.computeHost}: ${reason.message}`;
+  }
+}
+
+function mayAnswerLater({ type }: Reason): boolean {
+  return type === 'NodeUnavailable' || type === 'ServiceUnreachable' || type === 'ToolFailed';
+}
+
+function decided(side: Side, reason: Reason): Reason {
+  return { ...reason, message: `An operator decided: the guest is on the ${side}. ${reason.message}` };
+}

@@ -1,0 +1,94 @@
+import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
+import { connection as connectionSchema } from '../../model/connection.ts';
+import type { ClaimedMigration } from '../../model/migration.ts';
+import { computeSteps, registry } from '../activities.ts';
+import type { CleanUpStep } from '../clean-up-steps.ts';
+import { diskSource } from '../disk-source.ts';
+import type { MigrationRun } from '../migration-run.ts';
+import { AttachedDestination } from './attached-destination.ts';
+import { AttachedEnding } from './attached-ending.ts';
+import { mirrorUntilReady } from './attached-mirror.ts';
+import type { FlowResult } from './generic-detached.ts';
+
+/**
+ * Flow C: the destination makes a device and lets the hypervisor of the guest reach it; the hypervisor mirrors the running guest's disk
+ * onto it, and turns the guest to it. The guest's turn is the point of no return: whatever fails before is taken back, whatever fails
+ * after is tried until it is done. Which side of it we are on is asked of the guest's QEMU each time.
+ */
+export async function genericAttached(
+  run: MigrationRun,
+  m: ClaimedMigration,
+  deviceName: string,
+  undo: CleanUpStep[],
+): Promise<FlowResult> {
+  const { claim, source } = m;
+  const { attachment, from, sourceExport } = await inspectAttached(run, m);
+  const computeHost = attachment.computeHost;
+
+  const destination = new AttachedDestination(run, m, deviceName, computeHost);
+  undo.push(...destination.undo);
+  await destination.prepare();
+  const disk = { computeHost, instance: attachment.instanceId, volumeId: claim.volumeId, source: from };
+
+  run.throwIfCancelled();
+  run.enter('copying');
+  await registry.enterPhase.executeWithOptions({ summary: 'record: copying' }, [
+    { claim, phase: 'copying', migrationStatus: 'migrating' },
+  ]);
+  const ending = new AttachedEnding(run, claim, disk, destination);
+  let transferredBytes = 0;
+  try {
+    do {
+      transferredBytes = await mirrorUntilReady(run, disk, destination);
+    } while (!(await ending.pivot()));
+  } catch (error) {
+    if ((await ending.retreat()) === 'source') throw error;
+  }
+  run.enter('switching');
+  // What ended the destination's export on the way must not leave the guest without its disk.
+  await CancellationScope.nonCancellable(() => destination.restoreIfEnded());
+
+  return {
+    digest: null,
+    transferredBytes,
+    attachment: { id: attachment.id, connection: { ...destination.connection } },
+    cleanUp: [
+      { kind: 'retireSource', ...source, volumeId: claim.volumeId, exportName: sourceExport },
+      { kind: 'settleDestination', ...destination.there },
+    ],
+  };
+}
+
+/** The guest's disk, or the refusal: nothing is made before. */
+async function inspectAttached(run: MigrationRun, m: ClaimedMigration) {
+  const { claim, source, sizeBytes } = m;
+  const { volumeId } = claim;
+  const attachments = await registry.attachmentsOf({ volumeId });
+  const [attachment] = attachments;
+  if (!attachment || attachments.length > 1)
+    throw refusal(
+      'VolumeStatusRefused',
+      `Volume ${volumeId} has ${attachments.length} attachments; it moves with one.`,
+    );
+  const connection = connectionSchema.safeParse(attachment.connection).data;
+  if (!connection || !attachment.hasComputeWorker) throw refusal('InstanceNotReady', notManaged(attachment));
+  const from = diskSource(connection);
+  await computeSteps(attachment.computeHost, run.request.nodeTimeoutSeconds).inspectDisk.executeWithOptions(
+    { summary: `look at the disk of instance ${attachment.instanceId} on ${attachment.computeHost}` },
+    [{ instance: attachment.instanceId, volumeId, source: from, sizeBytes }],
+  );
+  // One that is used directly has no export; then there is none of this name to end.
+  const sourceExport = connection.protocol === 'nbd' ? connection.exportName : source.deviceName;
+  return { attachment, from, sourceExport };
+}
+
+function notManaged({ volumeId, computeHost }: { volumeId: string; computeHost: string }): string {
+  return (
+    `Volume ${volumeId} is attached on ${computeHost}, where no compute worker was ever heard of, and only that could mirror it. ` +
+    'Start one there (ferry worker compute), or detach the volume first.'
+  );
+}
+
+function refusal(type: 'VolumeStatusRefused' | 'InstanceNotReady', message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, type);
+}

@@ -1,0 +1,51 @@
+import { CancellationScope, condition, setHandler } from '@temporalio/workflow';
+import * as z from 'zod';
+import type { Reason } from '../model/errors.ts';
+import { resolutionPayload, type Resolution } from '../model/messages.ts';
+import { failureOf } from './failures.ts';
+import * as messages from './messages.ts';
+import type { MigrationRun } from './migration-run.ts';
+
+/**
+ * A migration of which no machine can tell which side the guest writes to: it keeps the claim and both devices, and waits for an
+ * operator who has looked.
+ */
+export class Parking {
+  readonly #run: MigrationRun;
+  #reason: Reason | null = null;
+  #resolution: Resolution | null = null;
+
+  constructor(run: MigrationRun) {
+    this.#run = run;
+    setHandler(messages.resolveParked, (resolution) => void (this.#resolution = resolution), {
+      validator: (payload: unknown) => {
+        const parsed = resolutionPayload.safeParse(payload);
+        if (!parsed.success) throw failureOf({ type: 'InvalidInput', message: z.prettifyError(parsed.error) });
+        if (this.#reason && !this.#resolution) return;
+        throw failureOf({
+          type: 'InvalidInput',
+          message: `The migration of volume ${run.request.volumeId} does not wait for an operator.`,
+        });
+      },
+    });
+  }
+
+  /** Why it waits for an operator; null when it does not. */
+  get reason(): Reason | null {
+    return this.#reason;
+  }
+
+  /** Waits for the operator's word, for as long as it takes: a cancel changes nothing. */
+  async wait(reason: Reason): Promise<Resolution> {
+    const { volumeId } = this.#run.request;
+    this.#reason = reason;
+    this.#resolution = null;
+    this.#run.parked(
+      `an operator: ${reason.message} Look at the guest, then: ferry migration resolve ${volumeId} source|destination|probe`,
+    );
+    await CancellationScope.nonCancellable(() => condition(() => this.#resolution !== null));
+    this.#reason = null;
+    this.#run.waitFor(null);
+    return this.#resolution!;
+  }
+}
