@@ -64,7 +64,7 @@ export function viewOf(
   const failing = pending.find((p) => (p.attempt ?? 1) > 1 && p.lastFailure?.message);
   return {
     ...base,
-    ...(live ? { bytesDone: live.position, bytesPerSecond: live.bytesPerSecond } : {}),
+    ...(live ? { bytesDone: live.position, totalBytes: live.totalBytes, bytesPerSecond: live.bytesPerSecond } : {}),
     trouble: failing
       ? `${failing.activityType?.name ?? 'a step'}, try ${failing.attempt}: ${failing.lastFailure?.message}`
       : null,

@@ -38,7 +38,10 @@ export function lvmDevices(nodes: StorageNodes, signal: AbortSignal): Devices {
 }
 
 /** Sparse files of workers that run on this machine. */
-export function directoryDevices(directory: string, signal: AbortSignal): Devices {
+export function directoryDevices(
+  directory: string,
+  signal: AbortSignal,
+): Devices & { path(backEnd: string, device: string): string } {
   const run: Run = async (node, argv) => {
     signal.throwIfAborted();
     screen.command(`${node}$`, argv);
@@ -56,6 +59,7 @@ export function directoryDevices(directory: string, signal: AbortSignal): Device
     kind: 'directories of sparse files',
     list: async (backEnd) =>
       void (await run(nodeOf(backEnd), ['find', folder(backEnd), '-name', 'volume-*', '-size', '+1M', '-ls'])),
+    path: (backEnd, device) => join(folder(backEnd), 'volumes', device),
     ...contents(run, (_group, device, backEnd) => join(folder(backEnd), 'volumes', device)),
   };
 }

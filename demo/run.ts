@@ -2,19 +2,22 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openFerry } from '../client/open-ferry.ts';
+import { openFerry, type Ferry } from '../client/open-ferry.ts';
 import { loadConfiguration } from '../configuration/load.ts';
 import { NodesUnavailable } from '../testbed/nodes.ts';
 import { startSystem, type PlainSystem } from '../testbed/system.ts';
+import { tellAttachedStory } from './attached-story.ts';
 import { directoryDevices, lvmDevices, type Devices } from './devices.ts';
-import { ferryCommand } from './ferry.ts';
+import { ferryCommand, type FerryCommand } from './ferry.ts';
+import { startHypervisor } from './hypervisor.ts';
 import { screen } from './screen.ts';
 import { tellStory } from './story.ts';
 
-const usage = `npm run demo [-- --keep]
+const usage = `npm run demo [-- --attached] [-- --keep]
 
 Moves a volume with real data between two storage nodes on this machine, and shows it. Cleans everything up in the end.
-  --keep   leave it running, with Temporal's Web UI, until Ctrl-C`;
+  --attached  the volume is in use by a running guest of a libvirt of the demo's own
+  --keep      leave it running, with Temporal's Web UI, until Ctrl-C`;
 
 await main().catch((error: unknown) => {
   console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
@@ -26,26 +29,27 @@ async function main(): Promise<void> {
   if (!options) return;
   const interrupt = interruptSignal();
   const directory = await mkdtemp(join(tmpdir(), 'ferry-demo-'));
-  const starting = startStage(directory, interrupt);
+  const starting = options.attached ? startAttachedStage(directory, interrupt) : startStage(directory, interrupt);
   try {
     await Promise.race([untilAborted(interrupt), play(starting, interrupt, options)]);
   } finally {
     screen.note('\nCleaning up: nodes, servers, files (a few seconds).');
     await starting.then(
-      ({ system }) => system.stop(),
+      (stage) => stage.stop(),
       () => {},
     );
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: { keep: boolean }): Promise<void> {
+async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: Options): Promise<void> {
   const began = Date.now();
-  const { system, devices } = await starting;
+  const stage = await starting;
+  const { system } = stage;
   interrupt.throwIfAborted();
   const library = await openFerry({ configuration: await loadConfiguration(system.env) });
   try {
-    await tellStory(ferryCommand(system.env, interrupt), library, devices);
+    await stage.tell(ferryCommand(system.env, interrupt), library);
   } finally {
     await library.close();
   }
@@ -58,7 +62,8 @@ async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: {
 
 interface Stage {
   system: PlainSystem;
-  devices: Devices;
+  tell(ferry: FerryCommand, library: Ferry): Promise<void>;
+  stop(): Promise<void>;
 }
 
 async function startStage(directory: string, interrupt: AbortSignal): Promise<Stage> {
@@ -68,14 +73,42 @@ async function startStage(directory: string, interrupt: AbortSignal): Promise<St
   );
   try {
     const system = await startSystem({ directory });
-    return { system, devices: lvmDevices(system.nodes, interrupt) };
+    return detachedStage(system, lvmDevices(system.nodes, interrupt));
   } catch (error) {
     if (!(error instanceof NodesUnavailable)) throw error;
     screen.note(
       `${error.message}\nSo the two nodes are plain processes here, and their back ends directories of sparse files instead of LVM.`,
     );
     const system = await startSystem({ directory, backing: 'directory' });
-    return { system, devices: directoryDevices(directory, interrupt) };
+    return detachedStage(system, directoryDevices(directory, interrupt));
+  }
+}
+
+function detachedStage(system: PlainSystem, devices: Devices): Stage {
+  return { system, tell: (ferry, library) => tellStory(ferry, library, devices), stop: () => system.stop() };
+}
+
+/** Nodes are plain processes here: a hypervisor on this machine does not reach into the network that guests as nodes have. */
+async function startAttachedStage(directory: string, interrupt: AbortSignal): Promise<Stage> {
+  screen.part('Starting Temporal, Postgres, the workers, and a libvirt of its own with a guest (10-60 s)');
+  screen.note(
+    'The storage nodes are plain processes, their back ends directories of sparse files. Your own libvirt and guests are not touched.',
+  );
+  const system = await startSystem({ directory, backing: 'directory' });
+  try {
+    const hypervisor = await startHypervisor(system);
+    const devices = directoryDevices(directory, interrupt);
+    return {
+      system,
+      tell: (ferry, library) => tellAttachedStory(ferry, library, devices, hypervisor),
+      async stop() {
+        await hypervisor.stop();
+        await system.stop();
+      },
+    };
+  } catch (error) {
+    await system.stop();
+    throw error;
   }
 }
 
@@ -114,12 +147,21 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function readArguments(): { keep: boolean } | null {
+interface Options {
+  attached: boolean;
+  keep: boolean;
+}
+
+function readArguments(): Options | null {
   try {
     const { values } = parseArgs({
-      options: { keep: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        attached: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
-    if (!values.help) return { keep: values.keep };
+    if (!values.help) return { attached: values.attached, keep: values.keep };
     console.log(usage);
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);

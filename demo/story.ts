@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../client/open-ferry.ts';
 import type { Devices } from './devices.ts';
 import type { FerryCommand } from './ferry.ts';
+import { glanceAt } from './glance.ts';
 import { screen } from './screen.ts';
 
 const from = 'server1@lvmstorage-1';
@@ -10,7 +10,8 @@ const sizeGib = 2;
 /** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
 const randomMib = 1024;
 
-interface ShownVolume {
+/** What the stories read of `ferry show --json`. */
+export interface ShownVolume {
   id: string;
   'os-vol-host-attr:host': string;
   'os-vol-mig-status-attr:name_id': string | null;
@@ -52,27 +53,4 @@ export async function tellStory(ferry: FerryCommand, library: Ferry, devices: De
     );
   }
   screen.good(`\nThe same bytes, ${before}, on ${to}; nothing is left on ${from}.`);
-}
-
-/** Looks now and then what the volume's migration status is; `end` tells the different ones, in order. */
-function glanceAt(ferry: Ferry, id: string): { end(): Promise<string[]> } {
-  const seen: string[] = [];
-  const over = new AbortController();
-  const look = async () => {
-    while (!over.signal.aborted) {
-      const { migrationStatus } = (await ferry.findVolume(id)).volume;
-      if (migrationStatus !== null && migrationStatus !== seen.at(-1)) seen.push(migrationStatus);
-      await sleep(50);
-    }
-  };
-  const looking = look();
-  // Heard of at the end, not as an unhandled rejection before.
-  looking.catch(() => {});
-  return {
-    async end() {
-      over.abort();
-      await looking;
-      return seen;
-    },
-  };
 }

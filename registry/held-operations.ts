@@ -15,6 +15,10 @@ const heldOperation = z.object({
   host: z.string(),
   /** Of an attach: the attachment that it makes. */
   attachmentId: z.uuid().nullable(),
+  instanceId: z.string().nullable(),
+  computeHost: z.string().nullable(),
+  /** The hypervisor has a compute worker, which may have put the disk into the guest. */
+  hasComputeWorker: z.boolean(),
 });
 
 /** An operation that holds a volume now. */
@@ -28,9 +32,11 @@ export function listHeldOperations(
   return registry.rows(
     heldOperation,
     `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host,
-       CASE WHEN v.operation = 'attach'
-         THEN (SELECT a.id FROM attachments a WHERE a.volume_id = v.id AND a.status = 'reserved' LIMIT 1) END AS attachment_id
-     FROM volumes v WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,
+       a.id AS attachment_id, a.instance_id, a.compute_host,
+       EXISTS (SELECT FROM compute_nodes c WHERE c.name = a.compute_host) AS has_compute_worker
+     FROM volumes v LEFT JOIN LATERAL (
+       SELECT * FROM attachments WHERE v.operation = 'attach' AND volume_id = v.id AND status = 'reserved' LIMIT 1
+     ) a ON true WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,
     [filter.volumeId ?? null],
   );
 }

@@ -27,7 +27,7 @@ try {
   installNpmPackages();
   const env = { ...process.env };
   if (purpose !== 'check') {
-    installSystemPackages(purpose);
+    installSystemPackages(purpose === 'demo' && args.includes('--attached') ? 'demo -- --attached' : purpose);
     env['FERRY_TEMPORAL'] = ensureTemporal();
   }
   run([...programs[purpose], ...args], env);

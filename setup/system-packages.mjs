@@ -10,9 +10,11 @@ import { announce, NotReady, runs } from './report.mjs';
 
 /** @returns {Need[]} */
 function needs() {
-  const everything = ['demo', 'test', 'bench'];
+  const attached = 'demo -- --attached';
+  const everything = ['demo', attached, 'test', 'bench'];
   const nodes = { needed: ['test', 'bench'], better: ['demo'] };
   const tests = { needed: ['test', 'bench'] };
+  const guests = { needed: ['test', 'bench', attached] };
   return [
     { ...program('qemu-nbd'), debian: 'qemu-utils', needed: everything },
     { ...program('qemu-img'), debian: 'qemu-utils', needed: everything },
@@ -27,21 +29,21 @@ function needs() {
     { ...program('dmsetup'), debian: 'dmsetup', ...nodes },
     { ...program('thin_check'), debian: 'thin-provisioning-tools', ...nodes },
     { ...program('ip'), debian: 'iproute2', ...nodes },
-    { ...program('busybox'), there: hasStaticBusybox(), debian: 'busybox-static', ...nodes },
-    { ...program('gcc'), debian: 'gcc', ...nodes },
-    { ...file('/usr/include/stdio.h'), debian: 'libc6-dev', ...nodes },
+    { ...program('busybox'), there: hasStaticBusybox(), debian: 'busybox-static', ...nodes, ...guests },
+    { ...program('gcc'), debian: 'gcc', ...nodes, ...guests },
+    { ...file('/usr/include/stdio.h'), debian: 'libc6-dev', ...nodes, ...guests },
     // What the tests and measurements compare with, break and look through.
     { ...program('nbdinfo'), debian: 'libnbd-bin', ...tests },
     { ...program('nbdcopy'), debian: 'libnbd-bin', ...tests },
     { ...program('nbdkit'), debian: 'nbdkit', ...tests },
     { ...program('chromium'), debian: 'chromium', needed: ['test'] },
     // A hypervisor of its own, with a guest, for attached volumes.
-    { ...program('virsh'), debian: 'libvirt-clients', ...tests },
-    { ...program('libvirtd'), debian: 'libvirt-daemon', ...tests },
-    { what: "libvirt's QEMU driver", there: hasLibvirtDriver(), debian: 'libvirt-daemon-driver-qemu', ...tests },
-    { ...program('qemu-system-x86_64'), debian: 'qemu-system-x86', ...tests },
-    { what: 'a kernel for guests in /boot', there: hasKernel(), debian: 'linux-image-cloud-amd64', ...tests },
-    { ...program('xz'), debian: 'xz-utils', ...tests },
+    { ...program('virsh'), debian: 'libvirt-clients', ...guests },
+    { ...program('libvirtd'), debian: 'libvirt-daemon', ...guests },
+    { what: "libvirt's QEMU driver", there: hasLibvirtDriver(), debian: 'libvirt-daemon-driver-qemu', ...guests },
+    { ...program('qemu-system-x86_64'), debian: 'qemu-system-x86', ...guests },
+    { what: 'a kernel for guests in /boot', there: hasKernel(), debian: 'linux-image-cloud-amd64', ...guests },
+    { ...program('xz'), debian: 'xz-utils', ...guests },
   ];
 }
 

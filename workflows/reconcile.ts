@@ -5,6 +5,7 @@ import type {
   AbandonedClaim,
   AbandonedOperation as HeldByNobody,
 } from '../activities/repair/create-repair-activities.ts';
+import { nodeOf } from '../model/ids.ts';
 import { metrics } from '../model/metrics.ts';
 import { attachmentExportName, repairWorkflowId } from '../model/names.ts';
 import {
@@ -14,10 +15,11 @@ import {
   type RepairReport,
   type RepairState,
 } from '../model/repair.ts';
-import { repair } from './activities.ts';
+import { computeSteps, repair } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
 import { findOrphans, removeOrphans } from './find-orphans.ts';
+import { releaseSeconds } from './operations/run-operation.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
 
 /** An export that cannot be ended now is tried again at the next look: the volume is held so long. */
@@ -83,6 +85,8 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
   try {
     if (attachmentId !== null) {
       // The guest may have the disk already: it must have lost it before another can get it.
+      if (!(await takenOut(held)))
+        return { ...told, state: 'failed', note: `${held.instanceId} may have the disk; tried again` };
       const step = { kind: 'removeExport' as const, backEnd: host, exportName: attachmentExportName(attachmentId) };
       const left = await runCleanUp([step], exportPatienceSeconds);
       if (left.length > 0)
@@ -93,6 +97,17 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
     return { ...told, state: 'repaired', note: null };
   } catch (error) {
     return { ...told, ...failed(error) };
+  }
+}
+
+/** Whether the guest cannot reach the disk once its export has ended; a hypervisor that is the volume's own node needs none. */
+async function takenOut({ volumeId, instanceId, computeHost, hasComputeWorker, host }: HeldByNobody): Promise<boolean> {
+  if (!hasComputeWorker || computeHost === null || instanceId === null) return true;
+  try {
+    await computeSteps(computeHost, releaseSeconds).detachDisk({ instance: instanceId, volumeId });
+    return true;
+  } catch {
+    return nodeOf(host) !== computeHost;
   }
 }
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -14,8 +13,8 @@ import { findQemuProcess } from '../../../activities/compute/qemu-process.ts';
 import { createVirsh, type Virsh } from '../../../activities/compute/virsh.ts';
 import { runCommand } from '../../../activities/storage/run-command.ts';
 import { buildGuest, type GuestImage } from '../../../testbed/guest/build-guest.ts';
-import { GuestConsole } from '../../../testbed/guest/guest-console.ts';
-import { guestDefinition } from '../../../testbed/guest/guest-definition.ts';
+import type { GuestConsole } from '../../../testbed/guest/guest-console.ts';
+import { startGuest } from '../../../testbed/guest/start-guest.ts';
 import { fillImage, readRecords, type RecordsFound } from '../../../testbed/guest/records.ts';
 import { type PrivateLibvirt, startLibvirt } from '../../../testbed/libvirt/start-libvirt.ts';
 import { ExportedImage } from './exported-image.ts';
@@ -79,13 +78,7 @@ export class Hypervisor {
 
   /** Defines a guest without disks and starts it. */
   async guest(name: string, settings: { rate?: number; span?: number } = {}): Promise<Guest> {
-    const consolePath = join(this.libvirt.folder, `${name}.console`);
-    const definition = join(this.libvirt.folder, `${name}.xml`);
-    await writeFile(definition, guestDefinition({ name, image: this.#image, consolePath, ...settings }));
-    await this.virsh('define', '--file', definition);
-    const guest = new Guest(this, name, new GuestConsole(consolePath));
-    await guest.start();
-    return guest;
+    return new Guest(this, name, await startGuest(this.libvirt, { name, image: this.#image, ...settings }));
   }
 
   /** A filled source and an empty destination; `destinationBytes` if that is to have another size. */
