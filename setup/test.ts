@@ -6,8 +6,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { runChecks } from './checks.ts';
 
-/** Most of these wait for guests and servers, so two at a time are right even on two cpus. */
-const concurrency = 2;
+/** The long ones mostly wait for guests, servers and time limits, so three at a time are right even on two cpus. */
+const concurrency = 3;
 /** For a file as a whole; one that hangs must not keep the others' results back. */
 const fileTimeoutMs = 25 * 60_000;
 
