@@ -10,24 +10,37 @@ import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
  */
 const patienceSeconds = 30;
 
-/** Takes away what a migration leaves; what cannot be done in time is handed to the `cleanUp` workflow. Returns what was handed over. */
+/** Whose traces these are: a migration's, or those of an operation that came to nothing. */
+export interface CleanUpCause {
+  /** Makes the clean-up's workflow one of its kind. */
+  id: string;
+  volumeId: string;
+  /** For people: "the migration of volume …". */
+  after: string;
+}
+
+export function causeOf({ migrationId, volumeId }: { migrationId: string; volumeId: string }): CleanUpCause {
+  return { id: migrationId, volumeId, after: `the migration of volume ${volumeId}` };
+}
+
+/** Takes away what is left; what cannot be done in time is handed to the `cleanUp` workflow. Returns what was handed over. */
 export async function cleanUpOrHandOver(
-  of: { migrationId: string; volumeId: string },
+  { id, volumeId, after }: CleanUpCause,
   steps: readonly CleanUpStep[],
 ): Promise<CleanUpStep[]> {
   const left = await runCleanUp(steps, patienceSeconds);
   if (left.length === 0) return left;
   try {
     await startChild(cleanUp, {
-      workflowId: cleanUpWorkflowId(of.migrationId),
+      workflowId: cleanUpWorkflowId(id),
       parentClosePolicy: 'ABANDON',
-      args: [{ migrationId: of.migrationId, volumeId: of.volumeId, steps: left }],
-      staticSummary: `clean up after the migration of ${of.volumeId}`,
+      args: [{ volumeId, after, steps: left }],
+      staticSummary: `clean up after ${after}`,
       staticDetails:
         'The volume is released; nobody waits for this. It goes on until the nodes that hold what is left are back.',
     });
   } catch (error) {
-    // Handed over before, by the migration itself or an earlier repair: those steps are these.
+    // Handed over before, by the workflow itself or an earlier repair: those steps are these.
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
   return left;

@@ -3,14 +3,16 @@ import { nodeOf } from '../model/ids.ts';
 import { storageSteps } from './activities.ts';
 
 /**
- * One thing to take away after a migration, on either side of the switch. Data, not closures: what cannot be done now (the
+ * One thing to take away after a migration, on either side of the switch, or after an operation that came to nothing. Data, not closures: what cannot be done now (the
  * node is away) is handed to the `cleanUp` workflow. Each may be repeated and finds its thing already gone.
  */
 export type CleanUpStep =
   | { kind: 'removeExport'; backEnd: string; exportName: string }
   | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
   | { kind: 'retireSource'; backEnd: string; deviceName: string; volumeId: string; exportName: string }
-  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string };
+  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string }
+  /** The device of a volume that never came to be, under whichever name; `name` is the one to give it, if that is known. */
+  | { kind: 'disownVolume'; backEnd: string; volumeId: string; name: string | null };
 
 /** Runs one step; tries for `patienceSeconds` in all. */
 export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number): Promise<void> {
@@ -25,6 +27,8 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
       return node.retireSource.executeWithOptions(summary, [step]);
     case 'settleDestination':
       return node.settleDestination.executeWithOptions(summary, [step]);
+    case 'disownVolume':
+      return node.disownVolume.executeWithOptions(summary, [step]);
   }
 }
 
@@ -62,5 +66,7 @@ export function describe(step: CleanUpStep): string {
       return `end the export of and delete the old ${step.deviceName} on ${step.backEnd}`;
     case 'settleDestination':
       return `take the migration's tag off ${step.deviceName} on ${step.backEnd}`;
+    case 'disownVolume':
+      return `take the tag of volume ${step.volumeId} off the device on ${step.backEnd}`;
   }
 }

@@ -1,10 +1,11 @@
 import { setCurrentDetails, sleep } from '@temporalio/workflow';
 import { describe, runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
 
-/** What a clean-up is started with: by a migration that could not do it in time. */
+/** What a clean-up is started with: by a workflow that could not do it in time. */
 export interface CleanUpInput {
-  migrationId: string;
   volumeId: string;
+  /** For people: what left this behind. */
+  after: string;
   steps: CleanUpStep[];
 }
 
@@ -15,20 +16,17 @@ const pauseBetweenRounds = '5m';
 const roundSeconds = 24 * 3600;
 
 /**
- * Takes away what a migration left on a node that was gone, however long that node stays away. The volume itself was released
+ * Takes away what was left on a node that was gone, however long that node stays away. The volume itself was released
  * before: nobody waits for this. Never fails; ends when nothing is left.
  */
 export async function cleanUp(input: CleanUpInput): Promise<void> {
   let steps = input.steps;
   while (steps.length > 0) {
     setCurrentDetails(
-      [
-        `Clean-up after the migration of volume \`${input.volumeId}\`; waiting for its nodes:`,
-        ...steps.map((s) => `- ${describe(s)}`),
-      ].join('\n'),
+      [`Clean-up after ${input.after}; waiting for its nodes:`, ...steps.map((s) => `- ${describe(s)}`)].join('\n'),
     );
     steps = await runCleanUp(steps, roundSeconds);
     if (steps.length > 0) await sleep(pauseBetweenRounds);
   }
-  setCurrentDetails(`Nothing is left of the migration of volume \`${input.volumeId}\`.`);
+  setCurrentDetails(`Nothing is left of ${input.after}.`);
 }

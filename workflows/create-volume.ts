@@ -3,8 +3,9 @@ import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../model/ids.ts';
 import { deviceName, volumeTag } from '../model/names.ts';
 import { gib, sizeGib } from '../model/sizes.ts';
-import { registry, storageSteps } from './activities.ts';
+import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
+import { storageWork } from './operations/storage-work.ts';
 import { workflowOwner } from './owner.ts';
 
 /** What `createVolume` is started with. */
@@ -20,9 +21,6 @@ export const createVolumeRequest = z.object({
 });
 export type CreateVolumeRequest = z.infer<typeof createVolumeRequest>;
 
-/** How long a back end may take to make the device, its node's absence included. */
-const patienceSeconds = 300;
-
 /**
  * Makes a volume: its row first (status `creating`), then the device, zeroed, then `available`. When the device cannot be made
  * the row stays with status `error`, as in Cinder, so that its tenant sees it and can delete it.
@@ -34,7 +32,7 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   const owner = workflowOwner();
   await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [{ ...request, owner }]);
   try {
-    await storageSteps(nodeOf(request.backEnd), patienceSeconds).createDevice.executeWithOptions(
+    await storageWork(nodeOf(request.backEnd)).createDevice.executeWithOptions(
       { summary: `make the device on ${request.backEnd}` },
       [
         {

@@ -4,7 +4,7 @@ import type { Reason } from '../model/errors.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
 import { registry } from './activities.ts';
-import { cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
+import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import type { CleanUpStep } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { genericAttached } from './flows/attached.ts';
@@ -103,7 +103,7 @@ async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpSte
   await CancellationScope.nonCancellable(async () => {
     run.enter('undoing');
     await registry.enterPhase.executeWithOptions({ summary: 'record: undoing' }, [{ claim, phase: 'undoing' }]);
-    await cleanUpOrHandOver(claim, undo.toReversed());
+    await cleanUpOrHandOver(causeOf(claim), undo.toReversed());
     const outcome = reason.type === 'Cancelled' ? 'cancelled' : 'error';
     await registry.releaseVolume.executeWithOptions({ summary: `release the volume: ${outcome}` }, [
       { claim, outcome, error: outcome === 'error' ? reason : null },
@@ -120,7 +120,7 @@ async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Pro
     [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes, attachment: flow.attachment }],
   );
   run.enter('cleaning-up');
-  await cleanUpOrHandOver(claim, flow.cleanUp);
+  await cleanUpOrHandOver(causeOf(claim), flow.cleanUp);
   await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
     { claim, outcome: 'success', error: null },
   ]);

@@ -19,6 +19,7 @@ import { computeSteps, repair } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
 import { findOrphans, removeOrphans } from './find-orphans.ts';
+import { disownVolume } from './operations/disown-volume.ts';
 import { releaseSeconds } from './operations/run-operation.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
 
@@ -94,6 +95,7 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
     }
     const message = `The ${operation} was terminated: its workflow was ended from outside.`;
     await repair.failAbandonedOperation({ held, reason: { type: 'Terminated', message } });
+    if (operation === 'manage') await disownVolume({ volumeId, backEnd: host, name: null });
     return { ...told, state: 'repaired', note: null };
   } catch (error) {
     return { ...told, ...failed(error) };

@@ -4,7 +4,7 @@ import type { Reason } from '../model/errors.ts';
 import type { Claim } from '../model/migration.ts';
 import type { RepairDirection } from '../model/repair.ts';
 import { registry, repair } from './activities.ts';
-import { cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
+import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import { describe, type CleanUpStep } from './clean-up-steps.ts';
 
 /** What the record of a migration says that was ended from outside. */
@@ -30,7 +30,7 @@ export async function repairVolume({ claim }: { claim: Claim }): Promise<Repaire
   const direction = await decideForGood(found);
   if (direction === null) return null;
   if (direction === 'parked') return { direction, handedOver: [] };
-  const left = await cleanUpOrHandOver(claim, stepsOf(found, direction));
+  const left = await cleanUpOrHandOver(causeOf(claim), stepsOf(found, direction));
   const outcome = direction === 'forward' ? ('success' as const) : ('error' as const);
   await registry.releaseVolume({ claim, outcome, error: outcome === 'error' ? terminated : null });
   return { direction, handedOver: left.map(describe) };

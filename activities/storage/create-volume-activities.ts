@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import { snapshotTag, volumeTag } from '../../model/names.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
@@ -45,7 +46,7 @@ export function createVolumeActivities(deps: {
       const driver = driverOf(input.backEnd);
       const device = await driver.find(input.deviceName);
       if (device?.tags.includes(volumeTag(input.volumeId))) await endExports(device.path, null);
-      await driver.delete(input.deviceName, volumeTag(input.volumeId));
+      await deleteUnlessHeld(driver, input.deviceName, volumeTag(input.volumeId));
     }),
 
     /** Makes a volume's device larger; the new bytes read as zero. */
@@ -65,7 +66,7 @@ export function createVolumeActivities(deps: {
 
     /** Deletes a snapshot's device. Not there: done. */
     deleteSnapshotDevice: beating(async (input: OnDevice & { snapshotId: string }): Promise<void> => {
-      await driverOf(input.backEnd).delete(input.deviceName, snapshotTag(input.snapshotId));
+      await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, snapshotTag(input.snapshotId));
     }),
 
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */
@@ -119,9 +120,33 @@ export function createVolumeActivities(deps: {
       },
     ),
 
+    /** Takes Ferry's tags off the device of a volume that never came to be, whichever name it has by now. Not there: done. */
+    disownVolume: beating(async (input: { backEnd: string; volumeId: string; name: string | null }): Promise<void> => {
+      const driver = driverOf(input.backEnd);
+      const tag = volumeTag(input.volumeId);
+      for (const device of (await driver.list()).filter(({ tags }) => tags.includes(tag)))
+        await driver.disown(device.name, input.name ?? device.name, tag);
+    }),
+
     /** Takes Ferry's tags off a volume's device and names it so. */
     disownDevice: beating(async (input: OnDevice & { newName: string; volumeId: string }): Promise<void> => {
       await driverOf(input.backEnd).disown(input.deviceName, input.newName, volumeTag(input.volumeId));
     }),
   };
+}
+
+/** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */
+const tries = 5;
+const pauseMs = 400;
+
+/** Deletes a device; `DeviceInUse` when it stays open. */
+async function deleteUnlessHeld(driver: VolumeDriver, name: string, tag: string): Promise<void> {
+  for (let left = tries; ; left -= 1) {
+    try {
+      return await driver.delete(name, tag);
+    } catch (error) {
+      if (!(error instanceof FerryError) || error.type !== 'DeviceInUse' || left === 1) throw error;
+      await sleep(pauseMs);
+    }
+  }
 }

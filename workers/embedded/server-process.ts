@@ -77,9 +77,23 @@ export class ServerProcess {
     return this.#end(this.#options.stopSignal);
   }
 
-  /** Kills it, as a crash would. */
-  crash(): Promise<void> {
-    return this.#end('SIGKILL');
+  /** Kills it with all its processes, as the machine's crash would: what they were asked before is not answered any more. */
+  async crash(): Promise<void> {
+    const children = this.#children();
+    const ended = this.#end('SIGKILL');
+    for (const pid of children) killIfThere(pid);
+    await ended;
+  }
+
+  #children(): number[] {
+    const pid = this.#process?.pid;
+    try {
+      return pid
+        ? readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+        : [];
+    } catch {
+      return []; // It has ended by itself.
+    }
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
@@ -89,6 +103,14 @@ export class ServerProcess {
     await this.#ended;
     clearTimeout(patience);
     this.#process = null;
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

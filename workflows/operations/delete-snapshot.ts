@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
-import { registry, storageSteps } from '../activities.ts';
+import { registry } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
-import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+import { operationRequest, parsed, runOperation } from './run-operation.ts';
+import { storageDeletion } from './storage-work.ts';
 
 export const deleteSnapshotRequest = operationRequest.extend({ snapshotId: z.uuid() });
 
@@ -18,7 +19,7 @@ export async function deleteSnapshot(input: unknown): Promise<void> {
       return registry.findVolume({ volumeId });
     },
     work: (volume) =>
-      storageSteps(nodeOf(volume.host), patienceSeconds).deleteSnapshotDevice.executeWithOptions(
+      storageDeletion(nodeOf(volume.host)).deleteSnapshotDevice.executeWithOptions(
         { summary: `delete ${name} on ${volume.host}` },
         [{ backEnd: volume.host, deviceName: name, snapshotId }],
       ),

@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import { deviceName } from '../../model/names.ts';
-import { registry, storageSteps } from '../activities.ts';
+import { registry } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
-import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+import { operationRequest, parsed, runOperation } from './run-operation.ts';
+import { storageDeletion } from './storage-work.ts';
 
 export const deleteVolumeRequest = operationRequest.extend({
   /** Also from statuses in which it usually has work to do. Never while it is attached, has snapshots or migrates. */
@@ -20,7 +21,7 @@ export async function deleteVolume(input: unknown): Promise<void> {
   await runOperation({
     begin: () => registry.beginDelete({ ...ticket, tenantId: asTenant ?? undefined, force }),
     work: (volume) =>
-      storageSteps(nodeOf(volume.host), patienceSeconds).deleteDevice.executeWithOptions(
+      storageDeletion(nodeOf(volume.host)).deleteDevice.executeWithOptions(
         { summary: `delete ${deviceName(volume)} on ${volume.host}` },
         [{ backEnd: volume.host, deviceName: deviceName(volume), volumeId }],
       ),

@@ -6,6 +6,7 @@ import { label } from '../../model/text.ts';
 import { registry, storageSteps } from '../activities.ts';
 import { failureOf, reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
+import { disownVolume } from './disown-volume.ts';
 import { parsed, patienceSeconds, runOperation } from './run-operation.ts';
 
 export const manageVolumeRequest = z.object({
@@ -43,9 +44,8 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
       ]),
     finish: () => registry.finishManage(ticket),
     fail: async (reason) => {
-      // A node that is away keeps a device with the tag of a volume that is not there: the repair finds it.
-      await node.disownDevice({ ...device, deviceName: newName, newName: request.deviceName }).catch(() => undefined);
       await registry.failManage({ ...ticket, reason });
+      await disownVolume({ volumeId: request.volumeId, backEnd, name: request.deviceName });
     },
   });
   return { volumeId: request.volumeId };
