@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<{ run: (options: BenchOptions) => Pr
   'registry-guard': () => import('./registry-guard.ts'),
   'refused-update': () => import('./refused-update.ts'),
   migrations: () => import('./migrations.ts'),
+  attached: () => import('./attached.ts'),
 };
 
 const { values, positionals } = parseArgs({

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { findQemuProcess } from '../../activities/compute/qemu-process.ts';
 import { messages } from '../../model/messages.ts';
 import { AttachedStage, type AttachedVolume } from './attached-stage.ts';
 import { poll, server1, server2 } from './stage.ts';
@@ -65,12 +66,31 @@ describe('a volume under a running guest', () => {
   });
 });
 
-describe('a cancel in mid-mirror', () => {
+describe('a cancel goes back', () => {
+  test('while the destination is prepared', async () => {
+    const volume = keep(await stage.attached());
+    await stage.system.storage['server2']!.signal('SIGSTOP');
+    const handle = await stage.migrate(volume.id);
+    await poll(async () => (await stage.state(handle)).phase === 'preparing');
+    await handle.executeUpdate(messages.cancelMigration);
+    await stage.system.storage['server2']!.signal('SIGCONT');
+    assert.equal(await stage.outcome(handle), 'CancelledFailure');
+    await stage.assertAt(volume, server1, 'cancelled');
+  });
+
+  test('while it is paused', async () => {
+    const { volume, handle } = await midMirror();
+    await handle.executeUpdate(messages.pauseMigration);
+    await handle.executeUpdate(messages.cancelMigration);
+    assert.equal(await stage.outcome(handle), 'CancelledFailure');
+    await stage.assertAt(volume, server1, 'cancelled');
+  });
+
   for (const [by, cancel] of [
     ["Ferry's own", 'update'],
     ["the Web UI's", 'workflow'],
   ] as const) {
-    test(`${by}: the guest goes on with the source, nothing is left`, async () => {
+    test(`in mid-mirror, ${by}: the guest goes on with the source, nothing is left`, async () => {
       const { volume, handle } = await midMirror();
       await (cancel === 'update' ? handle.executeUpdate(messages.cancelMigration) : handle.cancel());
       assert.equal(await stage.outcome(handle), 'CancelledFailure');
@@ -95,6 +115,15 @@ describe('in mid-mirror', () => {
     await worker.start();
   };
   goesOn('the compute worker is killed', () => restarted(stage.compute));
+  test('the compute worker was killed before it began: it begins when the worker is back', async () => {
+    const volume = keep(await stage.attached());
+    await stage.compute.signal('SIGKILL');
+    const handle = await stage.migrate(volume.id);
+    await poll(async () => (await stage.state(handle)).phase === 'preparing');
+    await stage.compute.start();
+    assert.equal(await stage.outcome(handle), 'success');
+    await stage.assertAt(volume, server2, 'success');
+  });
   goesOn('the control worker is killed', () => restarted(stage.system.control));
   goesOn('the storage worker of the source is killed', () => restarted(stage.system.storage['server1']!));
   goesOn('the storage worker of the destination is killed', () => restarted(stage.system.storage['server2']!));
@@ -117,14 +146,20 @@ describe('in mid-mirror', () => {
     process.kill(await stage.serverOf(server1, /volume-/), 'SIGKILL');
   });
 
-  test('the guest is destroyed: the migration goes back, and the guest starts from the source', async () => {
-    const { volume, handle } = await midMirror();
-    await stage.hypervisor.virsh('destroy', '--domain', stage.guest.name);
-    assert.equal(await stage.outcome(handle), 'InstanceNotReady');
-    await stage.guest.start();
-    await stage.guest.console.progress(volume.device, 5);
-    await stage.assertAt(volume, server1, 'error');
-  });
+  for (const [what, harm] of [
+    ['is destroyed', () => stage.hypervisor.virsh('destroy', '--domain', stage.guest.name)],
+    ['is shut off', () => stage.guest.powerOff()],
+    ['crashes', async () => process.kill((await findQemuProcess({ name: stage.guest.name, uuid: null }))!, 'SIGKILL')],
+  ] as const) {
+    test(`the guest ${what}: the migration goes back, and the guest starts from the source`, async () => {
+      const { volume, handle } = await midMirror();
+      await harm();
+      assert.equal(await stage.outcome(handle), 'InstanceNotReady');
+      await stage.guest.start();
+      await stage.guest.console.progress(volume.device, 5);
+      await stage.assertAt(volume, server1, 'error');
+    });
+  }
 });
 
 describe('around the pivot', () => {
