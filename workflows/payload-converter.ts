@@ -12,7 +12,6 @@ export interface Undecodable {
  */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, context, hint) => defaultPayloadConverter.toPayload(value, context, hint),
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the interface's own signature
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the interface is Temporal's
   fromPayload<T>(payload: Payload): T {
     try {

@@ -54,7 +54,7 @@ test('while no control worker answers, the server knows enough', () => {
   const view = viewOf(state.volumeId, described([beat(progress)]), null);
   assert.deepEqual(
     [view.source, view.destination, view.phase, view.flow, view.totalBytes, view.bytesDone, view.waitingFor],
-    ['a@1', 'b@2', 'verifying', 'generic-detached', 4096, 8192, 'a control worker'],
+    ['a@1', 'b@2', 'verifying', 'generic-detached', state.totalBytes, 8192, 'a control worker'],
   );
 });
 

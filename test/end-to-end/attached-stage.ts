@@ -43,7 +43,7 @@ export class AttachedStage {
   /** The same libvirt as the hypervisor of `server1` itself: volumes there are its own devices. */
   readonly computeOnServer1: ManagedWorker;
   readonly registry: Registry;
-  readonly #client: Client;
+  readonly client: Client;
   readonly #ends: (() => Promise<unknown>)[];
 
   private constructor(
@@ -57,7 +57,7 @@ export class AttachedStage {
     this.compute = parts.compute;
     this.computeOnServer1 = parts.computeOnServer1;
     this.registry = parts.registry;
-    this.#client = client;
+    this.client = client;
     this.#ends = ends;
   }
 
@@ -143,7 +143,7 @@ export class AttachedStage {
   }
 
   migrate(volumeId: string, request: Partial<MigrationRequestInput> = {}): Promise<WorkflowHandle> {
-    return this.#client.workflow.start('migrateVolume', {
+    return this.client.workflow.start('migrateVolume', {
       taskQueue: controlQueue,
       workflowId: migrationWorkflowId(volumeId),
       args: [{ volumeId, destination: server2, nodeTimeoutSeconds: 60, ...request }],

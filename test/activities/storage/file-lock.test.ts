@@ -68,15 +68,18 @@ describe('a lock on a file', () => {
   test('is kept to the end of an action that is cancelled', async () => {
     const controller = new AbortController();
     const order: string[] = [];
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const first = withFileLock(
       file(),
       async () => {
+        begin();
         controller.abort();
         await sleep(50);
         order.push('first');
       },
       controller.signal,
     );
+    await begun;
     await Promise.all([first, withFileLock(file(), async () => order.push('second'))]);
     assert.deepEqual(order, ['first', 'second']);
   });

@@ -1,0 +1,134 @@
+// node test/replay/record.ts
+// Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
+// and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading).
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { messages } from '../../model/messages.ts';
+import { reconcileSchedule } from '../../model/names.ts';
+import { AttachedStage } from '../end-to-end/attached-stage.ts';
+import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
+import { stageCli } from '../end-to-end/stage-cli.ts';
+import { writeHistories, type RecordedHistory } from './histories.ts';
+
+const recorded = new Map<string, RecordedHistory>();
+await recordDetached();
+await recordAttached();
+await writeHistories([...recorded.values()]);
+console.log(`${recorded.size} histories`);
+
+async function recordDetached(): Promise<void> {
+  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20 });
+  try {
+    const reconcile = stage.client.schedule.getHandle(reconcileSchedule);
+    await reconcile.pause();
+    await migrations(stage);
+    await operations(stage);
+    await reconcile.unpause();
+    await reconcile.trigger();
+    await poll(async () => (await running(stage.client)).length === 0);
+    await record(stage.client);
+  } finally {
+    await stage.strike();
+  }
+}
+
+async function migrations(stage: Stage): Promise<void> {
+  const steered = await stage.midCopy();
+  await steered.handle.executeUpdate(messages.pauseMigration);
+  await stage.untilIdle(steered.handle);
+  await steered.handle.executeUpdate(messages.resumeMigration);
+  await stage.untilCopied(steered.handle);
+  await steered.handle
+    .executeUpdate(messages.requestOperation, {
+      args: [{ requestId: 'attach-1', operation: 'attach', volumeId: steered.id, requestedBy: 'replay' }],
+    })
+    .catch(() => undefined); // Refused: that is what is to be recorded.
+  await stage.hurry(steered.handle);
+  await stage.outcome(steered.handle);
+  await stage.attempt(steered.id, { destination: server2 });
+
+  for (const verify of ['none', 'inline'] as const) await stage.attempt((await stage.volume()).id, { verify });
+
+  const cancelled = await stage.midCopy();
+  await cancelled.handle.executeUpdate(messages.cancelMigration);
+  await stage.outcome(cancelled.handle);
+  const byTheWebUi = await stage.midCopy();
+  await byTheWebUi.handle.cancel();
+  await stage.outcome(byTheWebUi.handle);
+
+  const early = await stage.volume();
+  await stage.storage['server2']!.signal('SIGSTOP');
+  const preparing = await stage.migrate(early.id);
+  await preparing.executeUpdate(messages.cancelMigration);
+  await stage.storage['server2']!.signal('SIGCONT');
+  await stage.outcome(preparing);
+
+  const abandoned = await stage.midCopy();
+  await stage.storage['server2']!.signal('SIGKILL');
+  await stage.outcome(abandoned.handle);
+  await stage.storage['server2']!.start();
+
+  const back = await stage.midCopy();
+  await back.handle.terminate();
+  await stage.ferry('repair');
+  const forward = await stage.midCopy();
+  await stage.storage['server1']!.signal('SIGSTOP');
+  await stage.hurry(forward.handle);
+  await stage.untilPhase(forward.handle, 'cleaning-up');
+  await forward.handle.terminate();
+  await stage.storage['server1']!.signal('SIGCONT');
+  await stage.ferry('repair');
+}
+
+async function operations(stage: Stage): Promise<void> {
+  const { ferry, create, refused } = stageCli(() => stage);
+  const id = await create();
+  await ferry('extend', id, '2');
+  await ferry('attach', id, 'vm-1', 'hv1');
+  await refused('delete', id);
+  await ferry('detach', id);
+  const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id);
+  await ferry('snapshot', 'delete', snapshot);
+  const { deviceName } = await ferry<{ deviceName: string }>('unmanage', id);
+  await ferry('discover', server1);
+  const { id: again } = await ferry<{ id: string }>('manage', server1, deviceName);
+  await ferry('delete', again);
+}
+
+async function recordAttached(): Promise<void> {
+  const stage = await AttachedStage.set();
+  try {
+    const moved = await stage.attached();
+    await stage.outcome(await stage.migrate(moved.id));
+    await stage.drop(moved);
+    const { volume: steered, handle } = await stage.midMirror();
+    await handle.executeUpdate(messages.pauseMigration);
+    await poll(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0);
+    await handle.executeUpdate(messages.resumeMigration);
+    await stage.untilMirrored(handle);
+    await handle.executeUpdate(messages.cancelMigration);
+    await stage.outcome(handle);
+    await stage.drop(steered);
+    await record(stage.client);
+  } finally {
+    await stage.strike();
+  }
+}
+
+async function running(client: Client): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { workflowId } of client.workflow.list({ query: "ExecutionStatus = 'Running'" }))
+    found.push(workflowId);
+  return found.filter((id) => !id.startsWith('temporal-sys'));
+}
+
+/** One of each kind: workflows of one type whose histories have the same events in the same order are the same. */
+async function record(client: Client): Promise<void> {
+  for await (const { workflowId, runId, type } of client.workflow.list()) {
+    if (workflowId.startsWith('temporal-sys')) continue;
+    const handle: WorkflowHandle = client.workflow.getHandle(workflowId, runId);
+    const history = await handle.fetchHistory();
+    const kind = `${type} ${(history.events ?? []).map(({ eventType }) => eventType).join(' ')}`;
+    recorded.set(kind, { workflowId, type, history: JSON.parse(historyToJSON(history)) as unknown });
+  }
+}
