@@ -26,6 +26,6 @@ export async function writeHistories(histories: readonly RecordedHistory[]): Pro
 
 /** What tells of the machine on which it was recorded is nobody's business, and not replayed. */
 function withoutMachine(key: string, value: unknown): unknown {
-  if (key === 'identity') return 'worker';
+  if (key === 'identity' || (typeof value === 'string' && /^\d+@/.test(value))) return 'worker';
   return key === 'stackTrace' ? '' : value;
 }
