@@ -13,9 +13,9 @@ export interface DirectoryNode {
 /** Prepares a node with a directory back end for each volume group of `spec`; all of it is in `directory`. */
 export async function directoryNode(
   spec: SystemNode,
-  options: { directory: string; configuration: object; env: Record<string, string> },
+  options: { directory: string; configuration: object; env: Record<string, string>; tlsDirectory: string | null },
 ): Promise<DirectoryNode> {
-  const { directory, configuration, env } = options;
+  const { directory, configuration, env, tlsDirectory } = options;
   const stateDirectory = join(directory, 'state');
   const backEnds = spec.volumeGroups.map(({ name, sizeMib }) => ({
     name,
@@ -25,7 +25,13 @@ export async function directoryNode(
   }));
   for (const { path } of backEnds) await mkdir(path, { recursive: true });
   const configFile = join(directory, 'ferry.json');
-  const node = { name: spec.name, availabilityZone: 'zone1', stateDirectory, backEnds };
+  const node = {
+    name: spec.name,
+    availabilityZone: 'zone1',
+    stateDirectory,
+    backEnds,
+    ...(tlsDirectory ? { tls: { directory: tlsDirectory } } : {}),
+  };
   await writeFile(configFile, JSON.stringify({ ...configuration, node }));
   const worker = processWorker(
     ['worker', 'storage'],

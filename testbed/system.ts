@@ -153,22 +153,34 @@ interface Surroundings {
 function startStorage(options: SystemOptions & { backing?: Backing }, around: Surroundings): Promise<Storage> {
   const directory = join(options.directory, 'nodes');
   const specs = options.nodes ?? seedNodes;
-  if (options.backing === 'directory') return inDirectories(directory, specs, around);
+  if (options.backing === 'directory') return inDirectories(directory, specs, options.tls ?? false, around);
   return inGuests(directory, specs, options.tls ?? false, around);
+}
+
+/** Where a system whose nodes are directories has its certificates: for the hypervisors of a test. */
+export function certificateFolder(nodesDirectory: string): string {
+  return join(nodesDirectory, '..', 'certificates');
 }
 
 async function inDirectories(
   directory: string,
   specs: readonly SystemNode[],
+  tls: boolean,
   { common, reach, stops }: Surroundings,
 ): Promise<Storage> {
   const storage: Storage = { nodes: null, workers: {}, metricsUrls: {} };
+  const certificates = tls ? await makeCertificates(certificateFolder(directory)) : null;
   for (const spec of specs) {
     const own = join(directory, spec.name);
     await mkdir(own, { recursive: true });
     const metrics = await metricsListener();
     const configuration = { ...common, ...metrics.configuration };
-    const prepared = await directoryNode(spec, { directory: own, configuration, env: reach });
+    const prepared = await directoryNode(spec, {
+      directory: own,
+      configuration,
+      env: reach,
+      tlsDirectory: certificates?.directory ?? null,
+    });
     stops.push(() => prepared.stop());
     storage.workers[spec.name] = prepared.worker;
     storage.metricsUrls[spec.name] = metrics.url;

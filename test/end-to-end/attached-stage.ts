@@ -14,7 +14,13 @@ import { openRegistry, type Registry } from '../../registry/open-registry.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { computeNode } from '../../testbed/compute-node.ts';
 import { fillImage, readRecords } from '../../testbed/guest/records.ts';
-import { type ManagedWorker, seedNodes, startSystem, type PlainSystem } from '../../testbed/system.ts';
+import {
+  certificateFolder,
+  type ManagedWorker,
+  seedNodes,
+  startSystem,
+  type PlainSystem,
+} from '../../testbed/system.ts';
 import { type Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
 import { poll, server1, server2 } from './stage.ts';
 
@@ -61,7 +67,8 @@ export class AttachedStage {
     this.#ends = ends;
   }
 
-  static async set(): Promise<AttachedStage> {
+  /** With `tls` every export asks for a certificate, and the hypervisor has one. */
+  static async set({ tls = false } = {}): Promise<AttachedStage> {
     const directory = await mkdtemp(join(tmpdir(), 'ferry-attached-'));
     const ends: (() => Promise<unknown>)[] = [];
     ends.push(async () => {
@@ -73,9 +80,9 @@ export class AttachedStage {
         ...node,
         volumeGroups: node.volumeGroups.map((group) => ({ ...group, sizeMib: 64 * 1024 })),
       }));
-      const system = await startSystem({ directory, nodes, backing: 'directory', ...configuration });
+      const system = await startSystem({ directory, nodes, backing: 'directory', tls, ...configuration });
       ends.push(() => system.stop());
-      const hypervisor = await Hypervisor.start();
+      const hypervisor = await Hypervisor.start(tls ? { tlsFolder: certificateFolder(join(directory, 'nodes')) } : {});
       ends.push(() => hypervisor.stop());
       const guest = await hypervisor.guest('vm-1');
       const worker = async (name: string) => {
