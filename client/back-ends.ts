@@ -1,15 +1,16 @@
 import type { BackEnd } from '../model/back-end.ts';
-import { findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
+import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 
 /** What an administrator may ask about back ends. */
 export function backEndCommands({ registry, identity }: Context) {
   return {
-    /** All back ends, by name. */
-    async listBackEnds(): Promise<BackEnd[]> {
+    /** All back ends, by name, and how many volumes are on each. */
+    async listBackEnds(): Promise<(BackEnd & { volumes: number })[]> {
       requireAdmin(identity, 'list back ends');
-      return listBackEnds(registry);
+      const [backEnds, volumes] = await Promise.all([listBackEnds(registry), countVolumes(registry)]);
+      return backEnds.map((b) => ({ ...b, volumes: volumes.get(b.name) ?? 0 }));
     },
 
     /** `BackEndNotFound` if none has reported itself so. */
@@ -18,13 +19,13 @@ export function backEndCommands({ registry, identity }: Context) {
       return findBackEnd(registry, name);
     },
 
-    /** Nothing new is placed on a disabled back end; what is there stays, and may leave. May be repeated. */
-    async disableBackEnd(name: string, reason: string | null = null): Promise<BackEnd> {
+    /** Nothing new is placed on a disabled back end, or on any of the node's; what is there stays, and may leave. May be repeated. */
+    async disableBackEnd(name: string, reason: string | null = null): Promise<BackEnd[]> {
       requireAdmin(identity, 'disable back ends');
       return setDisabled(registry, name, true, reason);
     },
 
-    async enableBackEnd(name: string): Promise<BackEnd> {
+    async enableBackEnd(name: string): Promise<BackEnd[]> {
       requireAdmin(identity, 'enable back ends');
       return setDisabled(registry, name, false);
     },

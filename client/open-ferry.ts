@@ -8,6 +8,8 @@ import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { administrator, type Identity } from './identity.ts';
 import { migrationCommands } from './migrations.ts';
+import { movesControlCommands } from './moves-control.ts';
+import { movesCommands } from './moves.ts';
 import { repairCommands } from './repair.ts';
 import { snapshotCommands } from './snapshots.ts';
 import type { Temporal } from './temporal.ts';
@@ -51,6 +53,8 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...adoptionCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),
+    ...movesCommands(context),
+    ...movesControlCommands(context),
     ...repairCommands(context),
     async close() {
       await connecting?.then(

@@ -5,18 +5,20 @@ import { parseArgs } from 'node:util';
 import { openFerry, type Ferry } from '../client/open-ferry.ts';
 import { loadConfiguration } from '../configuration/load.ts';
 import { NodesUnavailable } from '../testbed/nodes.ts';
-import { startSystem, type PlainSystem } from '../testbed/system.ts';
+import { seedNodes, startSystem, type PlainSystem } from '../testbed/system.ts';
 import { tellAttachedStory } from './attached-story.ts';
+import { tellEvacuationStory } from './evacuation-story.ts';
 import { directoryDevices, lvmDevices, type Devices } from './devices.ts';
 import { ferryCommand, type FerryCommand } from './ferry.ts';
 import { startHypervisor } from './hypervisor.ts';
 import { screen } from './screen.ts';
 import { tellStory } from './story.ts';
 
-const usage = `npm run demo [-- --attached] [-- --keep]
+const usage = `npm run demo [-- --attached | --evacuate] [-- --keep]
 
 Moves a volume with real data between two storage nodes on this machine, and shows it. Cleans everything up in the end.
   --attached  the volume is in use by a running guest of a libvirt of the demo's own
+  --evacuate  a node is emptied of volumes, one of them in use by such a guest, and decommissioned
   --keep      leave it running, with Temporal's Web UI, until Ctrl-C`;
 
 await main().catch((error: unknown) => {
@@ -29,7 +31,10 @@ async function main(): Promise<void> {
   if (!options) return;
   const interrupt = interruptSignal();
   const directory = await mkdtemp(join(tmpdir(), 'ferry-demo-'));
-  const starting = options.attached ? startAttachedStage(directory, interrupt) : startStage(directory, interrupt);
+  const starting =
+    options.attached || options.evacuate
+      ? startStageWithGuest(directory, interrupt, options)
+      : startStage(directory, interrupt);
   try {
     await Promise.race([untilAborted(interrupt), play(starting, interrupt, options)]);
   } finally {
@@ -89,18 +94,23 @@ function detachedStage(system: PlainSystem, devices: Devices): Stage {
 }
 
 /** Nodes are plain processes here: a hypervisor on this machine does not reach into the network that guests as nodes have. */
-async function startAttachedStage(directory: string, interrupt: AbortSignal): Promise<Stage> {
+async function startStageWithGuest(directory: string, interrupt: AbortSignal, { evacuate }: Options): Promise<Stage> {
   screen.part('Starting Temporal, Postgres, the workers, and a libvirt of its own with a guest (10-60 s)');
   screen.note(
     'The storage nodes are plain processes, their back ends directories of sparse files. Your own libvirt and guests are not touched.',
   );
-  const system = await startSystem({ directory, backing: 'directory' });
+  const third = { name: 'server3', volumeGroups: [{ name: 'lvmstorage-3', sizeMib: 8192 }] };
+  const nodes = evacuate ? [...seedNodes, third] : seedNodes;
+  const system = await startSystem({ directory, nodes, backing: 'directory' });
   try {
     const hypervisor = await startHypervisor(system);
     const devices = directoryDevices(directory, interrupt);
     return {
       system,
-      tell: (ferry, library) => tellAttachedStory(ferry, library, devices, hypervisor),
+      tell: (ferry, library) =>
+        evacuate
+          ? tellEvacuationStory(ferry, devices, hypervisor)
+          : tellAttachedStory(ferry, library, devices, hypervisor),
       async stop() {
         await hypervisor.stop();
         await system.stop();
@@ -149,6 +159,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 
 interface Options {
   attached: boolean;
+  evacuate: boolean;
   keep: boolean;
 }
 
@@ -157,11 +168,12 @@ function readArguments(): Options | null {
     const { values } = parseArgs({
       options: {
         attached: { type: 'boolean', default: false },
+        evacuate: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h' },
       },
     });
-    if (!values.help) return { attached: values.attached, keep: values.keep };
+    if (!values.help) return { attached: values.attached, evacuate: values.evacuate, keep: values.keep };
     console.log(usage);
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);

@@ -19,6 +19,8 @@ export const backEnd = z.object({
   /** What the storage worker last said of the device: `null` is well, else why it cannot serve. */
   fault: z.string().nullable(),
   heartbeatAt: z.date(),
+  /** Since when it is known to be empty for good. */
+  decommissionedAt: z.date().nullable(),
 });
 export type BackEnd = z.infer<typeof backEnd>;
 

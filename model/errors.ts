@@ -17,6 +17,8 @@ export const ferryErrorTypes = [
   'VolumeStatusRefused', // status does not allow the operation
   'InsufficientSpace', // the back end has not enough free capacity
   'MigrationRefused', // one or more of the above, all in details.reasons
+  'EvacuationRefused', // it cannot be carried out as planned; details say which volumes and why
+  'NotEvacuating', // asked about an evacuation that does not run
   'NotMigrating', // asked about a migration that does not run
   'PastPointOfNoReturn', // a cancel after the switch
   'MigrationNotFound', // no migration record of that id or volume

@@ -28,6 +28,19 @@ export const messages = {
   progressReported: 'progressReported',
   /** Query: `MigrationState`. */
   migrationState: 'migrationState',
+  /** Signal, from the evacuation that a migration is part of: `SteerPayload`. Too late: nothing happens. */
+  steerMigration: 'steerMigration',
+  /** Update to an evacuation or balancing. Answers when its plan stands: `{ planId }`, or the typed refusal. */
+  awaitPlan: 'awaitPlan',
+  /** Updates. No move begins while it is paused, and running ones stop at their last flushed byte. */
+  pauseMoves: 'pauseMoves',
+  resumeMoves: 'resumeMoves',
+  /** Update: `CancelMovesPayload`. No move begins any more; running ones end, or go back. */
+  cancelMoves: 'cancelMoves',
+  /** Update. A new cap in bytes a second for all moves together, or null for none. */
+  setMovesBandwidth: 'setMovesBandwidth',
+  /** Query: `MovesState`. */
+  movesState: 'movesState',
   /** Query: the operations refused so far (a bounded list). */
   refusedOperations: 'refusedOperations',
 } as const;
@@ -41,6 +54,13 @@ export const bandwidthPayload = z
 /** What an operator has found: the side that the guest writes to; or only that it can be told by machine now. */
 export const resolutionPayload = z.enum(['source', 'destination', 'probe']);
 export type Resolution = z.infer<typeof resolutionPayload>;
+
+export const steerPayload = z.object({ paused: z.boolean().optional(), bandwidth: bandwidthPayload.optional() });
+export type SteerPayload = z.infer<typeof steerPayload>;
+
+/** What becomes of the moves that run when a plan is cancelled: they are left to end, or go back. */
+export const cancelMovesPayload = z.object({ running: z.enum(['finish', 'cancel']) });
+export type CancelMovesPayload = z.infer<typeof cancelMovesPayload>;
 
 export const progressPayload = z.object({
   bytesDone: z.number().int().nonnegative(),

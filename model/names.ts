@@ -21,6 +21,19 @@ export function migrationWorkflowId(volumeId: string): string {
   return `migrate-${volumeId}`;
 }
 
+/** At most one evacuation of a node or back end. */
+export function evacuationWorkflowId(source: string): string {
+  return `evacuate-${source}`;
+}
+
+/** At most one a node. */
+export function decommissionWorkflowId(node: string): string {
+  return `decommission-${node}`;
+}
+
+/** At most one at a time, of all zones. */
+export const balanceWorkflowId = 'balance';
+
 /** Clean-up that outlives its migration, because a node was away. */
 export function cleanUpWorkflowId(migrationId: string): string {
   return `clean-up-${migrationId}`;

@@ -24,10 +24,13 @@ export interface MigrationFacts {
  * (`volume/api.py` `migrate_volume`, scheduler `backend_passes_filters`), but tells each cause, and all of them at once.
  */
 export function reasonsNotToMigrate(facts: MigrationFacts): Reason[] {
-  return [...volumeReasons(facts), ...destinationReasons(facts)];
+  return [...reasonsNotToLeave(facts), ...destinationReasons(facts)];
 }
 
-function volumeReasons(f: MigrationFacts): Reason[] {
+/** Every reason why the volume may not leave where it is, wherever it would go; empty when it may. */
+export function reasonsNotToLeave(
+  f: Pick<MigrationFacts, 'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'now'>,
+): Reason[] {
   const v = f.volume;
   if (!v) return [{ type: 'VolumeNotFound', message: `Volume ${f.volumeId} could not be found.` }];
   const reasons: Reason[] = [];
@@ -131,8 +134,16 @@ function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
   };
 }
 
-/** Which of the three flows moves the volume. Only what is claimed and known to be allowed comes here. */
+/** Which of the three flows would move the volume; `claim_volume` in SQL decides the same. `driverCanMove`: see `storageCanMove`. */
 export function chooseFlow(facts: { attached: boolean; forceHostCopy: boolean; driverCanMove: boolean }): Flow {
   if (facts.attached) return 'generic-attached';
   return facts.driverCanMove && !facts.forceHostCopy ? 'assisted' : 'generic-detached';
+}
+
+/** Whether the storage itself can move a volume between two back ends: both are on one node, and of one kind. */
+export function storageCanMove(
+  source: Pick<BackEnd, 'node' | 'driver'> | null,
+  destination: Pick<BackEnd, 'node' | 'driver'> | null,
+): boolean {
+  return source !== null && source.node === destination?.node && source.driver === destination.driver;
 }

@@ -68,3 +68,11 @@ export function formatSeconds(seconds: number): string {
   if (s < 3600) return `${Math.floor(s / 60)}m${String(s % 60).padStart(2, '0')}s`;
   return `${Math.floor(s / 3600)}h${String(Math.floor((s % 3600) / 60)).padStart(2, '0')}m`;
 }
+
+const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+/** `90s`, `30m`, `4h`, `2d`, as seconds. */
+export const durationSeconds = z
+  .string()
+  .regex(/^[1-9]\d{0,6}[smhd]$/, 'is not a duration (e.g. 90s, 30m, 4h, 2d)')
+  .transform((text) => Number(text.slice(0, -1)) * unitSeconds[text.slice(-1) as keyof typeof unitSeconds]);

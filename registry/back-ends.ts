@@ -1,6 +1,7 @@
+import * as z from 'zod';
 import { backEnd, type BackEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
-import type { Queries } from './open-registry.ts';
+import type { Queries, Registry } from './open-registry.ts';
 
 /** What a storage worker says of one of its back ends. */
 export type BackEndReport = Pick<
@@ -46,6 +47,15 @@ export function listBackEnds(registry: Queries): Promise<BackEnd[]> {
   return registry.rows(backEnd, 'SELECT * FROM back_ends ORDER BY name');
 }
 
+/** How many volumes each back end has; those without any are left out. */
+export async function countVolumes(registry: Queries): Promise<Map<string, number>> {
+  const rows = await registry.rows(
+    z.object({ host: z.string(), volumes: z.number() }),
+    'SELECT host, count(*)::int AS volumes FROM volumes GROUP BY host',
+  );
+  return new Map(rows.map(({ host, volumes }) => [host, volumes]));
+}
+
 /** The back end of that name. `BackEndNotFound` if none has reported itself so. */
 export async function findBackEnd(registry: Queries, name: string): Promise<BackEnd> {
   const [found] = await registry.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1', [name]);
@@ -53,20 +63,51 @@ export async function findBackEnd(registry: Queries, name: string): Promise<Back
   return found;
 }
 
-/** Whether new volumes may be placed on the back end. What is there stays, and may leave. May be repeated. */
+/**
+ * Whether new volumes may be placed on the back end, or on all of the node. What is there stays, and may leave. A back end that is enabled
+ * is not decommissioned any more. May be repeated.
+ */
 export async function setDisabled(
   registry: Queries,
-  name: string,
+  nodeOrBackEnd: string,
   disabled: boolean,
   reason: string | null = null,
-): Promise<BackEnd> {
-  const [changed] = await registry.rows(
+): Promise<BackEnd[]> {
+  const changed = await registry.rows(
     backEnd,
-    'UPDATE back_ends SET disabled = $2, disabled_reason = $3 WHERE name = $1 RETURNING *',
-    [name, disabled, disabled ? reason : null],
+    `UPDATE back_ends SET disabled = $2, disabled_reason = $3, decommissioned_at = CASE WHEN $2 THEN decommissioned_at END
+     WHERE $1 IN (name, node) RETURNING *`,
+    [nodeOrBackEnd, disabled, disabled ? reason : null],
   );
-  if (!changed) throw backEndNotFound(name);
+  if (changed.length === 0) throw backEndNotFound(nodeOrBackEnd);
   return changed;
+}
+
+/**
+ * Marks a node's back ends as empty for good; in one transaction with the proof that the registry has no volume on them and no migration
+ * from or to them. What stands against it, or null when it is done. May be repeated.
+ */
+export async function decommission(registry: Registry, node: string): Promise<string | null> {
+  return registry.transaction(async (q) => {
+    // In a statement of its own: the count sees what was committed before the lock was got.
+    await q.rows(backEnd, 'SELECT * FROM back_ends WHERE node = $1 ORDER BY name FOR NO KEY UPDATE', [node]);
+    const [left] = await q.rows(
+      z.object({ volumes: z.number(), migrations: z.number() }),
+      `WITH locked AS (SELECT name FROM back_ends WHERE node = $1)
+       SELECT (SELECT count(*)::int FROM volumes v JOIN locked l ON l.name = v.host) AS volumes,
+              (SELECT count(*)::int FROM migrations m JOIN locked l ON l.name IN (m.source, m.destination) WHERE m.outcome IS NULL) AS migrations`,
+      [node],
+    );
+    if (left && left.volumes + left.migrations > 0)
+      return `the registry has ${left.volumes} volumes on it and ${left.migrations} migrations from or to it`;
+    await q.rows(
+      backEnd,
+      `UPDATE back_ends SET disabled = true, disabled_reason = 'decommissioned', decommissioned_at = coalesce(decommissioned_at, now())
+       WHERE node = $1 RETURNING *`,
+      [node],
+    );
+    return null;
+  });
 }
 
 export function backEndNotFound(name: string): FerryError {

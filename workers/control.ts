@@ -1,5 +1,6 @@
 import { Client } from '@temporalio/client';
 import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
+import { createMoveActivities } from '../activities/moves/create-move-activities.ts';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
 import { controlQueue } from '../model/names.ts';
@@ -9,7 +10,8 @@ import { workflowBundle } from './bundle.ts';
 import { observeRegistry } from './observe-registry.ts';
 import { registerSearchAttributes } from './register-search-attributes.ts';
 import type { Stoppable } from './run-until-stopped.ts';
-import { isRunning, scheduleReconcile } from './schedule-reconcile.ts';
+import { isRunning, removeSchedule, scheduleReconcile } from './schedule-reconcile.ts';
+import { workflowEnd } from './workflow-end.ts';
 
 /** The control worker: every workflow, and the activities on the registry. Any number may run. */
 export async function createControlWorker(deps: {
@@ -28,6 +30,11 @@ export async function createControlWorker(deps: {
     workflowBundle: await workflowBundle(),
     activities: {
       ...createRegistryActivities({ registry }),
+      ...createMoveActivities({
+        registry,
+        removeSchedule: (scheduleId) => removeSchedule(client, scheduleId),
+        endOf: (workflowId, runId) => workflowEnd(client, workflowId, runId),
+      }),
       ...createRepairActivities({
         registry,
         orphanGraceSeconds,

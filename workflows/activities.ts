@@ -1,5 +1,6 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { ComputeActivities } from '../activities/compute/create-compute-activities.ts';
+import type { MoveActivities } from '../activities/moves/create-move-activities.ts';
 import type { RegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import type { RepairActivities } from '../activities/repair/create-repair-activities.ts';
 import type { StorageActivities } from '../activities/storage/create-storage-activities.ts';
@@ -22,12 +23,30 @@ export const repair = proxyActivities<RepairActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 
+/** The long steps on a storage node. */
+type Transfers = 'pullVolume' | 'copyVolume' | 'digestVolume';
+
+/** What plans of many moves ask of the registry. Planning ten thousand volumes takes longer than one statement. */
+export const moves = proxyActivities<Omit<MoveActivities, 'awaitMigration'>>({
+  taskQueue: controlQueue,
+  startToCloseTimeout: '60s',
+  retry: { initialInterval: '200ms', maximumInterval: '10s' },
+});
+
+/** Waiting for a migration is bounded by the migration. */
+export const migrations = proxyActivities<Pick<MoveActivities, 'awaitMigration'>>({
+  taskQueue: controlQueue,
+  startToCloseTimeout: '365 days',
+  heartbeatTimeout: '15s',
+  retry: { initialInterval: '500ms', maximumInterval: '10s' },
+});
+
 /**
  * Short steps on a storage node. They beat once a second, so fifteen seconds of silence mean that the worker is gone, not slow;
  * lvremove alone may take five. `patienceSeconds` bounds the wait for a node that is away, and all tries together.
  */
 export function storageSteps(node: string, patienceSeconds: number) {
-  return proxyActivities<Omit<StorageActivities, 'pullVolume' | 'digestVolume'>>({
+  return proxyActivities<Omit<StorageActivities, Transfers>>({
     taskQueue: storageQueue(node),
     startToCloseTimeout: '10m',
     heartbeatTimeout: '15s',
@@ -38,11 +57,11 @@ export function storageSteps(node: string, patienceSeconds: number) {
 }
 
 /**
- * The two long steps. They are bounded by progress, not by time: a beat a second, and the activity itself fails when no byte
+ * The long steps. They are bounded by progress, not by time: a beat a second, and the activity itself fails when no byte
  * moves. What can be cured by the workflow (the source's export is gone) is not retried blindly.
  */
 export function storageTransfers(node: string, patienceSeconds: number) {
-  return proxyActivities<Pick<StorageActivities, 'pullVolume' | 'digestVolume'>>({
+  return proxyActivities<Pick<StorageActivities, Transfers>>({
     taskQueue: storageQueue(node),
     startToCloseTimeout: '30 days',
     heartbeatTimeout: '15s',

@@ -2,6 +2,8 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancelledFailure,
+  ChildWorkflowFailure,
+  TerminatedFailure,
   TimeoutFailure,
   isCancellation,
 } from '@temporalio/workflow';
@@ -13,7 +15,7 @@ export const cancelled: Reason = { type: 'Cancelled', message: 'The migration wa
 /** What a failed step says, as a reason for the audit record and the operator. */
 export function reasonOf(error: unknown): Reason {
   if (isCancellation(error)) return cancelled;
-  const cause = error instanceof ActivityFailure ? error.cause : error;
+  const cause = error instanceof ActivityFailure || error instanceof ChildWorkflowFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure && isFerryErrorType(cause.type)) {
     const details = cause.details?.[0];
     return { type: cause.type, message: cause.message, ...(isRecord(details) ? { details } : {}) };
@@ -24,6 +26,12 @@ export function reasonOf(error: unknown): Reason {
     return {
       type: 'NodeUnavailable',
       message: `No worker finished ${step} in time: the node is down, stopped or stuck.${last}`,
+    };
+  }
+  if (cause instanceof TerminatedFailure) {
+    return {
+      type: 'Terminated',
+      message: 'Its workflow was ended from outside; the repair finishes it or takes it back.',
     };
   }
   return { type: 'ToolFailed', message: cause instanceof Error ? cause.message : String(cause) };

@@ -1,6 +1,10 @@
 /** Everything a control worker can run: one workflow a file. */
+export { balanceBackEnds } from './balance-back-ends.ts';
 export { cleanUp } from './clean-up.ts';
 export { createVolume } from './create-volume.ts';
+export { decommissionNode } from './decommission-node.ts';
+export { evacuateInWindow } from './evacuate-in-window.ts';
+export { evacuateHost } from './evacuate-host.ts';
 export { migrateVolume } from './migrate-volume.ts';
 export { attachVolume } from './operations/attach-volume.ts';
 export { createSnapshot } from './operations/create-snapshot.ts';

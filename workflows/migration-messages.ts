@@ -1,7 +1,7 @@
 import { ApplicationFailure, CancellationScope, condition, setHandler } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
-import { bandwidthPayload, progressPayload } from '../model/messages.ts';
+import { bandwidthPayload, progressPayload, steerPayload } from '../model/messages.ts';
 import { failureOf } from './failures.ts';
 import * as messages from './messages.ts';
 import type { MigrationRun } from './migration-run.ts';
@@ -47,6 +47,12 @@ export function handleMessages(run: MigrationRun): Verdict {
       if (!parsed.success)
         throw ApplicationFailure.nonRetryable(`bandwidth: ${z.prettifyError(parsed.error)}`, 'InvalidInput');
     },
+  });
+  setHandler(messages.steerMigration, (payload) => {
+    const parsed = steerPayload.safeParse(payload);
+    if (!parsed.success || run.pastPointOfNoReturn || run.state.phase === 'undoing') return;
+    const { paused = run.state.paused, bandwidth = run.state.bandwidth } = parsed.data;
+    if (paused !== run.state.paused || bandwidth !== run.state.bandwidth) run.change({ paused, bandwidth });
   });
   setHandler(messages.progressReported, (payload) => {
     const parsed = progressPayload.safeParse(payload);

@@ -110,6 +110,42 @@ export function createStorageActivities(deps: StorageDependencies) {
       },
     ),
 
+    /**
+     * Makes the device that a volume moves to within this node, under the name that it has. `shared`: it holds the volume's bytes already,
+     * without a copy. Both back ends are one storage: `SameBackEnd`, and nothing was made.
+     */
+    prepareLocalMove: beating(
+      async (
+        input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string; source: OnDevice },
+      ): Promise<{ readsZero: boolean; shared: boolean }> => {
+        const { deviceName: name, sizeBytes, volumeId, migrationId, source } = input;
+        const [from, to] = [driverOf(source.backEnd), driverOf(input.backEnd)];
+        if (from.place === to.place)
+          throw new FerryError('SameBackEnd', `${source.backEnd} and ${input.backEnd} are one storage: ${to.place}.`);
+        const device = await deviceOf(source, sizeBytes, volumeTag(volumeId));
+        const tags = [volumeTag(volumeId), migrationTag(migrationId)];
+        if (from.kind === to.kind && (await to.share({ name, sizeBytes, tags }, device)))
+          return { readsZero: false, shared: true };
+        const { readsZero } = await to.create({ name, sizeBytes, tags, zero: false });
+        return { readsZero, shared: false };
+      },
+    ),
+
+    /** As `pullVolume`, from a device of this node. */
+    copyVolume: async (
+      input: TransferInput & { volumeId: string; source: OnDevice; readsZero: boolean; digest: boolean },
+    ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+      runWithProgress(deps, input, async (from, options) => {
+        const source = await deviceOf(input.source, input.sizeBytes, volumeTag(input.volumeId));
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
+        const { bandwidth, digest } = input;
+        return deps.copier.run(
+          { kind: 'copy', source: { devicePath: source.path }, tls: null, destination, from, bandwidth, digest },
+          options,
+        );
+      }),
+
     /** Exports the source read-only for the destination to pull from. Already exported: the same address. */
     exportSource: beating(
       async (
@@ -187,6 +223,17 @@ export function createStorageActivities(deps: StorageDependencies) {
     retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
       await deps.exports.remove(input.exportName);
       await deleteUnlessCurrent(input, volumeTag(input.volumeId));
+    }),
+
+    /** Every device and export of a back end, Ferry's or not, in words. Changes nothing. */
+    listEverything: beating(async ({ backEnd }: { backEnd: string }): Promise<string[]> => {
+      const driver = driverOf(backEnd);
+      const devices = await driver.list();
+      const exported = (await deps.exports.list()).filter(({ path }) => devices.some((device) => device.path === path));
+      return [
+        ...devices.map(({ name }) => `${name} on ${backEnd}`),
+        ...exported.map(({ exportName }) => `the export ${exportName}`),
+      ];
     }),
 
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */

@@ -24,18 +24,19 @@ export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availability
   return columns(backEnds.map((b) => [b.name, b.availabilityZone]));
 }
 
-export function longList(backEnds: readonly BackEnd[], now: Date): string {
+export function longList(backEnds: readonly (BackEnd & { volumes: number })[], now: Date): string {
   return table(
-    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Free', 'Total', 'Remark'],
+    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Free', 'Total', 'Remark'],
     backEnds.map((b) => [
       b.name,
       b.availabilityZone,
       b.driver,
-      b.disabled ? 'disabled' : 'enabled',
+      b.decommissionedAt ? 'decommissioned' : b.disabled ? 'disabled' : 'enabled',
       backEndState(b, now),
+      String(b.volumes),
       formatBytes(b.freeBytes),
       formatBytes(b.totalBytes),
-      [b.disabledReason, b.fault].filter((text) => text !== null).join('; '),
+      [b.decommissionedAt ? null : b.disabledReason, b.fault].filter((text) => text !== null).join('; '),
     ]),
   );
 }

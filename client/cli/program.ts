@@ -12,8 +12,19 @@ import { addSnapshot } from './snapshot.ts';
 import { addUnmanage } from './unmanage.ts';
 import { addCreate } from './create.ts';
 import { exitCodesHelp } from './exit-codes.ts';
+import { addBalance } from './balance.ts';
+import { addEvacuationCancel } from './evacuation-cancel.ts';
+import { addEvacuationList } from './evacuation-list.ts';
+import { addEvacuationPause } from './evacuation-pause.ts';
+import { addEvacuationResume } from './evacuation-resume.ts';
+import { addEvacuationSetBandwidth } from './evacuation-set-bandwidth.ts';
+import { addEvacuationShow } from './evacuation-show.ts';
+import { addEvacuationUnschedule } from './evacuation-unschedule.ts';
+import { addEvacuationWatch } from './evacuation-watch.ts';
+import { addHostDecommission } from './host-decommission.ts';
 import { addHostDisable } from './host-disable.ts';
 import { addHostEnable } from './host-enable.ts';
+import { addHostEvacuate } from './host-evacuate.ts';
 import { addHostList } from './host-list.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
@@ -46,6 +57,8 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addHostList(host);
   addHostDisable(host);
   addHostEnable(host);
+  addHostEvacuate(host);
+  addHostDecommission(host);
 
   addList(program);
   addShow(program);
@@ -62,6 +75,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addManage(program);
   addUnmanage(program);
   addMigrate(program);
+  addBalance(program);
 
   addRepair(program);
 
@@ -74,4 +88,16 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addMigrationResume(migration);
   addMigrationSetBandwidth(migration);
   addMigrationResolve(migration);
+
+  const evacuation = program
+    .command('evacuation')
+    .description('evacuations of nodes and back ends: look at them, steer the running ones');
+  addEvacuationList(evacuation);
+  addEvacuationShow(evacuation);
+  addEvacuationWatch(evacuation);
+  addEvacuationPause(evacuation);
+  addEvacuationResume(evacuation);
+  addEvacuationCancel(evacuation);
+  addEvacuationSetBandwidth(evacuation);
+  addEvacuationUnschedule(evacuation);
 }

@@ -16,6 +16,7 @@ const backEnd = (name: string, freeGib: number, change: Partial<BackEnd> = {}): 
   disabledReason: null,
   fault: null,
   heartbeatAt: now,
+  decommissionedAt: null,
   ...change,
 });
 

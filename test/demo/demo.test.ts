@@ -28,3 +28,13 @@ test('the demo of an attached volume tells it with a running guest', async () =>
   assert.match(said, /The guest wrote on: \d+ records, 0 errors, 0 complaints of its kernel/);
   assert.match(said, /All of the \d+ records that the guest wrote are on server2@lvmstorage-2/);
 });
+
+test('the demo of an evacuation empties a node of attached and detached volumes, and decommissions it', async () => {
+  const said = await demo('--evacuate');
+  assert.match(said, /4 volumes \(5.0 GiB\) would leave server1; nothing was done/);
+  assert.match(said, /Done: server1: 4 moved \(5.0 GiB\)/);
+  assert.match(said, /server1 is decommissioned: nothing is left on it/);
+  assert.match(said, /server1@lvmstorage-1 \| .* \| decommissioned \| up +\| 0 /);
+  assert.match(said, /The guest wrote on: \d+ records, 0 errors, 0 complaints of its kernel/);
+  assert.match(said, /server1 is empty. The same bytes in all 3 volumes/);
+});

@@ -37,6 +37,7 @@ describe('back ends', () => {
         disabled: false,
         disabledReason: null,
         heartbeatAt: null,
+        decommissionedAt: null,
       },
     );
     assert.equal(backEndState(a, new Date()), 'up');
@@ -56,7 +57,7 @@ describe('back ends', () => {
       [1, 'gone', 'z2', true, 'decommissioned'],
     );
     assert.equal(backEndState(b, new Date()), 'down');
-    assert.equal((await setDisabled(registry, 'n2@a', false, 'ignored')).disabledReason, null);
+    assert.equal((await setDisabled(registry, 'n2@a', false, 'ignored'))[0]!.disabledReason, null);
   });
 
   test('of another node are not reported by mistake', async () => {
@@ -118,16 +119,16 @@ describe('back ends', () => {
     });
 
     test('to a migration that the storage makes, until its copy is over', async () => {
-      await free('p2@a', 3);
-      const { claim } = await claimVolume(registry, {
-        ...claimArguments(await putVolume(registry), { destination: 'p2@a' }),
-        driverCanMove: true,
-      });
+      await free('server1@p2', 3);
+      const { claim } = await claimVolume(
+        registry,
+        claimArguments(await putVolume(registry), { destination: 'server1@p2' }),
+      );
       await enterPhase(registry, claim, 'copying');
-      await later('p2@a', 6);
-      assert.equal(await promised('p2@a'), 1);
+      await later('server1@p2', 6);
+      assert.equal(await promised('server1@p2'), 1);
       await enterPhase(registry, claim, 'switching');
-      assert.equal(await promised('p2@a'), 0);
+      assert.equal(await promised('server1@p2'), 0);
     });
 
     test('to a migration no longer than it runs', async () => {

@@ -4,11 +4,18 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { messages } from '../../model/messages.ts';
-import { reconcileSchedule } from '../../model/names.ts';
+import { evacuationWorkflowId, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import { seedNodes } from '../../testbed/system.ts';
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
 import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
 import { writeHistories, type RecordedHistory } from './histories.ts';
+
+/** The first node has two back ends, between which it moves volumes itself. */
+const withSecondBackEnd = seedNodes.map((node, i) => ({
+  ...node,
+  volumeGroups: [...node.volumeGroups, ...(i === 0 ? [{ name: 'second', sizeMib: 16 * 1024 }] : [])],
+}));
 
 const recorded = new Map<string, RecordedHistory>();
 await recordDetached();
@@ -17,12 +24,13 @@ await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
 
 async function recordDetached(): Promise<void> {
-  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20 });
+  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20, nodes: withSecondBackEnd });
   try {
     const reconcile = stage.client.schedule.getHandle(reconcileSchedule);
     await reconcile.pause();
     await migrations(stage);
     await operations(stage);
+    await evacuations(stage);
     await reconcile.unpause();
     await reconcile.trigger();
     await poll(async () => (await running(stage.client)).length === 0);
@@ -93,6 +101,40 @@ async function operations(stage: Stage): Promise<void> {
   await ferry('discover', server1);
   const { id: again } = await ferry<{ id: string }>('manage', server1, deviceName);
   await ferry('delete', again);
+}
+
+async function evacuations(stage: Stage): Promise<void> {
+  const { ferry, create } = stageCli(() => stage);
+  for (let made = 0; made < 2; made += 1) await create();
+  await ferry('host', 'evacuate', 'server1', '--detach');
+  await poll(async () => (await running(stage.client)).length === 0);
+  await ferry('host', 'enable', 'server1');
+  await ferry('balance', '--threshold', '1', '--detach');
+  await poll(async () => (await running(stage.client)).length === 0);
+  const { id } = await stage.volume();
+  await ferry('host', 'evacuate', 'server1', '--detach', '--bandwidth', '16MiB/s');
+  const migration = stage.client.workflow.getHandle(migrationWorkflowId(id));
+  await poll(async () =>
+    migration.describe().then(
+      () => true,
+      () => false,
+    ),
+  );
+  await stage.untilCopied(migration);
+  await ferry('evacuation', 'pause', 'server1');
+  await ferry('evacuation', 'resume', 'server1');
+  await ferry('evacuation', 'cancel', 'server1', '--running');
+  await poll(async () => (await running(stage.client)).length === 0);
+  await ferry('host', 'enable', 'server1');
+  await ferry('host', 'evacuate', 'server1', '--schedule', '0 3 1 1 *');
+  await stage.client.schedule.getHandle(evacuationWorkflowId('server1')).trigger();
+  await poll(async () => (await running(stage.client)).length > 0);
+  await poll(async () => (await running(stage.client)).length === 0);
+  await ferry('host', 'decommission', 'server1');
+  await ferry('host', 'enable', 'server1');
+  const assisted = await stage.volume();
+  await ferry('migrate', assisted.id, 'server1@second');
+  await ferry('delete', assisted.id);
 }
 
 async function recordAttached(): Promise<void> {

@@ -37,9 +37,12 @@ export class PlayedNodes {
   /** Every step on a node since `attached`, in order; repeats by Temporal included. */
   readonly steps: string[] = [];
   verdict: Verdict['kind'] = 'not-started';
+  /** What the storage nodes say is on their back ends. */
+  left: string[] = [];
   readonly registry: Registry;
   readonly client: Client;
   readonly #turns = new Map<string, Turn[]>();
+  readonly #during = new Map<string, (input: unknown) => Promise<void> | void>();
   readonly #ends: (() => Promise<unknown>)[];
   #compute: { worker: Worker; run: Promise<void> } | null = null;
   readonly #connection: NativeConnection;
@@ -56,7 +59,7 @@ export class PlayedNodes {
     this.#ends = ends;
   }
 
-  static async start(): Promise<PlayedNodes> {
+  static async start(storageNodes: readonly string[] = ['server1', 'server2']): Promise<PlayedNodes> {
     const directory = await mkdtemp(join(tmpdir(), 'ferry-played-'));
     const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
     installRuntime({ logLevel: 'error' });
@@ -71,7 +74,7 @@ export class PlayedNodes {
     const control = await createControlWorker({ connection, namespace: 'default', registry, orphanGraceSeconds: 3600 });
     const run = control.run();
     ends.push(() => (control.stop(), run));
-    for (const node of ['server1', 'server2']) await nodes.#play(storageQueue(node), nodes.#storage());
+    for (const node of storageNodes) await nodes.#play(storageQueue(node), nodes.#storage());
     await nodes.startCompute();
     return nodes;
   }
@@ -94,6 +97,17 @@ export class PlayedNodes {
   /** What the next calls of a step do; after them it succeeds. */
   next(step: string, ...turns: Turn[]): void {
     this.#turns.set(step, turns);
+  }
+
+  /** What every call of a step does before it succeeds. */
+  during(step: string, does: (input: never) => Promise<void> | void): void {
+    this.#during.set(step, does as (input: unknown) => Promise<void> | void);
+  }
+
+  /** Every step succeeds at once again. */
+  calm(): void {
+    this.#turns.clear();
+    this.#during.clear();
   }
 
   /** A volume that is attached to a guest on `hv1`, which has a compute worker. */
@@ -142,9 +156,17 @@ export class PlayedNodes {
       tls: false,
       exportName: input.exportName,
     });
+    const transferred = ({ sizeBytes }: { sizeBytes: number }) => ({
+      checkpoint: { offset: sizeBytes, chain: '', zeroed: true, transferred: 0 },
+      finished: true,
+    });
     return {
       prepareDestination: this.#step('prepareDestination', { readsZero: true }),
       exportDestination: this.#step('exportDestination', address),
+      exportSource: this.#step('exportSource', address),
+      pullVolume: this.#step('pullVolume', transferred),
+      digestVolume: this.#step('digestVolume', transferred),
+      listEverything: this.#step<unknown, string[]>('listEverything', () => this.left),
       removeExport: this.#step('removeExport', undefined),
       deleteDestination: this.#step('deleteDestination', undefined),
       retireSource: this.#step('retireSource', undefined),
@@ -159,6 +181,7 @@ export class PlayedNodes {
       const turn = this.#turns.get(name)?.shift();
       if (typeof turn === 'string') throw new FerryError(turn, `played: ${turn}`);
       await turn?.();
+      await this.#during.get(name)?.(input);
       return typeof answer === 'function' ? (answer as (input: I) => O)(input) : answer;
     };
   }

@@ -18,6 +18,7 @@ const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd => ({
   disabledReason: null,
   fault: null,
   heartbeatAt: now,
+  decommissionedAt: null,
   ...change,
 });
 const facts = {
@@ -70,13 +71,16 @@ test("the list of hosts is the seed's, the long one says why a back end cannot b
   ];
   assert.equal(hostList(backEnds), 'server1@lvmstorage-1  zone1\nserver2@lvmstorage-2  zone1');
   assert.equal(
-    longList(backEnds, now),
+    longList(
+      backEnds.map((b, i) => ({ ...b, volumes: i === 0 ? 3 : 0 })),
+      now,
+    ),
     `
-+----------------------+-------+--------+----------+-------+----------+----------+----------------------+
-| Host                 | Zone  | Driver | Status   | State | Free     | Total    | Remark               |
-+----------------------+-------+--------+----------+-------+----------+----------+----------------------+
-| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 10.0 GiB | 20.0 GiB |                      |
-| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 10.0 GiB | 20.0 GiB | old; no volume group |
-+----------------------+-------+--------+----------+-------+----------+----------+----------------------+`.trim(),
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+
+| Host                 | Zone  | Driver | Status   | State | Volumes | Free     | Total    | Remark               |
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+
+| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 3       | 10.0 GiB | 20.0 GiB |                      |
+| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 0       | 10.0 GiB | 20.0 GiB | old; no volume group |
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+`.trim(),
   );
 });

@@ -1,0 +1,253 @@
+import { backEndState, type BackEnd } from './back-end.ts';
+import type { Reason } from './errors.ts';
+import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from './evacuation.ts';
+import { nodeOf } from './ids.ts';
+import { reasonsNotToLeave, reasonsNotToPlace } from './preconditions.ts';
+import { formatBytes, gib } from './sizes.ts';
+import type { Attachment, Volume } from './volume.ts';
+
+/** A volume, as far as it decides whether it may move. */
+export interface PlannedVolume {
+  volume: Volume;
+  snapshots: number;
+  attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
+}
+
+/** A back end, and what is promised to migrations and creations that are on their way to it. */
+export interface Room {
+  backEnd: BackEnd;
+  promisedBytes: number;
+}
+
+/** Another's work on the volume: it is over some time. */
+const passingTypes: ReadonlySet<Reason['type']> = new Set(['VolumeMigrating', 'VolumeBusy']);
+
+/** Every reason why none of the named destinations can be used at all; empty when all can. */
+export function reasonsAgainstDestinations(
+  to: readonly string[],
+  sources: ReadonlySet<string>,
+  rooms: readonly Room[],
+  now: Date,
+): Reason[] {
+  return to.flatMap((name): Reason[] => {
+    if (sources.has(name))
+      return [{ type: 'SameBackEnd', message: `Back end ${name} is one that is to be emptied; name another one.` }];
+    const room = rooms.find(({ backEnd }) => backEnd.name === name);
+    return reasonsNotToPlace({
+      destinationName: name,
+      destination: room?.backEnd ?? null,
+      what: 'an evacuation',
+      neededBytes: 0,
+      promisedBytes: 0,
+      now,
+    });
+  });
+}
+
+/**
+ * Where each volume goes, so that the destinations fill evenly: the largest volumes are placed first, each where the fill level
+ * after it is the lowest. Destinations are the enabled, running back ends of the volume's zone, or those of `to`.
+ */
+export function planEvacuation(facts: {
+  volumes: readonly PlannedVolume[];
+  sources: ReadonlySet<string>;
+  rooms: readonly Room[];
+  to: readonly string[];
+  order: MoveOrder;
+  now: Date;
+}): MovePlan {
+  const { sources, rooms, to, now } = facts;
+  const zones = new Map(rooms.map(({ backEnd }) => [backEnd.name, backEnd.availabilityZone]));
+  const places = rooms
+    .filter(({ backEnd: b }) => !sources.has(b.name) && !b.disabled && backEndState(b, now) === 'up')
+    .filter(({ backEnd }) => to.length === 0 || to.includes(backEnd.name))
+    .map((room) => new Place(room));
+  const plan: MovePlan = { moves: [], stays: [], homeless: [] };
+  const largestFirst = facts.volumes.toSorted((a, b) => b.volume.sizeGib - a.volume.sizeGib || byId(a, b));
+  for (const { volume, snapshots, attachments } of largestFirst) {
+    const { id: volumeId, sizeGib, host: source } = volume;
+    const room = rooms.find(({ backEnd }) => backEnd.name === source);
+    const reasons = reasonsNotToLeave({
+      volumeId,
+      volume,
+      snapshots,
+      attachments,
+      source: room?.backEnd ?? null,
+      now,
+    });
+    if (reasons.length > 0) {
+      const passing = reasons.some(({ type }) => passingTypes.has(type));
+      plan.stays.push({ volumeId, sizeGib, source, reasons, passing });
+      continue;
+    }
+    const zone = zones.get(source);
+    const usable = places.filter(({ backEnd }) => to.length > 0 || backEnd.availabilityZone === zone);
+    const place = emptiestFor(usable, sizeGib * gib);
+    if (!place) {
+      plan.homeless.push({
+        volumeId,
+        sizeGib,
+        source,
+        reasons: [noRoom(volumeId, sizeGib, usable, zone)],
+        passing: false,
+      });
+      continue;
+    }
+    place.freeBytes -= sizeGib * gib;
+    plan.moves.push({ volumeId, sizeGib, attached: attachments.length > 0, source, destination: place.backEnd.name });
+  }
+  plan.moves.sort(orders[facts.order]);
+  return plan;
+}
+
+/**
+ * The moves that even out the fill levels of the back ends in each zone, as few bytes as it takes: as long as the fullest and the
+ * emptiest are more than `threshold` (0.1 is ten percent of capacity) apart, the volume that brings them closest together goes over.
+ */
+export function planBalance(facts: {
+  volumes: readonly PlannedVolume[];
+  rooms: readonly Room[];
+  zone: string | null;
+  threshold: number;
+  now: Date;
+}): PlannedMove[] {
+  const { rooms, zone, threshold, now } = facts;
+  const usable = rooms.filter(({ backEnd: b }) => !b.disabled && backEndState(b, now) === 'up');
+  const zones = Map.groupBy(usable, ({ backEnd }) => backEnd.availabilityZone);
+  return [...zones].flatMap(([name, members]) =>
+    zone === null || zone === name ? balanceZone(members, facts.volumes, threshold, now) : [],
+  );
+}
+
+function balanceZone(
+  members: readonly Room[],
+  volumes: readonly PlannedVolume[],
+  threshold: number,
+  now: Date,
+): PlannedMove[] {
+  const places = members.map((room) => new Place(room));
+  const movable = Map.groupBy(
+    volumes.filter(({ volume, snapshots, attachments }) => {
+      const source = members.find(({ backEnd }) => backEnd.name === volume.host)?.backEnd ?? null;
+      const facts = { volumeId: volume.id, volume, snapshots, attachments, source, now };
+      return source !== null && reasonsNotToLeave(facts).length === 0;
+    }),
+    ({ volume }) => volume.host,
+  );
+  const moves: PlannedMove[] = [];
+  for (;;) {
+    const byFill = places.toSorted(
+      (a, b) => a.fillAfter(0) - b.fillAfter(0) || (a.backEnd.name < b.backEnd.name ? -1 : 1),
+    );
+    const [to, from] = [byFill[0], byFill.at(-1)];
+    if (!to || !from || from.fillAfter(0) - to.fillAfter(0) <= threshold) return moves;
+    const candidates = movable.get(from.backEnd.name) ?? [];
+    const best = bestToGo(from, to, candidates);
+    if (!best) return moves;
+    const { volume, attachments } = best;
+    from.freeBytes += volume.sizeGib * gib;
+    to.freeBytes -= volume.sizeGib * gib;
+    // A volume moves once in a plan.
+    movable.set(
+      from.backEnd.name,
+      candidates.filter((each) => each !== best),
+    );
+    moves.push({
+      volumeId: volume.id,
+      sizeGib: volume.sizeGib,
+      attached: attachments.length > 0,
+      source: from.backEnd.name,
+      destination: to.backEnd.name,
+    });
+  }
+}
+
+/** The volume after whose move the two are closest to each other; of equals the smallest. Null when none brings them closer. */
+function bestToGo(from: Place, to: Place, candidates: readonly PlannedVolume[]): PlannedVolume | null {
+  let best: PlannedVolume | null = null;
+  let closest = from.fillAfter(0) - to.fillAfter(0);
+  for (const each of candidates) {
+    const bytes = each.volume.sizeGib * gib;
+    if (bytes > to.freeBytes) continue;
+    const apart = Math.abs(from.fillAfter(-bytes) - to.fillAfter(bytes));
+    if (apart < closest || (apart === closest && best !== null && each.volume.sizeGib < best.volume.sizeGib)) {
+      best = each;
+      closest = apart;
+    }
+  }
+  return best;
+}
+
+/** Which of the waiting moves may begin beside the running ones. Both and the answer in the order of the plan. */
+export function chooseMoves<M extends Pick<PlannedMove, 'source' | 'destination'>>(
+  waiting: readonly M[],
+  running: readonly Pick<PlannedMove, 'source' | 'destination'>[],
+  limits: MoveLimits,
+): M[] {
+  const atSource = countBy(running.map(({ source }) => nodeOf(source)));
+  const atDestination = countBy(running.map(({ destination }) => nodeOf(destination)));
+  const chosen: M[] = [];
+  for (const move of waiting) {
+    if (running.length + chosen.length >= limits.total) break;
+    const from = nodeOf(move.source);
+    const to = nodeOf(move.destination);
+    const [leaving, arriving] = [atSource.get(from) ?? 0, atDestination.get(to) ?? 0];
+    if (leaving >= limits.perSourceNode || arriving >= limits.perDestinationNode) continue;
+    atSource.set(from, leaving + 1);
+    atDestination.set(to, arriving + 1);
+    chosen.push(move);
+  }
+  return chosen;
+}
+
+function countBy(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+/** A back end while it is being filled by a plan. */
+class Place {
+  readonly backEnd: BackEnd;
+  freeBytes: number;
+
+  constructor({ backEnd, promisedBytes }: Room) {
+    this.backEnd = backEnd;
+    this.freeBytes = backEnd.freeBytes - promisedBytes;
+  }
+
+  /** The part of its capacity that is used with so many bytes more. */
+  fillAfter(bytes: number): number {
+    return this.backEnd.totalBytes === 0 ? 1 : 1 - (this.freeBytes - bytes) / this.backEnd.totalBytes;
+  }
+}
+
+function emptiestFor(places: readonly Place[], bytes: number): Place | null {
+  let best: Place | null = null;
+  for (const place of places) {
+    if (place.freeBytes < bytes) continue;
+    if (best === null || place.fillAfter(bytes) < best.fillAfter(bytes)) best = place;
+  }
+  return best;
+}
+
+function noRoom(volumeId: string, sizeGib: number, usable: readonly Place[], zone: string | undefined): Reason {
+  const most = Math.max(0, ...usable.map(({ freeBytes }) => freeBytes));
+  const where =
+    usable.length === 0
+      ? `no enabled, running back end is left${zone === undefined ? '' : ` in zone ${zone}`}`
+      : `the most that is left free on one back end is ${formatBytes(most)}`;
+  return {
+    type: 'InsufficientSpace',
+    message: `Volume ${volumeId} (${sizeGib} GiB) fits nowhere: ${where}.`,
+    details: { neededBytes: sizeGib * gib, freeBytes: most },
+  };
+}
+
+const byId = (a: PlannedVolume, b: PlannedVolume) => (a.volume.id < b.volume.id ? -1 : 1);
+const bySize = (a: PlannedMove, b: PlannedMove) => a.sizeGib - b.sizeGib || (a.volumeId < b.volumeId ? -1 : 1);
+const orders: Record<MoveOrder, (a: PlannedMove, b: PlannedMove) => number> = {
+  smallest: bySize,
+  largest: (a, b) => bySize(b, a),
+  'detached-first': (a, b) => Number(a.attached) - Number(b.attached) || bySize(b, a),
+};
