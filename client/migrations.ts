@@ -1,6 +1,6 @@
 import type { Reason } from '../model/errors.ts';
 import type { Flow, MigrationRecord, MigrationRequestInput } from '../model/migration.ts';
-import { chooseFlow, type MigrationFacts } from '../model/preconditions.ts';
+import { chooseFlow, storageCanMove, type MigrationFacts } from '../model/preconditions.ts';
 import { planMigration } from '../registry/migration-facts.ts';
 import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
@@ -27,7 +27,11 @@ export function migrationCommands(context: Context) {
       requireAdmin(identity, 'migrate volumes');
       const { facts, reasons } = await planMigration(registry, request);
       const attached = facts.attachments.length > 0;
-      const flow = chooseFlow({ attached, forceHostCopy: request.forceHostCopy ?? false, driverCanMove: false });
+      const flow = chooseFlow({
+        attached,
+        forceHostCopy: request.forceHostCopy ?? false,
+        driverCanMove: storageCanMove(facts.source, facts.destination),
+      });
       return { allowed: reasons.length === 0, flow, facts, reasons };
     },
 

@@ -3,7 +3,7 @@ import { downAfterMs } from '../model/back-end.ts';
 import { FerryError, refusal } from '../model/errors.ts';
 import { flow, type ClaimedMigration, type MigrationRequest } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
-import { chooseFlow, reasonsNotToMigrate } from '../model/preconditions.ts';
+import { reasonsNotToMigrate } from '../model/preconditions.ts';
 import { gatherFacts } from './migration-facts.ts';
 import { fenced } from './fenced.ts';
 import type { Queries, Registry } from './open-registry.ts';
@@ -25,8 +25,6 @@ export interface ClaimArguments {
   owner: string;
   /** What a new device's name is based on. `assisted` keeps the name that the volume has. */
   destinationNameId: string;
-  /** Whether the storage could move a detached volume itself. */
-  driverCanMove?: boolean | undefined;
 }
 
 /** How often a refusal for which no reason is found (any more) is asked again. */
@@ -49,16 +47,14 @@ export async function claimVolume(registry: Registry, args: ClaimArguments): Pro
 
 async function takeClaim(registry: Queries, args: ClaimArguments): Promise<ClaimedMigration | null> {
   const { request, migrationId, owner } = args;
-  const choice = { forceHostCopy: request.forceHostCopy, driverCanMove: args.driverCanMove ?? false };
   const [row] = await registry
-    .rows(claimRow, `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6, $7, $8, $9 * interval '1 ms')`, [
+    .rows(claimRow, `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 ms')`, [
       request.volumeId,
       request.destination,
       owner,
       migrationId,
       args.destinationNameId,
-      chooseFlow({ ...choice, attached: false }),
-      chooseFlow({ ...choice, attached: true }),
+      request.forceHostCopy,
       request.requestedBy,
       downAfterMs,
     ])

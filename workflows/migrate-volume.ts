@@ -7,6 +7,7 @@ import { registry } from './activities.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import type { CleanUpStep } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
+import { assisted } from './flows/assisted.ts';
 import { genericAttached } from './flows/attached.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
 import { handleMessages } from './migration-messages.ts';
@@ -90,10 +91,7 @@ async function runFlow(
   const name = deviceName({ id: m.claim.volumeId, nameId: m.destinationNameId });
   if (m.flow === 'generic-detached') return genericDetached(run, m, name, undo);
   if (m.flow === 'generic-attached') return genericAttached(run, m, name, undo);
-  throw ApplicationFailure.nonRetryable(
-    `Volume ${m.claim.volumeId} would move by the flow ${m.flow}, which this release does not have.`,
-    'VolumeStatusRefused',
-  );
+  return assisted(run, m, undo);
 }
 
 /** Before the point of no return: everything made is taken away, the volume is as it was. */

@@ -39,8 +39,8 @@ export async function repairVolume({ claim }: { claim: Claim }): Promise<Repaire
 /** Which way it goes, as far as that is known before it is decided. */
 export function directionOf({ switched, flow }: Pick<AbandonedClaim, 'switched' | 'flow'>): RepairDirection {
   if (switched) return 'forward';
-  // Of the other flows the registry alone cannot tell where the truth is: the guest may write to the destination already.
-  return flow === 'generic-detached' ? 'back' : 'parked';
+  // Of an attached volume the registry alone cannot tell where the truth is: the guest may write to the destination already.
+  return flow === 'generic-attached' ? 'parked' : 'back';
 }
 
 /**

@@ -9,10 +9,10 @@ export interface TlsFiles {
   readonly key: string;
 }
 
-/** Pull from a node's export onto a local device. */
+/** Pull from a node's export, or from a device of the same node, onto a local device. */
 export interface CopyJob {
   readonly kind: 'copy';
-  readonly source: ExportAddress;
+  readonly source: ExportAddress | { readonly devicePath: string };
   readonly tls: TlsFiles | null;
   readonly destination: { readonly path: string; readonly sizeBytes: number; readonly readsZero: boolean };
   readonly from: Checkpoint;

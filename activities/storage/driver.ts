@@ -26,6 +26,9 @@ export interface Stranger {
 export interface VolumeDriver {
   readonly kind: DriverKind;
 
+  /** The volume group or directory. Two back ends with the same are one storage under two names. */
+  readonly place: string;
+
   /** Total and free bytes for new volumes. */
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
 
@@ -42,6 +45,12 @@ export interface VolumeDriver {
     tags: readonly string[];
     zero: boolean;
   }): Promise<Device & { readsZero: boolean }>;
+
+  /**
+   * Makes `spec.name` of the same bytes as `from`, a device of another back end of this kind and node that nobody writes to, without
+   * copying them; both share them until one is deleted. Null when this storage cannot: nothing was made. There already: as `create`.
+   */
+  share(spec: { name: string; sizeBytes: number; tags: readonly string[] }, from: Device): Promise<Device | null>;
 
   /** The device of that name, or null. */
   find(name: string): Promise<Device | null>;

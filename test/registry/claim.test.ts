@@ -93,16 +93,19 @@ describe('claim of a volume', () => {
 
   test('chooses the flow from what it finds: attached, forced, able to move by itself', async () => {
     const cases = [
-      { attached: false, driverCanMove: false, forceHostCopy: false, flow: 'generic-detached' },
-      { attached: false, driverCanMove: true, forceHostCopy: false, flow: 'assisted' },
-      { attached: false, driverCanMove: true, forceHostCopy: true, flow: 'generic-detached' },
-      { attached: true, driverCanMove: true, forceHostCopy: false, flow: 'generic-attached' },
+      { attached: false, to: destination, forceHostCopy: false, flow: 'generic-detached' },
+      { attached: false, to: 'server1@second', forceHostCopy: false, flow: 'assisted' },
+      { attached: false, to: 'server1@second', forceHostCopy: true, flow: 'generic-detached' },
+      { attached: false, to: 'server1@files', forceHostCopy: false, flow: 'generic-detached' },
+      { attached: true, to: 'server1@second', forceHostCopy: false, flow: 'generic-attached' },
     ] as const;
+    await putBackEnd(registry, 'server1@second');
+    await putBackEnd(registry, 'server1@files', { driver: 'directory' });
     for (const c of cases) {
       const nameId = randomUUID();
       const id = await putVolume(registry, { name_id: nameId, status: c.attached ? 'in-use' : 'available' });
       if (c.attached) await putAttachment(registry, id);
-      const args = { ...claimArguments(id, { forceHostCopy: c.forceHostCopy }), driverCanMove: c.driverCanMove };
+      const args = claimArguments(id, { destination: c.to, forceHostCopy: c.forceHostCopy });
       const claimed = await claimVolume(registry, args);
       assert.equal(claimed.flow, c.flow);
       assert.equal(claimed.source.deviceName, `volume-${nameId}`);

@@ -167,11 +167,12 @@ describe('steps of a migration', () => {
 
   test('assisted keeps the name, and the host changes', async () => {
     const id = await putVolume(registry);
-    const { claim } = await claimVolume(registry, { ...claimArguments(id), driverCanMove: true });
+    await putBackEnd(registry, 'server1@second');
+    const { claim } = await claimVolume(registry, claimArguments(id, { destination: 'server1@second' }));
     await switchVolume(registry, claim);
     const { volume } = await state(claim);
     assert.equal(volume.nameId, null);
-    assert.equal(volume.host, destination);
+    assert.equal(volume.host, 'server1@second');
   });
 
   test('a tenant sees nothing of it in the volume', async () => {

@@ -1,11 +1,11 @@
-import { ApplicationFailure } from '@temporalio/workflow';
 import { nodeOf } from '../../model/ids.ts';
-import type { Checkpoint, ClaimedMigration } from '../../model/migration.ts';
+import type { ClaimedMigration } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { runTransfer } from '../transfer.ts';
+import { verify } from './verify.ts';
 
 /** What a flow leaves for the switch and for afterwards. */
 export interface FlowResult {
@@ -88,39 +88,4 @@ export async function genericDetached(
       { kind: 'settleDestination', ...there },
     ],
   };
-}
-
-/** Reads the destination back from its device and compares it with what the source served. */
-async function verify(run: MigrationRun, m: ClaimedMigration, deviceName: string, copied: Checkpoint): Promise<void> {
-  const { claim, destination, sizeBytes } = m;
-  run.enter('verifying');
-  run.report({ bytesDone: 0, bytesPerSecond: 0 });
-  const reading = runTransfer(
-    run,
-    (from) =>
-      storageTransfers(nodeOf(destination.backEnd), run.request.nodeTimeoutSeconds).digestVolume.executeWithOptions(
-        { summary: `read ${deviceName} back and compare` },
-        [
-          {
-            backEnd: destination.backEnd,
-            deviceName,
-            sizeBytes,
-            migrationId: claim.migrationId,
-            from,
-            bandwidth: run.state.bandwidth,
-          },
-        ],
-      ),
-    null,
-  );
-  const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
-    { claim, phase: 'verifying' },
-  ]);
-  const [read] = await Promise.all([reading, record]);
-  if (read.chain === copied.chain) return;
-  throw ApplicationFailure.nonRetryable(
-    `${deviceName} on ${destination.backEnd} does not hold what ${m.source.backEnd} served; the volume stays on ${m.source.backEnd}. Check the destination's disk, then migrate again.`,
-    'ChecksumMismatch',
-    { expected: copied.chain, found: read.chain },
-  );
 }

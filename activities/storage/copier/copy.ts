@@ -8,6 +8,7 @@ import { blockDigest, zeroBlockDigest } from './digest-chain.ts';
 import { blockBytes } from './geometry.ts';
 import { Halt } from './halt.ts';
 import { connectNbd, type NbdLimits, type NbdSource } from './nbd/connection.ts';
+import { openLocalSource } from './local-source.ts';
 import { Progress, type JobResult, type OnProgress } from './progress.ts';
 import { RangeLedger } from './range-ledger.ts';
 import { createThrottle, requestBytesFor } from './token-bucket.ts';
@@ -32,12 +33,15 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   let source: NbdSource | null = null;
   let destination: Destination | null = null;
   try {
-    const connecting = connectNbd({
-      address: job.source,
-      tls: job.tls,
-      signal: halt.signal,
-      ...(options.limits && { limits: options.limits }),
-    });
+    const connecting =
+      'devicePath' in job.source
+        ? openLocalSource(job.source.devicePath, job.destination.sizeBytes)
+        : connectNbd({
+            address: job.source,
+            tls: job.tls,
+            signal: halt.signal,
+            ...(options.limits && { limits: options.limits }),
+          });
     connecting.catch(() => undefined);
     destination = await Destination.open(job.destination.path, job.destination.sizeBytes);
     source = await connecting;
@@ -59,7 +63,8 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
 
 function checkSize({ source, destination }: CopyJob, { sizeBytes }: NbdSource): void {
   if (sizeBytes === destination.sizeBytes) return;
-  const details = { exportName: source.exportName, expected: destination.sizeBytes, found: sizeBytes };
+  const name = 'devicePath' in source ? source.devicePath : source.exportName;
+  const details = { exportName: name, expected: destination.sizeBytes, found: sizeBytes };
   throw new FerryError(
     'SizeMismatch',
     `The source's export has ${sizeBytes} bytes, but ${destination.sizeBytes} were expected`,

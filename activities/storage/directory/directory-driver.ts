@@ -113,6 +113,7 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
 
   return {
     kind: 'directory',
+    place: path,
 
     async capacity() {
       await checkFolder();
@@ -142,6 +143,27 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
           throw stranger ? deviceExists(stranger, tags) : error;
         }
         return { name, path: layout.files(name).device, sizeBytes, tags, readsZero: true };
+      });
+    },
+
+    async share(spec, from) {
+      checkSpec(spec);
+      const { name, sizeBytes, tags } = spec;
+      if (from.sizeBytes !== sizeBytes) throw sizeDiffers(from, sizeBytes);
+      return changing(async () => {
+        const found = await find(name);
+        if (found && !isOurs(found, tags)) throw deviceExists(found, tags);
+        try {
+          if (!found) await layout.share(name, tags, from.path);
+        } catch (error) {
+          // Another file system, or one without hard links.
+          if (['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP'].includes(systemCode(error) ?? '')) return null;
+          throw error;
+        }
+        const made = await find(name);
+        const source = await lstat(from.path, { bigint: true });
+        // One that an earlier try began to copy shares nothing.
+        return made && made.stat.ino === source.ino && made.stat.dev === source.dev ? device(made) : null;
       });
     },
 

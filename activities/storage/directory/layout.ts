@@ -66,6 +66,21 @@ export function createLayout(path: string) {
       }
     },
 
+    /** Makes a device with its tags out of a file elsewhere on the file system: the same file under one more name. `EXDEV` when it is not. */
+    async share(name: string, tags: readonly string[], file: string): Promise<void> {
+      const staged = stage(name);
+      const target = files(name);
+      try {
+        await link(file, staged);
+        const { ino } = await lstat(staged, { bigint: true });
+        await writeTags(target.tags, { inode: String(ino), tags: [...tags] });
+        await link(staged, target.device);
+        await syncFolder(volumes);
+      } finally {
+        await sweep();
+      }
+    },
+
     /** Gives a device, tagged or not, a free name and these tags; it is never seen under the new name without them. */
     async rename(name: string, newName: string, tags: readonly string[], inode: bigint): Promise<void> {
       const [from, to] = [files(name), files(newName)];

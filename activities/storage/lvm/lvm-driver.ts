@@ -98,6 +98,10 @@ export function createLvmDriver({ volumeGroup, run, lockDirectory = '/run/ferry'
 
   return {
     kind: 'lvm',
+    place: volumeGroup,
+
+    // Logical volumes of two groups have no extents in common.
+    share: async () => null,
 
     async capacity() {
       const { totalBytes, freeBytes } = await group();

@@ -1,0 +1,69 @@
+import { nodeOf } from '../../model/ids.ts';
+import type { ClaimedMigration } from '../../model/migration.ts';
+import { formatBytes } from '../../model/sizes.ts';
+import { registry, storageSteps, storageTransfers } from '../activities.ts';
+import type { CleanUpStep } from '../clean-up-steps.ts';
+import type { MigrationRun } from '../migration-run.ts';
+import { runTransfer } from '../transfer.ts';
+import type { FlowResult } from './generic-detached.ts';
+import { verify } from './verify.ts';
+
+/**
+ * Flow A: both back ends are on one node, which moves the volume itself: no export, no network. Where the storage can, the bytes are not
+ * even copied. The device keeps its name. Unlike Cinder's LVM driver, the source goes only after the switch is durable.
+ */
+export async function assisted(run: MigrationRun, m: ClaimedMigration, undo: CleanUpStep[]): Promise<FlowResult> {
+  const { claim, destination, sizeBytes } = m;
+  const { migrationId, volumeId } = claim;
+  const { deviceName } = m.source;
+  const node = nodeOf(destination.backEnd);
+  const patience = run.request.nodeTimeoutSeconds;
+  const there = { backEnd: destination.backEnd, deviceName, migrationId };
+  const source = { backEnd: m.source.backEnd, deviceName };
+  const cleanUp: CleanUpStep[] = [
+    // There is no export to end: nothing of that name was made.
+    { kind: 'retireSource', ...source, volumeId, exportName: `migration-${migrationId}` },
+    { kind: 'settleDestination', ...there },
+  ];
+
+  undo.push({ kind: 'deleteDestination', ...there });
+  const device = await storageSteps(node, patience).prepareLocalMove.executeWithOptions(
+    { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${destination.backEnd}` },
+    [{ ...there, volumeId, sizeBytes, source }],
+  );
+  run.throwIfCancelled();
+  run.enter('copying');
+  const record = () =>
+    registry.enterPhase.executeWithOptions({ summary: 'record: copying' }, [
+      { claim, phase: 'copying', migrationStatus: 'migrating' },
+    ]);
+  if (device.shared) {
+    await record();
+    run.report({ bytesDone: sizeBytes, bytesPerSecond: 0 });
+    return { digest: null, transferredBytes: 0, cleanUp };
+  }
+  const digest = run.request.verify !== 'none';
+  const copying = runTransfer(
+    run,
+    (from) =>
+      storageTransfers(node, patience).copyVolume.executeWithOptions(
+        { summary: `copy ${formatBytes(sizeBytes)} from ${source.backEnd} to ${destination.backEnd}` },
+        [
+          {
+            ...there,
+            volumeId,
+            sizeBytes,
+            source,
+            readsZero: device.readsZero,
+            from,
+            bandwidth: run.state.bandwidth,
+            digest,
+          },
+        ],
+      ),
+    null,
+  );
+  const [copied] = await Promise.all([copying, record()]);
+  if (run.request.verify === 'reread') await verify(run, m, deviceName, copied);
+  return { digest: digest ? copied.chain : null, transferredBytes: copied.transferred, cleanUp };
+}
