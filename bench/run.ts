@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<{ run: (options: BenchOptions) => Pr
   'refused-update': () => import('./refused-update.ts'),
   migrations: () => import('./migrations.ts'),
   attached: () => import('./attached.ts'),
+  evacuation: () => import('./evacuation.ts'),
 };
 
 const { values, positionals } = parseArgs({

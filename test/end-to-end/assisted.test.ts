@@ -27,8 +27,7 @@ describe('between two volume groups of one node, the node moves the volume itsel
   const { ferry } = stageCli(() => stage);
 
   const record = (id: string) => ferry<MigrationRecord>('migration', 'show', id);
-  const nameId = async (id: string) =>
-    (await ferry('show', id))['os-vol-mig-status-attr:name_id'];
+  const nameId = async (id: string) => (await ferry('show', id))['os-vol-mig-status-attr:name_id'];
 
   async function midCopy() {
     const { id, contents } = await stage.volume();

@@ -5,17 +5,24 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { messages } from '../../model/messages.ts';
 import { evacuationWorkflowId, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
-import { seedNodes } from '../../testbed/system.ts';
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
 import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
 import { writeHistories, type RecordedHistory } from './histories.ts';
 
+const sizeMib = 64 * 1024;
+
 /** The first node has two back ends, between which it moves volumes itself. */
-const withSecondBackEnd = seedNodes.map((node, i) => ({
-  ...node,
-  volumeGroups: [...node.volumeGroups, ...(i === 0 ? [{ name: 'second', sizeMib: 16 * 1024 }] : [])],
-}));
+const withSecondBackEnd = [
+  {
+    name: 'server1',
+    volumeGroups: [
+      { name: 'lvmstorage-1', sizeMib },
+      { name: 'second', sizeMib },
+    ],
+  },
+  { name: 'server2', volumeGroups: [{ name: 'lvmstorage-2', sizeMib }] },
+];
 
 const recorded = new Map<string, RecordedHistory>();
 await recordDetached();
