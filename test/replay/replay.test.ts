@@ -14,13 +14,17 @@ const histories = await readHistories();
 /** Every path that a workflow can take has a history: a type that has none is not kept from breaking. */
 const types = [
   'attachVolume',
+  'balanceBackEnds',
   'cleanUp',
   'createSnapshot',
   'createVolume',
+  'decommissionNode',
   'deleteSnapshot',
   'deleteVolume',
   'detachVolume',
   'discoverDevices',
+  'evacuateHost',
+  'evacuateInWindow',
   'extendVolume',
   'manageVolume',
   'migrateVolume',
