@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -21,7 +21,7 @@ const [first, second] = ['server1@files-1', 'server2@files-2'] as const;
 
 /**
  * The evacuation of a node of 20 random 1 GiB volumes beside `dd`, one after another and as many at once; the cost of a volume at 10,
- * 100 and 1,000 empty volumes; the time to plan 10,000. `--scale` changes 20 and 1,000.
+ * 100 and 1,000 empty volumes; 200 migrations in flight at once; the time to plan 10,000. `--scale` changes 20, 1,000 and 200.
  */
 export async function run({ scale }: BenchOptions): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-bench-'));
@@ -34,6 +34,7 @@ export async function run({ scale }: BenchOptions): Promise<void> {
     const bench = new Bench(system, registry, new Client({ connection }));
     await bench.besideDd(Math.max(1, Math.round(20 * scale)));
     for (const count of [10, 100, Math.round(1000 * scale)]) await bench.emptyVolumes(count);
+    await bench.load(Math.max(1, Math.round(200 * scale)));
     await bench.planning();
   } finally {
     await connection.close();
@@ -83,6 +84,15 @@ class Bench {
     await this.#clear();
   }
 
+  /** So many migrations in flight at once, the nodes with their default settings. */
+  async load(count: number): Promise<void> {
+    await this.#create(count);
+    const { seconds } = await this.#evacuate('reread', 'server1', count);
+    console.log(`${count} migrations in flight at once: none failed, ${seconds.toFixed(1)} s; memory at its peak:`);
+    for (const line of await workersMemory()) console.log(`  ${line}`);
+    await this.#clear();
+  }
+
   async planning(): Promise<void> {
     await this.#registry.rows(
       noColumns,
@@ -128,10 +138,11 @@ class Bench {
   async #evacuate(
     verify: 'none' | 'reread',
     source: 'server1' | 'server2',
+    total = atOnce,
   ): Promise<{ seconds: number; runs: number; events: number }> {
     const start = performance.now();
     const workflowId = evacuationWorkflowId(source);
-    const limits = { total: atOnce, perSourceNode: atOnce, perDestinationNode: atOnce };
+    const limits = { total, perSourceNode: total, perDestinationNode: total };
     const handle = await this.#client.workflow.start<(input: unknown) => Promise<MovesReport>>('evacuateHost', {
       taskQueue: controlQueue,
       workflowId,
@@ -161,4 +172,18 @@ class Bench {
         await rm(join(this.#system.directory, 'nodes', node, folder), { recursive: true, force: true });
     }
   }
+}
+
+/** What the workers that this process started have had in memory at most, each by its name. */
+async function workersMemory(): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const kind = /worker\0(\w+)/.exec(command)?.[1];
+    if (kind === undefined || !status.includes(`PPid:\t${process.pid}\n`)) continue;
+    const kib = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0);
+    found.push(`worker ${kind.padEnd(8)} ${(kib / 1024).toFixed(0)} MiB`);
+  }
+  return found;
 }

@@ -58,8 +58,9 @@ export function addHostEvacuate(host: Command): void {
           return;
         }
         const { planId } = await ferry.startEvacuation(request);
-        if (o.detach)
-          answer({ planId, source }, `${source} is being evacuated.\nWatch it: ferry evacuation watch ${source}`);
+        const begins = o.startAt === undefined ? 'is being evacuated' : `is evacuated from ${o.startAt} on`;
+        if (o.detach || o.startAt !== undefined)
+          answer({ planId, source }, `${source} ${begins}.\nWatch it: ferry evacuation watch ${source}`);
         else await followMoves(session, planId, source);
       }),
     );

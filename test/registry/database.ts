@@ -2,6 +2,7 @@ import { after } from 'node:test';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startPostgres, type EmbeddedPostgres } from '../../workers/embedded/postgres.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
@@ -27,7 +28,27 @@ async function start(): Promise<EmbeddedPostgres> {
   toEnd.push(() => rm(directory, { recursive: true, force: true }));
   const started = await startPostgres({ directory });
   toEnd.push(() => started.stop());
+  toEnd.push(() => untilUnused(started.url));
   return started;
+}
+
+/** How long a connection that a test has ended may take to be gone. Milliseconds. */
+const endingMs = 5_000;
+
+/**
+ * Waits until nobody is connected any more: a connection that is just being ended has no listener for the error by which it would hear
+ * that the server stops.
+ */
+async function untilUnused(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const deadline = Date.now() + endingMs;
+    const others = `SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
+    while ((await client.query(others)).rowCount !== 0 && Date.now() < deadline) await sleep(50);
+  } finally {
+    await client.end();
+  }
 }
 
 /** The URL of a new, empty database. */

@@ -164,6 +164,8 @@ export class PlayedNodes {
       prepareDestination: this.#step('prepareDestination', { readsZero: true }),
       exportDestination: this.#step('exportDestination', address),
       exportSource: this.#step('exportSource', address),
+      prepareLocalMove: this.#step('prepareLocalMove', { readsZero: true, shared: false }),
+      copyVolume: this.#step('copyVolume', transferred),
       pullVolume: this.#step('pullVolume', transferred),
       digestVolume: this.#step('digestVolume', transferred),
       listEverything: this.#step<unknown, string[]>('listEverything', () => this.left),
