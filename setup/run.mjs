@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|check|bench [arguments]
+// node setup/run.mjs demo|test|matrix|check|bench [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -7,12 +7,13 @@ import { installSystemPackages } from './system-packages.mjs';
 import { ensureTemporal } from './ensure-temporal.mjs';
 import { NotReady, root } from './report.mjs';
 
-/** @typedef {'demo' | 'test' | 'check' | 'bench'} Purpose */
+/** @typedef {'demo' | 'test' | 'matrix' | 'check' | 'bench'} Purpose */
 
 /** @type {Record<Purpose, string[]>} */
 const programs = {
   demo: ['demo/run.ts'],
   test: ['setup/test.ts'],
+  matrix: ['--test', 'test/faults/matrix.test.ts'],
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
 };
@@ -27,14 +28,24 @@ try {
   installNpmPackages();
   const env = { ...process.env };
   if (purpose !== 'check') {
-    installSystemPackages(purpose === 'demo' && args.includes('--attached') ? 'demo -- --attached' : purpose);
+    installSystemPackages(needsOf(purpose, args));
     env['FERRY_TEMPORAL'] = ensureTemporal();
   }
+  if (purpose === 'matrix') env['FERRY_MATRIX'] = 'whole';
   run([...programs[purpose], ...args], env);
 } catch (error) {
   if (!(error instanceof NotReady)) throw error;
   console.error(`\n${error.message}`);
   process.exitCode = 3;
+}
+
+/**
+ * @param {Exclude<Purpose, 'check'>} purpose
+ * @param {string[]} args
+ */
+function needsOf(purpose, args) {
+  if (purpose === 'matrix') return 'test';
+  return purpose === 'demo' && args.includes('--attached') ? 'demo -- --attached' : purpose;
 }
 
 /**

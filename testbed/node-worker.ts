@@ -45,5 +45,6 @@ export async function nodeWorker(
       if (pid !== null) await nodes.kill(spec.name, pid, signal);
       if (endsIt(signal)) pid = null;
     },
+    isRunning: () => pid !== null,
   };
 }

@@ -18,11 +18,14 @@ export interface ManagedWorker {
   start(): Promise<void>;
   /** Signals it; for KILL, TERM and INT resolves when it has ended. */
   signal(signal: NodeJS.Signals): Promise<void>;
+  /** False when it was never started, has ended or, as far as that can be seen, has died. */
+  isRunning(): boolean;
 }
 
 /** A worker as a child process of this one, with which it ends. */
 export function processWorker(args: readonly string[], env: Record<string, string>, log: string): ManagedWorker {
   let child: ChildProcess | null = null;
+  const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null;
   return {
     async start() {
       const output = await open(log, 'a+');
@@ -33,8 +36,8 @@ export function processWorker(args: readonly string[], env: Record<string, strin
       });
       const running = child;
       await untilReady(log, async () => {
-        if (running.exitCode !== null)
-          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode}; see ${log}`);
+        if (hasEnded(running))
+          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode ?? running.signalCode}; see ${log}`);
         const { size } = await output.stat();
         const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
         return buffer.toString();
@@ -43,11 +46,12 @@ export function processWorker(args: readonly string[], env: Record<string, strin
     },
     async signal(signal) {
       const running = child;
-      if (!running || running.exitCode !== null || running.signalCode !== null) return;
+      if (!running || hasEnded(running)) return;
       const ended = once(running, 'exit');
       running.kill(signal);
       if (endsIt(signal)) await ended;
     },
+    isRunning: () => child !== null && !hasEnded(child),
   };
 }
 

@@ -44,6 +44,8 @@ export interface SystemOptions {
   nodeTimeoutSeconds?: number;
   /** How long a transfer may stand still, seconds. */
   noProgressSeconds?: number;
+  /** More for the environment of the workers that run on this machine. */
+  workerEnv?: Readonly<Record<string, string>>;
 }
 
 /** A storage node of the system; its first volume group is the back end `<name>@<group>`. */
@@ -103,7 +105,8 @@ async function start(
     noProgressSeconds: options.noProgressSeconds ?? 60,
   };
   const reach = { TEMPORAL_ADDRESS: temporal.address, FERRY_DATABASE_URL: postgres.url };
-  const storage = await startStorage(options, { common, reach, stops });
+  const workerReach = { ...options.workerEnv, ...reach };
+  const storage = await startStorage(options, { common, reach: workerReach, stops });
 
   const clientConfig = join(directory, 'ferry.json');
   await writeFile(clientConfig, JSON.stringify(common));
@@ -113,7 +116,7 @@ async function start(
   await writeFile(controlConfig, JSON.stringify({ ...common, ...metrics.configuration }));
   const control = processWorker(
     ['worker', 'control'],
-    { ...reach, FERRY_CONFIG: controlConfig },
+    { ...workerReach, FERRY_CONFIG: controlConfig },
     join(directory, 'control.log'),
   );
   stops.push(() => control.signal('SIGKILL'));

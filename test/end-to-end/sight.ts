@@ -6,6 +6,7 @@ import type { StorageNodes } from '../../testbed/nodes.ts';
 import { readTags } from '../../activities/storage/directory/tag-files.ts';
 
 const mib = 1024 ** 2;
+const zeros = Buffer.alloc(mib);
 
 /** Where recognizable data is in a filled volume: at its start, in the middle and at its end. MiB. */
 export const filledFrom = [0, 500, 992] as const;
@@ -16,10 +17,10 @@ export type Place = readonly [node: string, group: string, device: string];
 
 /** What is on the nodes, as somebody sees it who knows nothing of how Ferry works. */
 export interface Sight {
-  /** SHA-256 of a device. */
+  /** A digest of all that a device shows. */
   digest(place: Place): Promise<string>;
-  /** Writes random bytes to where a filled volume has them. */
-  fill(place: Place): Promise<void>;
+  /** Writes random bytes to where a filled volume has them: `mib` MiB (`filledMib` if not given) at each place. */
+  fill(place: Place, mib?: number): Promise<void>;
   /** Every volume on every node, be it Ferry's or not. */
   devices(): Promise<{ place: Place; tags: string[] }[]>;
   /** Export servers, as `node: command line`. */
@@ -35,9 +36,9 @@ export function lvmSight(nodes: StorageNodes, names: readonly string[]): Sight {
       const { stdout } = await nodes.exec(place[0], ['openssl', 'dgst', '-sha256', '-r', file(place)]);
       return stdout.split(' ')[0]!;
     },
-    async fill(place) {
+    async fill(place, length = filledMib) {
       for (const seek of filledFrom) {
-        const size = ['bs=1M', `count=${filledMib}`, `seek=${seek}`];
+        const size = ['bs=1M', `count=${length}`, `seek=${seek}`];
         const output = [`of=${file(place)}`, 'oflag=direct', 'conv=notrunc'];
         await nodes.exec(place[0], ['dd', 'if=/dev/urandom', ...output, ...size]);
       }
@@ -72,12 +73,17 @@ export function directorySight(folder: string): Sight {
   return {
     async digest(place) {
       const hash = createHash('sha256');
-      for await (const chunk of createReadStream(file(place), { highWaterMark: mib })) hash.update(chunk as Buffer);
-      return hash.digest('hex');
+      let offset = 0;
+      for await (const chunk of createReadStream(file(place), { highWaterMark: mib }) as AsyncIterable<Buffer>) {
+        // Most of a sparse file is zeros: where they are is told by where the rest is.
+        if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${offset}:`).update(chunk);
+        offset += chunk.length;
+      }
+      return hash.update(`${offset} bytes`).digest('hex');
     },
-    async fill(place) {
+    async fill(place, length = filledMib) {
       await using device = await open(file(place), 'r+');
-      for (const from of filledFrom) await device.write(randomBytes(filledMib * mib), 0, null, from * mib);
+      for (const from of filledFrom) await device.write(randomBytes(length * mib), 0, null, from * mib);
       await device.sync();
     },
     async devices() {

@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { createComputeActivities } from '../../activities/compute/create-compute-activities.ts';
+import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
+import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
+import { type Case, endOf, type Path } from './cases.ts';
+import { activitiesElsewhere } from './elsewhere.ts';
+import { type Fault, faults, type Order } from './orders.ts';
+import { FaultStage, type Faulted } from './stage.ts';
+
+/** Migrations at once: most of a case is a wait for a time limit. */
+const atOnce = 12;
+/** Of those in which a worker is killed: each kill takes the steps of all others with it. */
+const killsAtOnce = 5;
+
+/** How Temporal says that a workflow was cancelled. */
+const cancelledType = 'CancelledFailure';
+
+/** How long a lost node is waited for, in the cases that lose one. Seconds. */
+const lostAfterSeconds = 5;
+
+const near = { source: 'server1@one', destination: 'server1@near' };
+const far = { source: 'server1@one', destination: 'server1@far' };
+const remote = { source: 'server1@one', destination: 'server2@two' };
+const routes: Record<string, typeof near> = {
+  'generic-detached': remote,
+  'assisted, with a copy': far,
+  'assisted, shared': near,
+};
+
+/**
+ * Everything takes half an hour. Else every second step and every fault has its turn, few workers are killed, and none for good: that is
+ * done to whole nodes in end-to-end/source-faults and destination-faults.
+ */
+const isWhole = process.env['FERRY_MATRIX'] === 'whole';
+
+const stage = await FaultStage.set({ withLostNodes: isWhole });
+after(() => stage.strike());
+void stage.keepAlive('control', 'server1', 'server2');
+
+/** What takes a flow's migration back, so that its way back can be faulted. */
+function cancelsAt(flow: string): Order {
+  const step = flow === 'assisted, shared' ? 'enterPhase:copying' : 'digestVolume';
+  return { step, what: 'cancel before its effect' };
+}
+
+async function cancelHeld(migration: Faulted, index = 0): Promise<void> {
+  await stage.untilHeld(migration, index);
+  await stage.ask(migration, 'cancelMigration');
+  await stage.release(migration, index);
+}
+
+/** The steps of a flow, as two migrations without a fault go through them. */
+async function explore(flow: string): Promise<Path> {
+  const moved = await stage.begin(routes[flow]!, []);
+  assert.equal(await stage.ended(moved), 'success');
+  const cancelled = await stage.begin(routes[flow]!, [cancelsAt(flow)]);
+  await cancelHeld(cancelled);
+  assert.equal(await stage.ended(cancelled), cancelledType);
+  const stepsOf = ({ id }: Faulted) => [...new Set(stage.book.notes(id).map(({ step }) => step))];
+  const forward = stepsOf(moved);
+  return { flow, forward, back: stepsOf(cancelled).filter((step) => !forward.includes(step)) };
+}
+
+const paths = await Promise.all(Object.keys(routes).map(explore));
+
+function casesOf(path: Path, which: readonly Fault[]): Case[] {
+  const on = (steps: readonly string[], goesBack: boolean) =>
+    steps.flatMap((step) =>
+      which.map((fault) => ({ flow: path.flow, step, fault, goesBack, end: endOf(path, step, fault, goesBack) })),
+    );
+  return [...on(path.forward, false), ...on(path.back, true)];
+}
+
+async function begin(c: Case, at = routes[c.flow]!, request = {}): Promise<{ migration: Faulted; index: number }> {
+  const order: Order = { step: c.step, what: c.fault };
+  const orders = c.goesBack ? [cancelsAt(c.flow), order] : [order];
+  const migration = await stage.begin(at, orders, request);
+  if (c.goesBack) await cancelHeld(migration);
+  return { migration, index: orders.length - 1 };
+}
+
+async function assertEnd(c: Case, migration: Faulted, meanwhile?: () => Promise<void>): Promise<void> {
+  const host = migration[c.end.side];
+  const { contents } = migration;
+  await stage.stage.checker.assertAt(
+    migration.id,
+    { host, contents, outcome: c.end.outcome },
+    { ...(meanwhile ? { meanwhile } : {}) },
+  );
+}
+
+async function play(c: Case): Promise<void> {
+  const { migration, index } = await begin(c);
+  const { fault } = c;
+  const isTerminated = fault.startsWith('terminated');
+  if (isTerminated) {
+    await stage.untilHeld(migration, index);
+    await migration.handle.terminate('injected');
+    await stage.repair(migration.id);
+    await stage.release(migration, index);
+  } else if (fault.startsWith('cancel') || fault.startsWith('pause')) {
+    await stage.untilHeld(migration, index);
+    if (fault.startsWith('pause')) await stage.ask(migration, 'pauseMigration');
+    await stage.ask(migration, 'cancelMigration');
+    await stage.release(migration, index);
+  }
+  await stage.ended(migration);
+  assert.ok(stage.book.marked(migration.id, index, 'struck'), 'the fault did not strike');
+  // A workflow that was ended from outside, or by what no step ever answers, is the repair's.
+  const repaired = isTerminated || fault === 'non-retryable error';
+  await assertEnd(c, migration, repaired ? () => stage.repair(migration.id) : undefined);
+}
+
+const lasting = 'its worker never comes back';
+const kills = faults.filter((fault) => fault.startsWith('killed'));
+const others = faults.filter((fault) => fault !== lasting && !kills.includes(fault));
+
+function rows(which: readonly Fault[], everyNthStep: number): Case[] {
+  const sample = (path: Path) => {
+    const all = casesOf(path, which);
+    return isWhole
+      ? all
+      : all.filter((_, n) => {
+          const step = Math.floor(n / which.length);
+          return step % everyNthStep === 0 && n % which.length === (step / everyNthStep) % which.length;
+        });
+  };
+  return paths.flatMap(sample);
+}
+
+const nameOf = (c: Case) => `${c.flow}: ${c.goesBack ? 'going back, ' : ''}${c.step}: ${c.fault}`;
+
+test('every activity has its row, or is said to be tested elsewhere', () => {
+  const none = {} as never;
+  const all = Object.keys({
+    ...createRegistryActivities(none),
+    ...createStorageActivities(none),
+    ...createComputeActivities(none),
+  });
+  const seen = paths.flatMap(({ forward, back }) => [...forward, ...back]).map((step) => step.split(':')[0]!);
+  const elsewhere = Object.keys(activitiesElsewhere);
+  const rowless = all.filter((name) => !seen.includes(name) && !elsewhere.includes(name));
+  assert.deepEqual(rowless, [], 'give them a row: bring them into a flow here, or say where their faults are tested');
+  assert.deepEqual(
+    elsewhere.filter((name) => seen.includes(name) || !all.includes(name)),
+    [],
+  );
+});
+
+describe('a step fails, hangs, runs twice, is cancelled or loses its workflow', { concurrency: atOnce }, () => {
+  for (const c of rows(others, 2)) test(nameOf(c), () => play(c));
+});
+
+describe('the worker of a step is killed', { concurrency: killsAtOnce }, () => {
+  for (const c of rows(kills, 5)) test(nameOf(c), () => play(c));
+});
+
+function loseNodes(): void {
+  /** All steps on one node are held, then it is lost under all of them. */
+  async function lose(node: string, path: Path, at: typeof near): Promise<void> {
+    const queue = `storage:${node}`;
+    const cases = casesOf(path, [lasting]);
+    const begun = await Promise.all(
+      cases.map(async (c) => ({ c, ...(await begin(c, at, { nodeTimeoutSeconds: lostAfterSeconds })) })),
+    );
+    const isThere = ({ c, migration }: (typeof begun)[number]) =>
+      stage.book.notes(migration.id).some(({ step, worker }) => step === c.step && worker === queue);
+    await Promise.all(
+      begun.map(async (each) => {
+        await stage.untilHeld(each.migration, each.index);
+        if (!isThere(each)) await stage.release(each.migration, each.index);
+      }),
+    );
+    const lost = begun.filter(isThere);
+    assert.ok(lost.length > 0);
+    await stage.stage.storage[node]!.signal('SIGKILL');
+    const { client } = stage.stage;
+    await Promise.all(
+      lost.map(async ({ migration }) => {
+        await stage.ended(migration);
+        // Free at once, and wholly on the one or the other side; what the lost node holds is waited for by others.
+        const { status } = await client.workflow.getHandle(migration.handle.workflowId).describe();
+        assert.notEqual(status.name, 'RUNNING');
+      }),
+    );
+    await stage.stage.storage[node]!.start();
+    await Promise.all(lost.map(({ c, migration }) => assertEnd(c, migration)));
+  }
+  const [generic, copied, shared] = paths as [Path, Path, Path];
+  const on = (node: string, group: string) => `${node}@${group}`;
+  test('the source node', () =>
+    lose('lost-source', generic, { source: on('lost-source', 'one'), destination: remote.destination }));
+  test('the destination node', () =>
+    lose('lost-destination', generic, { source: remote.source, destination: on('lost-destination', 'two') }));
+  test('the node of an assisted migration', async () => {
+    const source = on('lost-both', 'one');
+    await lose('lost-both', copied, { source, destination: on('lost-both', 'far') });
+    await lose('lost-both', shared, { source, destination: on('lost-both', 'near') });
+  });
+}
+
+if (isWhole) describe('the worker of a step never comes back', { concurrency: true }, loseNodes);
+
+describe('the checker finds a planted defect', { concurrency: true }, () => {
+  const finds = async (migration: Faulted, host: string, outcome: string, complaint: RegExp) => {
+    const { id, contents } = migration;
+    await assert.rejects(
+      stage.stage.checker.assertAt(id, { host, contents, outcome }, { settleMs: 5_000 }),
+      (error: Error) => (assert.match(error.message, complaint), true),
+    );
+  };
+  const nodes = `${stage.stage.directory}/nodes`;
+  const deviceFile = (id: string) => `${nodes}/server1/one/volumes/volume-${id}`;
+
+  test('the source is deleted before the switch', async () => {
+    const migration = await stage.begin(remote, (id) => [
+      { step: 'pullVolume', what: 'device removed', path: deviceFile(id) },
+      { step: 'enterPhase:verifying', what: 'non-retryable error' },
+    ]);
+    await stage.ended(migration);
+    await finds(migration, remote.source, 'error', /devices: \[\]/);
+  });
+
+  test('what was written is not flushed', async () => {
+    const migration = await stage.begin(remote, [{ step: 'pullVolume', what: 'writes lost', path: nodes }], {
+      verify: 'inline',
+    });
+    assert.equal(await stage.ended(migration), 'success');
+    await finds(migration, remote.destination, 'success', /the bytes are not the same/);
+  });
+
+  test('the same is found by Ferry itself where it reads the destination back', async () => {
+    const migration = await stage.begin(remote, [{ step: 'pullVolume', what: 'writes lost', path: nodes }], {
+      verify: 'reread',
+    });
+    assert.equal(await stage.ended(migration), 'ChecksumMismatch');
+    const { id, contents } = migration;
+    await stage.stage.checker.assertAt(id, { host: remote.source, contents, outcome: 'error' });
+  });
+
+  test('the switch does not look at the claim', async () => {
+    const migration = await stage.begin(remote, [{ step: 'switchVolume', what: 'not fenced' }]);
+    await stage.untilHeld(migration, 0);
+    await migration.handle.terminate('injected');
+    await stage.repair(migration.id);
+    await stage.release(migration, 0);
+    await finds(migration, remote.source, 'error', /host is server2@two/);
+  });
+
+  test('an export is left', async () => {
+    const migration = await stage.begin(remote, [
+      cancelsAt('generic-detached'),
+      { step: 'removeExport', what: 'does not happen' },
+    ]);
+    await cancelHeld(migration);
+    assert.equal(await stage.ended(migration), cancelledType);
+    await finds(migration, remote.source, 'cancelled', /exports left/);
+  });
+});

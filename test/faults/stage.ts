@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkflowHandle } from '@temporalio/client';
+import { messages } from '../../model/messages.ts';
+import type { MigrationRequestInput } from '../../model/migration.ts';
+import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import { setStage, type Stage } from '../end-to-end/stage.ts';
+import { type Order, OrderBook } from './orders.ts';
+
+/** How often the test looks whether a worker did what it was ordered to. Milliseconds. */
+const lookEveryMs = 50;
+/** For what is waited for on a busy machine. Milliseconds. */
+const patienceMs = 180_000;
+
+/** Recognizable data of a volume: enough to be found missing, little enough to copy hundreds of them. MiB at each place. */
+const filledMib = 1;
+
+const gib = 1024;
+const lasting = [
+  { name: 'server1', groups: ['one', 'near', 'far'] },
+  { name: 'server2', groups: ['two'] },
+];
+/** Those that are killed for good, each in its part. */
+const lost = [
+  { name: 'lost-source', groups: ['one'] },
+  { name: 'lost-destination', groups: ['two'] },
+  { name: 'lost-both', groups: ['one', 'near', 'far'] },
+];
+
+/** A migration that something befalls. */
+export interface Faulted {
+  readonly id: string;
+  readonly contents: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly handle: WorkflowHandle;
+}
+
+/** Ferry on nodes of plain directories, whose workers do what the order book says. */
+export class FaultStage {
+  readonly stage: Stage;
+  readonly book: OrderBook;
+  readonly #folder: string;
+  #struck = false;
+
+  private constructor(stage: Stage, book: OrderBook, folder: string) {
+    this.stage = stage;
+    this.book = book;
+    this.#folder = folder;
+  }
+
+  static async set({ withLostNodes }: { withLostNodes: boolean }): Promise<FaultStage> {
+    const folder = await mkdtemp(join(tmpdir(), 'ferry-faults-'));
+    const orders = join(folder, 'orders');
+    mkdirSync(orders);
+    const nodes = [...lasting, ...(withLostNodes ? lost : [])].map(({ name, groups }) => ({
+      name,
+      volumeGroups: groups.map((group) => ({ name: group, sizeMib: 2048 * gib })),
+    }));
+    const preload = new URL('faulty-worker.ts', import.meta.url).href;
+    const stage = await setStage({
+      backing: 'directory',
+      nodes,
+      workerEnv: { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders },
+    }).catch(async (error: unknown) => {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    });
+    // What nobody carries on is found by the tests that expect it, and by nobody else.
+    await stage.client.schedule.getHandle(reconcileSchedule).pause();
+    return new FaultStage(stage, new OrderBook(orders), folder);
+  }
+
+  async strike(): Promise<void> {
+    this.#struck = true;
+    await this.stage.strike();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Starts a worker again whenever it dies, as a process manager would, until the stage is struck. */
+  async keepAlive(...names: string[]): Promise<void> {
+    await Promise.all(
+      names.map(async (name) => {
+        const worker = name === 'control' ? this.stage.control : this.stage.storage[name]!;
+        while (!this.#struck) {
+          // One that is killed as it starts is started once more.
+          if (!worker.isRunning()) await worker.start().catch(() => {});
+          await sleep(lookEveryMs);
+        }
+      }),
+    );
+  }
+
+  /** A filled volume on `source` that begins to move, with what shall befall it. */
+  async begin(
+    at: { source: string; destination: string },
+    orders: readonly Order[] | ((volumeId: string) => readonly Order[]),
+    request: Partial<MigrationRequestInput> = {},
+  ): Promise<Faulted> {
+    const id = randomUUID();
+    const { client, checker } = this.stage;
+    await client.workflow.execute('createVolume', {
+      taskQueue: controlQueue,
+      workflowId: `create-${id}`,
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd: at.source }],
+    });
+    const contents = await checker.fill(id, filledMib);
+    this.book.give(id, typeof orders === 'function' ? orders(id) : orders);
+    const handle = await client.workflow.start('migrateVolume', {
+      taskQueue: controlQueue,
+      workflowId: migrationWorkflowId(id),
+      args: [{ volumeId: id, destination: at.destination, nodeTimeoutSeconds: 600, ...request }],
+    });
+    return { id, contents, ...at, handle };
+  }
+
+  async untilHeld({ id, handle }: Faulted, index: number): Promise<void> {
+    await this.#until(
+      () => this.book.marked(id, index, 'held'),
+      () => `${handle.workflowId} was not held at ${JSON.stringify(this.book.read(id)[index])}`,
+    );
+  }
+
+  /** Lets a held step go on, and waits for its end: nothing comes of it after that. */
+  async release({ id, handle }: Faulted, index: number): Promise<void> {
+    this.book.mark(id, index, 'released');
+    await this.#until(
+      () => this.book.marked(id, index, 'over'),
+      () => `${handle.workflowId} was released and came to no end`,
+    );
+  }
+
+  /** The refusal of a cancel or pause that comes too late is an answer too. */
+  async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration'): Promise<void> {
+    const answered = handle.executeUpdate(messages[message]).catch(() => null);
+    // One that is asked for while the volume is being claimed is answered after that.
+    await Promise.race([answered, sleep(400)]);
+  }
+
+  /** How it ended: `success`, or the type of the failure. */
+  async ended({ handle }: Faulted): Promise<string> {
+    const late = sleep(patienceMs).then(() => {
+      throw new Error(`${handle.workflowId} did not end in ${patienceMs / 1000} s`);
+    });
+    return Promise.race([this.stage.outcome(handle), late]);
+  }
+
+  /** Looks for what nobody carries on, as the schedule does, but without a grace. */
+  async repair(volumeId: string): Promise<void> {
+    await this.stage.client.workflow.execute('reconcile', {
+      taskQueue: controlQueue,
+      workflowId: `reconcile-${randomUUID()}`,
+      args: [{ volumeId, orphanGraceSeconds: 0 }],
+    });
+  }
+
+  async #until(ask: () => boolean, complaint: () => string): Promise<void> {
+    const deadline = Date.now() + patienceMs;
+    while (!ask()) {
+      if (Date.now() > deadline) throw new Error(complaint());
+      await sleep(lookEveryMs);
+    }
+  }
+}
