@@ -17,8 +17,8 @@ export type Place = readonly [node: string, group: string, device: string];
 
 /** What is on the nodes, as somebody sees it who knows nothing of how Ferry works. */
 export interface Sight {
-  /** A digest of all that a device shows. */
-  digest(place: Place): Promise<string>;
+  /** A digest of all that a device shows, or of its first `gib` GiB. */
+  digest(place: Place, gib?: number): Promise<string>;
   /** Writes random bytes to where a filled volume has them: `mib` MiB (`filledMib` if not given) at each place. */
   fill(place: Place, mib?: number): Promise<void>;
   /** Every volume on every node, be it Ferry's or not. */
@@ -32,8 +32,10 @@ export function lvmSight(nodes: StorageNodes, names: readonly string[]): Sight {
   const everywhere = async <T>(look: (node: string) => Promise<T[]>) => (await Promise.all(names.map(look))).flat();
   const file = ([, group, device]: Place) => `/dev/${group}/${device}`;
   return {
-    async digest(place) {
-      const { stdout } = await nodes.exec(place[0], ['openssl', 'dgst', '-sha256', '-r', file(place)]);
+    async digest(place, gib) {
+      const all = ['openssl', 'dgst', '-sha256', '-r', file(place)];
+      const some = ['sh', '-c', 'head -c "$1" "$2" | openssl dgst -sha256 -r', 'sh', `${gib}G`, file(place)];
+      const { stdout } = await nodes.exec(place[0], gib === undefined ? all : some);
       return stdout.split(' ')[0]!;
     },
     async fill(place, length = filledMib) {
@@ -71,10 +73,11 @@ export function directorySight(folder: string): Sight {
   const file = ([node, group, device]: Place) => join(folder, node, group, 'volumes', device);
   const list = (path: string) => readdir(path).catch(() => []);
   return {
-    async digest(place) {
+    async digest(place, gib) {
       const hash = createHash('sha256');
       let offset = 0;
-      for await (const chunk of createReadStream(file(place), { highWaterMark: mib }) as AsyncIterable<Buffer>) {
+      const end = gib === undefined ? Infinity : gib * 1024 * mib - 1;
+      for await (const chunk of createReadStream(file(place), { highWaterMark: mib, end }) as AsyncIterable<Buffer>) {
         // Most of a sparse file is zeros: where they are is told by where the rest is.
         if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${offset}:`).update(chunk);
         offset += chunk.length;
