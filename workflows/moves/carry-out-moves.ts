@@ -34,6 +34,14 @@ export async function carryOutMoves(
     if (onFailure === 'stop' && tally.volumes.failed > 0) run.stop('stopped');
     await Promise.all(next.map((move) => run.begin(move)));
     run.show();
+    // Looked at in every round: on a busy system there is always a move that has just ended.
+    if (
+      run.running.length > 0 &&
+      (workflowInfo().historyLength > longHistory || workflowInfo().continueAsNewSuggested)
+    ) {
+      await condition(allHandlersFinished);
+      return restart(run.resumed());
+    }
     if (run.ended.length > 0) continue;
     if (run.running.length === 0) {
       if (run.stopping) return run.stopping;
@@ -45,10 +53,6 @@ export async function carryOutMoves(
         if (run.mayBegin) return outcomeOf(left);
         continue;
       }
-    }
-    if (workflowInfo().historyLength > longHistory || workflowInfo().continueAsNewSuggested) {
-      await condition(allHandlersFinished);
-      if (run.ended.length === 0) return restart(run.resumed());
     }
     await condition(() => run.disturbed);
   }

@@ -41,6 +41,12 @@ interface BegunMove {
   share: number | null;
 }
 
+/** A move that has ended, which is not written yet. */
+interface EndedMove {
+  volumeId: string;
+  reason: Reason | null;
+}
+
 /** What a run of the workflow leaves to the next one of its chain. */
 export interface Resumed {
   paused: boolean;
@@ -48,6 +54,7 @@ export interface Resumed {
   stopping: MoveOutcome | null;
   cancelRunning: boolean;
   begun: BegunMove[];
+  ended: EndedMove[];
   windowEndsAt: number | null;
 }
 
@@ -62,8 +69,7 @@ export class MovesRun {
   readonly settings: MoveSettings;
   /** Why no move begins any more; null while they do. */
   stopping: MoveOutcome | null = null;
-  /** Ended and not written yet. */
-  ended: { volumeId: string; reason: Reason | null }[] = [];
+  ended: EndedMove[] = [];
   /** Something that the loop must look at has happened. */
   disturbed = false;
   #cancelRunning = false;
@@ -87,6 +93,7 @@ export class MovesRun {
     };
     this.stopping = resumed?.stopping ?? null;
     this.#cancelRunning = resumed?.cancelRunning ?? false;
+    this.ended = resumed?.ended ?? [];
     this.#windowEndsAt =
       resumed?.windowEndsAt ?? (about.windowSeconds === null ? null : Date.now() + about.windowSeconds * 1000);
     upsertSearchAttributes([{ key: source, value: about.source }]);
@@ -114,7 +121,7 @@ export class MovesRun {
     this.disturbed = true;
   }
 
-  takeEnded(): { volumeId: string; reason: Reason | null }[] {
+  takeEnded(): EndedMove[] {
     const ended = this.ended;
     this.ended = [];
     return ended;
@@ -171,6 +178,7 @@ export class MovesRun {
       stopping: this.stopping,
       cancelRunning: this.#cancelRunning,
       begun: [...this.#begun.values()],
+      ended: this.ended,
       windowEndsAt: this.#windowEndsAt,
     };
   }
