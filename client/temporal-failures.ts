@@ -17,7 +17,13 @@ import { temporalUnreachable } from '../configuration/temporal.ts';
 import { FerryError, ferryErrorTypes, type FerryErrorType } from '../model/errors.ts';
 
 /** Codes of gRPC, as far as they mean something to people. */
-const grpc = { cancelled: 1, deadlineExceeded: 4, permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
+const grpc = { deadlineExceeded: 4, permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
+
+/**
+ * What a server says that is just going down or coming up: cancelled, unknown, resource exhausted, aborted, internal, data loss. The
+ * SDK tries most of them again itself, for a while.
+ */
+const passing: ReadonlySet<number> = new Set([1, 2, 8, 10, 13, 15]);
 
 /** What an error of Temporal's SDK means in Ferry's words; null when Ferry does not know it. */
 export function explainFailure(error: unknown, address: string): FerryError | null {
@@ -83,7 +89,9 @@ function grpcMeaning(error: unknown, address: string): FerryError | null {
         { cause: error },
       );
     default:
-      return null;
+      return passing.has(error.code)
+        ? temporalUnreachable(address, error.details || `code ${error.code}`, error)
+        : null;
   }
 }
 

@@ -60,6 +60,7 @@ test('a server that does not answer is unreachable, in one line that names its a
   for (const error of [
     grpcError(14, 'connect\n ECONNREFUSED'),
     grpcError(4, 'deadline'),
+    grpcError(2, 'going down'),
     new Error('Failed to connect before the deadline'),
   ]) {
     const meaning = explainFailure(error, address);
