@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|matrix|check|bench [arguments]
+// node setup/run.mjs demo|test|matrix|chaos|check|bench [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -7,13 +7,14 @@ import { installSystemPackages } from './system-packages.mjs';
 import { ensureTemporal } from './ensure-temporal.mjs';
 import { NotReady, root } from './report.mjs';
 
-/** @typedef {'demo' | 'test' | 'matrix' | 'check' | 'bench'} Purpose */
+/** @typedef {'demo' | 'test' | 'matrix' | 'chaos' | 'check' | 'bench'} Purpose */
 
 /** @type {Record<Purpose, string[]>} */
 const programs = {
   demo: ['demo/run.ts'],
   test: ['setup/test.ts'],
   matrix: ['--test', 'test/faults/matrix.test.ts'],
+  chaos: ['test/chaos/run.ts'],
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
 };
@@ -44,7 +45,7 @@ try {
  * @param {string[]} args
  */
 function needsOf(purpose, args) {
-  if (purpose === 'matrix') return 'test';
+  if (purpose === 'matrix' || purpose === 'chaos') return 'test';
   return purpose === 'demo' && args.includes('--attached') ? 'demo -- --attached' : purpose;
 }
 

@@ -65,7 +65,9 @@ async function runFiles(which: readonly string[], atOnce: number): Promise<Map<s
 
 /** The longest first: two of those at the end would leave a cpu idle. */
 function rank(file: string): number {
-  return ['end-to-end', 'faults', 'demo', 'testbed', 'compute'].findIndex((folder) => file.includes(folder)) === -1
+  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute'].findIndex((folder) =>
+    file.includes(folder),
+  ) === -1
     ? 1
     : 0;
 }

@@ -45,6 +45,8 @@ const usualSettleMs = 90_000;
 export function createChecker(sight: Sight, databaseUrl: () => string): Checker {
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<T[]> => {
     const client = new pg.Client({ connectionString: databaseUrl() });
+    // A question under way is told by its own rejection; unheard, the event would end the process.
+    client.on('error', () => {});
     await client.connect();
     try {
       return (await client.query<T>(sql, values)).rows;

@@ -8,6 +8,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput } from '../../model/migration.ts';
 import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import { keepAlive } from '../end-to-end/keep-alive.ts';
 import { setStage, type Stage } from '../end-to-end/stage.ts';
 import { type Order, OrderBook } from './orders.ts';
 
@@ -45,7 +46,7 @@ export class FaultStage {
   readonly stage: Stage;
   readonly book: OrderBook;
   readonly #folder: string;
-  #struck = false;
+  readonly #struck = new AbortController();
 
   private constructor(stage: Stage, book: OrderBook, folder: string) {
     this.stage = stage;
@@ -76,23 +77,15 @@ export class FaultStage {
   }
 
   async strike(): Promise<void> {
-    this.#struck = true;
+    this.#struck.abort();
     await this.stage.strike();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** Starts a worker again whenever it dies, as a process manager would, until the stage is struck. */
-  async keepAlive(...names: string[]): Promise<void> {
-    await Promise.all(
-      names.map(async (name) => {
-        const worker = name === 'control' ? this.stage.control : this.stage.storage[name]!;
-        while (!this.#struck) {
-          // One that is killed as it starts is started once more.
-          if (!worker.isRunning()) await worker.start().catch(() => {});
-          await sleep(lookEveryMs);
-        }
-      }),
-    );
+  /** See keepAlive in end-to-end/keep-alive.ts; until the stage is struck. */
+  keepAlive(...names: string[]): Promise<void> {
+    const workers = names.map((name) => (name === 'control' ? this.stage.control : this.stage.storage[name]!));
+    return keepAlive(workers, this.#struck.signal);
   }
 
   /** A filled volume on `source` that begins to move, with what shall befall it. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, describe, test } from 'node:test';
+import { before, beforeEach, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { gib } from '../../model/sizes.ts';
@@ -35,6 +35,9 @@ describe('races', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;
   before(async () => {
     registry = await testRegistry({ maxConnections: 30 });
+  });
+  // Before each: on a busy machine all of them together take longer than a back end may be silent.
+  beforeEach(async () => {
     await putBackEnd(registry, source, { freeBytes: 1_000_000 * gib });
     await putBackEnd(registry, destination, { freeBytes: 1_000_000 * gib });
   });

@@ -1,0 +1,28 @@
+// npm run chaos -- --runs N --seed S --lanes L: volumes live random lives while everything is killed at random.
+import { parseArgs } from 'node:util';
+import * as z from 'zod';
+import { chaos } from './chaos.ts';
+
+const count = z.coerce.number().int().positive();
+const { values } = parseArgs({
+  options: { runs: { type: 'string' }, seed: { type: 'string' }, lanes: { type: 'string' } },
+});
+const options = z
+  .object({
+    runs: count.default(100),
+    seed: z.coerce
+      .number()
+      .int()
+      .default(() => Math.floor(Math.random() * 2 ** 31)),
+    lanes: count.default(8),
+  })
+  .parse(values);
+
+console.log(
+  `${options.runs} runs, ${options.lanes} at once; again with: --runs ${options.runs} --seed ${options.seed}`,
+);
+const startedAt = Date.now();
+const tally = await chaos({ ...options, log: console.log });
+console.log(`${options.runs} runs with seed ${options.seed} in ${Math.round((Date.now() - startedAt) / 1000)} s`);
+console.log(tally.text());
+process.exitCode = tally.violations.length > 0 ? 1 : 0;

@@ -1,0 +1,112 @@
+import fc from 'fast-check';
+
+/** The storage of every run: two nodes, four back ends. */
+export const chaosNodes = [
+  { name: 'server1', groups: ['a', 'b'] },
+  { name: 'server2', groups: ['c', 'd'] },
+] as const;
+export const backEnds = chaosNodes.flatMap(({ name, groups }) => groups.map((group) => `${name}@${group}`));
+export const workers = ['control', ...chaosNodes.map(({ name }) => name)];
+
+const mib = 1024 ** 2;
+const backEnd = fc.constantFrom(...backEnds);
+/** Milliseconds. */
+const aMoment = fc.integer({ min: 0, max: 4000 });
+
+/** What a tenant or an operator does with one volume. A migration is begun, and the next steps race with it. */
+export type Step =
+  | { do: 'write'; slot: number; byte: number }
+  | { do: 'read'; slot: number }
+  | { do: 'extend' }
+  | { do: 'snapshot' }
+  | { do: 'delete snapshot' }
+  | {
+      do: 'migrate';
+      to: string;
+      verify: 'reread' | 'inline' | 'none';
+      bandwidth: number | null;
+      forceHostCopy: boolean;
+    }
+  | { do: 'cancel' | 'pause' | 'resume' | 'wait for migration' }
+  | { do: 'wait'; ms: number };
+
+/** The life of one volume, from its creation to its deletion. */
+export interface Life {
+  home: string;
+  steps: Step[];
+}
+
+/** What befalls the whole system; each ends, or is made good, after a while. */
+export type Disturbance =
+  | { what: 'a worker is killed'; worker: string }
+  | { what: 'a worker is suspended'; worker: string; ms: number }
+  | { what: 'an export server is killed'; which: number }
+  | { what: 'Temporal crashes' | 'Postgres crashes' }
+  | { what: 'a back end is full'; backEnd: string; ms: number }
+  | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean };
+
+/** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
+export const slots = 6;
+/** Where a slot begins. Bytes. */
+export const slotOffset = (slot: number): number => slot * 170 * mib;
+export const slotBytes = mib;
+
+const slot = fc.integer({ min: 0, max: slots - 1 });
+const write = fc.record({ do: fc.constant('write' as const), slot, byte: fc.integer({ min: 1, max: 255 }) });
+const migrate = fc.record({
+  do: fc.constant('migrate' as const),
+  to: backEnd,
+  verify: fc.constantFrom('reread' as const, 'inline' as const, 'none' as const),
+  bandwidth: fc.constantFrom(null, mib, 4 * mib),
+  forceHostCopy: fc.boolean(),
+});
+const plain = (...what: ('extend' | 'snapshot' | 'delete snapshot')[]) =>
+  fc.record({ do: fc.constantFrom(...what) }) as fc.Arbitrary<Step>;
+const control = fc.record({ do: fc.constantFrom('cancel', 'pause', 'resume', 'wait for migration') });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 4, arbitrary: write },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('read' as const), slot }) },
+  { weight: 6, arbitrary: migrate },
+  { weight: 3, arbitrary: control },
+  { weight: 2, arbitrary: plain('extend', 'snapshot', 'delete snapshot') },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: aMoment }) },
+);
+const life: fc.Arbitrary<Life> = fc.record({ home: backEnd, steps: fc.array(step, { minLength: 5, maxLength: 10 }) });
+
+const worker = fc.constantFrom(...workers);
+const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ what: fc.constant('a worker is killed' as const), worker }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('a worker is suspended' as const),
+      worker,
+      ms: fc.integer({ min: 500, max: 25_000 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ what: fc.constant('an export server is killed' as const), which: fc.nat(1000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ what: fc.constantFrom('Temporal crashes' as const, 'Postgres crashes') }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ what: fc.constant('a back end is full' as const), backEnd, ms: aMoment }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ what: fc.constant('a back end is evacuated' as const), backEnd, cancelled: fc.boolean() }),
+  },
+) as fc.Arbitrary<Disturbance>;
+
+/** The same seed: the same lives, and the same disturbances at the same distances. How they meet is up to the machine. */
+export function scenario(
+  seed: number,
+  runs: number,
+): { lives: Life[]; disturbances: { afterMs: number; it: Disturbance }[] } {
+  const timed = fc.record({ afterMs: fc.integer({ min: 2000, max: 12_000 }), it: disturbance });
+  return {
+    lives: fc.sample(life, { seed, numRuns: runs }),
+    disturbances: fc.sample(timed, { seed, numRuns: 1000 }),
+  };
+}
