@@ -17,6 +17,9 @@ const backEnd = z.discriminatedUnion('driver', [
 ]);
 export type BackEndConfiguration = z.infer<typeof backEnd>;
 
+const label = (what: string) =>
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, `is not a ${what}: letters, digits, - and _`);
+
 const tls = z.strictObject({
   /** Folder with ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem, as QEMU names them. */
   directory: z.string().startsWith('/', 'must be an absolute path'),
@@ -55,6 +58,17 @@ export const configuration = z.strictObject({
     .optional(),
   node: node.optional(),
   compute: compute.optional(),
+  /**
+   * The control workers' deployment: workflows that run stay with workers of the code that they began with. Not given: control
+   * workers take what comes, whatever their code.
+   */
+  deployment: z
+    .strictObject({
+      name: label('deployment'),
+      /** What names the code; a digest of the workflows if not given. */
+      buildId: label('build id').optional(),
+    })
+    .optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
   metricsAddress: z.string().optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
@@ -66,3 +80,4 @@ export const configuration = z.strictObject({
   orphanGraceSeconds: z.number().int().nonnegative().default(3600),
 });
 export type Configuration = z.infer<typeof configuration>;
+export type DeploymentConfiguration = NonNullable<Configuration['deployment']>;

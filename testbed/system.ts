@@ -44,6 +44,8 @@ export interface SystemOptions {
   nodeTimeoutSeconds?: number;
   /** How long a transfer may stand still, seconds. */
   noProgressSeconds?: number;
+  /** Of the control worker's code, see the configuration. */
+  deployment?: { name: string; buildId: string };
   /** More for the environment of the workers that run on this machine. */
   workerEnv?: Readonly<Record<string, string>>;
 }
@@ -109,11 +111,12 @@ async function start(
   const storage = await startStorage(options, { common, reach: workerReach, stops });
 
   const clientConfig = join(directory, 'ferry.json');
-  await writeFile(clientConfig, JSON.stringify(common));
+  const deployment = options.deployment ? { deployment: options.deployment } : {};
+  await writeFile(clientConfig, JSON.stringify({ ...common, ...deployment }));
   const env = { ...reach, FERRY_CONFIG: clientConfig };
   const metrics = await metricsListener();
   const controlConfig = join(directory, 'control.json');
-  await writeFile(controlConfig, JSON.stringify({ ...common, ...metrics.configuration }));
+  await writeFile(controlConfig, JSON.stringify({ ...common, ...deployment, ...metrics.configuration }));
   const control = processWorker(
     ['worker', 'control'],
     { ...workerReach, FERRY_CONFIG: controlConfig },

@@ -3,11 +3,14 @@ import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createMoveActivities } from '../activities/moves/create-move-activities.ts';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
+import type { DeploymentConfiguration } from '../configuration/schema.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { activityFailures } from './activity-failures.ts';
 import { workflowBundle } from './bundle.ts';
 import { observeRegistry } from './observe-registry.ts';
+import { ownVersion } from './deployment.ts';
+import { promoteFirst } from './promote-first.ts';
 import { registerSearchAttributes } from './register-search-attributes.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 import { isRunning, removeSchedule, scheduleReconcile } from './schedule-reconcile.ts';
@@ -19,8 +22,10 @@ export async function createControlWorker(deps: {
   namespace: string;
   registry: Registry;
   orphanGraceSeconds: number;
+  /** The deployment whose versions hold on to what they began; none if not given. */
+  deployment?: DeploymentConfiguration | undefined;
 }): Promise<Stoppable> {
-  const { connection, namespace, registry, orphanGraceSeconds } = deps;
+  const { connection, namespace, registry, orphanGraceSeconds, deployment } = deps;
   await registerSearchAttributes(connection, namespace);
   const client = new Client({ connection, namespace });
   const worker = await Worker.create({
@@ -43,13 +48,26 @@ export async function createControlWorker(deps: {
     },
     interceptors: { activity: [() => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: 50,
+    ...(deployment === undefined ? {} : { workerDeploymentOptions: await pinned(deployment) }),
   });
   await scheduleReconcile(client);
   const observing = observeRegistry(registry, Runtime.instance().metricMeter);
+  const over = new AbortController();
   return {
-    run: () => worker.run().finally(() => observing.stop()),
+    async run() {
+      if (deployment !== undefined) void promoteFirst(client, namespace, deployment, over.signal);
+      await worker.run().finally(() => (over.abort(), observing.stop()));
+    },
     stop: () => shutdown(worker),
   };
+}
+
+async function pinned(deployment: DeploymentConfiguration) {
+  return {
+    version: await ownVersion(deployment),
+    useWorkerVersioning: true,
+    defaultVersioningBehavior: 'PINNED',
+  } as const;
 }
 
 /** Asks a worker to finish; asking twice, or after its end, is fine. */

@@ -40,10 +40,10 @@ function create(
     log: ReturnType<typeof installRuntime>;
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
-  const { node, compute, noProgressSeconds, orphanGraceSeconds } = deps.configuration;
+  const { node, compute, noProgressSeconds, orphanGraceSeconds, deployment } = deps.configuration;
   switch (kind) {
     case 'control':
-      return createControlWorker({ ...deps, orphanGraceSeconds });
+      return createControlWorker({ ...deps, orphanGraceSeconds, deployment });
     case 'storage':
       if (!node) throw notConfigured('storage node', 'node');
       return createStorageWorker({ ...deps, node, noProgressSeconds });
