@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import type { Ferry } from '../../client/open-ferry.ts';
 import { nbdConnection } from '../../model/connection.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
+import type { MigrationRecord } from '../../model/migration.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
 import type { Attachment } from '../../model/volume.ts';
 import type { Place } from '../end-to-end/sight.ts';
@@ -16,6 +17,8 @@ import type { Tally } from './tally.ts';
 
 /** For what must come to an end by itself on a busy machine on which everything is killed now and then. Milliseconds. */
 const patienceMs = 300_000;
+/** For what is left of a volume at rest to be taken away. Milliseconds. */
+const leftoversMs = 120_000;
 /** Between two looks. Milliseconds. */
 const lookEveryMs = 500;
 /** What nobody carries on is looked for so often. Looks. */
@@ -166,13 +169,15 @@ export class LivingVolume {
       this.#ferry.attachVolume({ volumeId: this.#id, instanceId: `vm-${this.#id}`, computeHost: 'hv1' }),
     );
     if (attached.how === 'done') {
-      const running = (await this.#asked(() => this.#ferry.listMigrations({ volumeId: this.#id }))).filter(
-        ({ outcome }) => outcome === null,
+      const running = (await this.#migrations()).filter(
+        ({ outcome, flow }) => outcome === null && flow !== 'generic-attached',
       );
-      if (running.length > 0) throw new Violation('it was attached while it was migrating');
+      if (running.length > 0) throw new Violation(`it was attached while it was migrating: ${JSON.stringify(running)}`);
       await use(urlOf(attached.value));
       const detached = await this.#ask('detach', () => this.#ferry.detachVolume(this.#id));
-      if (detached.how === 'refused' && detached.type !== 'VolumeBusy')
+      // An evacuation may have begun to move it under its guest: until it finds no compute worker there.
+      const mayRefuse: FerryErrorType[] = ['VolumeBusy', 'VolumeMigrating'];
+      if (detached.how === 'refused' && !mayRefuse.includes(detached.type))
         throw new Violation(`its detach was refused with ${detached.type}`);
       if (detached.how !== 'done') await this.#settle();
       return;
@@ -230,22 +235,34 @@ export class LivingVolume {
     });
   }
 
-  /** All that an onlooker who knows nothing of Ferry can see. */
+  /** All that an onlooker who knows nothing of Ferry can see. An evacuation may move the volume meanwhile: then it looks again. */
   async #look(): Promise<void> {
-    const records = await this.#asked(() => this.#ferry.listMigrations({ volumeId: this.#id }));
-    for (const { outcome } of records) this.#tally.count('migration', outcome ?? 'unfinished');
-    const moved = records.filter(({ outcome }) => outcome === 'success');
-    const host = moved[0]?.destination ?? this.#home;
     await this.#snapshotsGone();
+    for (;;) {
+      await this.#settle();
+      const records = await this.#migrations();
+      const seen = await this.#see(records).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if ((await this.#migrations()).length !== records.length) continue;
+      if (seen !== null) throw seen instanceof Violation ? seen : new Violation(inspect(seen));
+      for (const { outcome } of records) this.#tally.count('migration', outcome ?? 'unfinished');
+      return;
+    }
+  }
+
+  #migrations(): Promise<MigrationRecord[]> {
+    return this.#asked(() => this.#ferry.listMigrations({ volumeId: this.#id }));
+  }
+
+  async #see(records: readonly MigrationRecord[]): Promise<void> {
+    const host = records.find(({ outcome }) => outcome === 'success')?.destination ?? this.#home;
     const meanwhile = () =>
       this.#ask('repair', () => this.#ferry.repair({ volumeId: this.#id, orphanGraceSeconds: 0 }));
     const { checker } = this.#stage;
     const contents = await this.#asked(() => checker.contents(this.#id));
-    await this.#asked(() => checker.assertAt(this.#id, { host, contents }, { settleMs: patienceMs, meanwhile })).catch(
-      (error: unknown) => {
-        throw new Violation(String(error));
-      },
-    );
+    await this.#asked(() => checker.assertAt(this.#id, { host, contents }, { settleMs: leftoversMs, meanwhile }));
     const wrong = await wrongBytes(this.#file(await this.#place()), this.#bytes, this.#sizes);
     if (wrong.length > 0) throw new Violation(wrong.join('; '));
   }
@@ -263,7 +280,6 @@ export class LivingVolume {
         await this.#ask('repair', () => this.#ferry.repair({ volumeId: this.#id }));
       return left.length === 0;
     });
-    await this.#settle();
   }
 
   async #die(): Promise<void> {
