@@ -62,7 +62,9 @@ export async function startTemporal(options: EmbeddedTemporalOptions): Promise<E
     stopSignal: 'SIGTERM',
     logFile: options.logFile ?? join(options.directory, 'temporal.log'),
   });
-  const start = () => server.start(() => probe(address));
+  const ready = () => probe(address);
+  // The development server picks more ports for its own parts, and somebody may take one of them before it does.
+  const start = () => server.start(ready).catch(() => server.start(ready));
   await start();
   return {
     address,
