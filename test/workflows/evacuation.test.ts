@@ -324,16 +324,6 @@ describe('an evacuation', () => {
       assert.equal((await findMigration(nodes.registry, id)).outcome, 'success');
     }
   });
-
-  test('of many volumes goes on in a new run when its history is long; running moves are not disturbed', async () => {
-    const ids = await volumes(140);
-    const handle = await evacuate({ limits: { total: 20, perSourceNode: 20, perDestinationNode: 20 }, verify: 'none' });
-    const first = (await handle.describe()).runId;
-    const result = await report(handle);
-    assert.deepEqual([result.outcome, result.tally.volumes.moved], ['emptied', ids.length]);
-    assert.notEqual((await nodes.client.workflow.getHandle(handle.workflowId).describe()).runId, first);
-    assert.deepEqual(await listVolumes(nodes.registry, { host: a1 }), []);
-  });
 });
 
 describe('a node is decommissioned', () => {
