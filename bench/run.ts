@@ -14,7 +14,8 @@ const benches: Record<string, () => Promise<{ run: (options: BenchOptions) => Pr
   'refused-update': () => import('./refused-update.ts'),
   migrations: () => import('./migrations.ts'),
   attached: () => import('./attached.ts'),
-  evacuation: () => import('./evacuation.ts'),
+  evacuation: () => import('./evacuation/run.ts'),
+  load: () => import('./load.ts'),
 };
 
 const { values, positionals } = parseArgs({

@@ -19,6 +19,15 @@ export function cacheFolder() {
   return folder;
 }
 
+/**
+ * The environment with a place where Node keeps what it has compiled: the next start takes half as long. One that is given stays.
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function withCompileCache(env) {
+  return { ...env, NODE_COMPILE_CACHE: env['NODE_COMPILE_CACHE'] ?? join(cacheFolder(), 'compiled') };
+}
+
 /** @param {string} folder */
 function usable(folder) {
   try {

@@ -2,6 +2,7 @@
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
+import { withCompileCache } from './cache-folder.mjs';
 import { installNpmPackages, pinnedNode } from './npm-packages.mjs';
 import { installSystemPackages } from './system-packages.mjs';
 import { ensureTemporal } from './ensure-temporal.mjs';
@@ -27,7 +28,7 @@ if (!isPurpose(purpose)) {
 
 try {
   installNpmPackages();
-  const env = { ...process.env };
+  const env = withCompileCache(process.env);
   if (purpose !== 'check') {
     installSystemPackages(needsOf(purpose, args));
     env['FERRY_TEMPORAL'] = ensureTemporal();

@@ -4,6 +4,9 @@ import type { StorageNodes } from './nodes.ts';
 import { endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
 import type { SystemNode } from './system.ts';
 
+/** What Node has compiled outside serves inside too, as all files of this machine do. */
+const compileCache = { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '' };
+
 /** The storage worker inside a node. Its state folder and log are on the shared folder: they survive a loss of power, as a disk's do. */
 export async function nodeWorker(
   nodes: StorageNodes,
@@ -33,7 +36,7 @@ export async function nodeWorker(
     async start() {
       const before = (await nodes.exec(spec.name, ['sh', '-c', `cat ${log} 2>/dev/null | wc -c`])).stdout.trim();
       pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
-        env: { ...env, FERRY_CONFIG: configFile },
+        env: { ...compileCache, ...env, FERRY_CONFIG: configFile },
         log,
       });
       await untilReady(

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { loadConfiguration, requireDatabaseUrl } from '../configuration/load.ts';
 import type { Configuration } from '../configuration/schema.ts';
 import { FerryError } from '../model/errors.ts';
@@ -23,6 +24,8 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
     try {
       const part = await create(kind, { configuration, registry, log, ...temporal });
       log.info('ready');
+      // Otherwise only an orderly end would keep it.
+      flushCompileCache();
       await runUntilStopped([part]);
     } finally {
       await temporal.connection.close();

@@ -8,7 +8,8 @@ before(async () => {
 });
 after(() => stage?.strike());
 
-describe('the destination fails', () => {
+// Each has a device of its own; two copy at once.
+describe('the device of the destination fails', { concurrency: 3 }, () => {
   test('a bad block in mid-copy: the volume stays where it is', async () => {
     const { id, handle, old } = await stage.midCopy();
     await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'error-at', byte: 995 * 1024 ** 2 });
@@ -58,7 +59,9 @@ describe('the destination fails', () => {
     await stage.nodes.fault(...destination, { kind: 'heal' });
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
   });
+});
 
+describe('the destination fails', () => {
   test('its node loses power in mid-copy and comes back: the copy goes on', async () => {
     const { id, handle, moved } = await stage.midCopy();
     await stage.nodes.powerOff('server2');

@@ -33,7 +33,12 @@ export function startChild(): CopierChild {
     // A group of its own: its tools are killed with it, and a terminal's Ctrl-C stays the worker's to answer.
     detached: true,
     // Nothing of the worker's environment, which holds secrets, is needed.
-    env: { PATH: process.env['PATH'], LC_ALL: 'C', UV_THREADPOOL_SIZE: ioThreads },
+    env: {
+      PATH: process.env['PATH'],
+      LC_ALL: 'C',
+      UV_THREADPOOL_SIZE: ioThreads,
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+    },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const lastWords = collectLastWords(child);
