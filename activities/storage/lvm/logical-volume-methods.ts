@@ -61,10 +61,9 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
         ...add.flatMap((tag) => ['--addtag', tag]),
         ...remove.filter((tag) => !add.includes(tag)).flatMap((tag) => ['--deltag', tag]),
       ];
-      if (changes.length === 0) {
-        if (!(await volume(name))) throw missing();
-        return;
-      }
+      // Another back end of the group may have that name.
+      if (!(await volume(name))) throw missing();
+      if (changes.length === 0) return;
       try {
         await lvm(['lvchange', ...changes, '--', operand(name)]);
       } catch (error) {

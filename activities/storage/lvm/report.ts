@@ -134,18 +134,19 @@ export function parseThinPool(volumeGroup: string, name: string, stdout: string)
 
 /** A pool that is full of data is well: what is in it can be read, moved away and deleted. */
 function faultOfPool(operand: string, row: VolumeRow): string | null {
+  const damage = damages[row.lv_health_status] ?? (row.lv_check_needed === '1' ? 'its metadata must be checked' : null);
+  if (damage !== null)
+    return `${damage}; end what uses its volumes, deactivate them and it, and repair it: lvconvert --repair ${operand}`;
   if (row.data_percent === '') return `it is not active; activate it: lvchange --activate y ${operand}`;
   if (isMetadataFull(row.lv_metadata_size, Number(row.metadata_percent)))
     return `its metadata is ${row.metadata_percent} % full, too full to be changed; make it larger: lvextend --poolmetadatasize +SIZE ${operand}`;
-  if (row.lv_health_status === 'metadata_read_only' || row.lv_health_status === 'failed' || row.lv_check_needed === '1')
-    return `${conditions[row.lv_health_status] ?? 'its metadata must be checked'}; end what uses its volumes, deactivate it, and repair it: lvconvert --repair ${operand}`;
   // A part of a chunk that is written to would show what was in the rest of it before.
   if (row.zero !== '1')
     return `it hands out chunks that still show another volume's bytes; switch its zeroing on: lvchange --zero y ${operand}`;
   return null;
 }
 
-const conditions: Readonly<Record<string, string>> = {
+const damages: Readonly<Record<string, string>> = {
   metadata_read_only: 'its metadata is damaged and cannot be written any more',
   failed: 'it has failed',
 };
