@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { pidFile, serverCommand } from '../../../../activities/storage/exports/server-command.ts';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
 import { createThinLvmDriver } from '../../../../activities/storage/lvm/thin-lvm-driver.ts';
 import type { RunCommand } from '../../../../activities/storage/run-command.ts';
@@ -84,6 +85,34 @@ describe('a thin LVM back end', () => {
     await driver.extend('volume-1', 8 * extentBytes, mine);
     await run(['cmp', `--bytes=${7 * extentBytes}`, `--ignore-initial=${extentBytes}:0`, '--', path, '/dev/zero']);
     assert.equal(await mapped('lvm--2-volume--1'), extentBytes);
+  });
+
+  test('an export of it takes discards, as a guest’s fstrim sends them, and the pool gets the room back', async () => {
+    const { path } = await pool('lvm-2', 'pool-a').create(spec);
+    const settings = {
+      exportName: 'volume-1',
+      path,
+      writable: true,
+      address: '127.0.0.1',
+      port: 10_809,
+      tlsDirectory: null,
+    };
+    await run(serverCommand('/run', settings, 'threads'));
+    try {
+      const guest = (command: string) => run(['qemu-io', '-f', 'raw', '-c', command, 'nbd://127.0.0.1:10809/volume-1']);
+      await guest('write -P 7 0 4M');
+      assert.equal(await mapped('lvm--2-volume--1'), 4 * mib);
+      await guest('discard 1M 2M');
+      assert.equal(await mapped('lvm--2-volume--1'), 2 * mib);
+    } finally {
+      await run([
+        'sh',
+        '-c',
+        'pid=$(cat "$1"); kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done',
+        'sh',
+        pidFile('/run', 'volume-1'),
+      ]);
+    }
   });
 
   test('promises no more than it has, unless it is told so, and then no more than that', async () => {
