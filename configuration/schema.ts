@@ -1,12 +1,28 @@
 import * as z from 'zod';
 import { nodeName } from '../model/ids.ts';
 
-const backEnd = z.discriminatedUnion('driver', [
-  z.strictObject({
+const lvmName = (what: string) => z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, `is not a ${what} name`);
+
+const lvmBackEnd = z
+  .strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('lvm'),
-    volumeGroup: z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'is not a volume group name'),
-  }),
+    volumeGroup: lvmName('volume group'),
+    /** Volumes are thin, in this pool of the group; without it they have extents of the group to themselves. */
+    thinPool: lvmName('thin pool').optional(),
+    /**
+     * How many times its size the pool may be promised to volumes (Cinder's `max_over_subscription_ratio`, there 20); 1 if not given. With
+     * 1 the volumes never fill it; with more somebody must watch it, because a full pool stops the writes of every volume in it.
+     */
+    maxOverSubscriptionRatio: z.number().min(1).max(1000).optional(),
+  })
+  .refine((b) => b.thinPool !== undefined || b.maxOverSubscriptionRatio === undefined, {
+    path: ['maxOverSubscriptionRatio'],
+    error: 'is for a thinPool; without one each volume has its bytes to itself',
+  });
+
+const backEnd = z.discriminatedUnion('driver', [
+  lvmBackEnd,
   z.strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('directory'),

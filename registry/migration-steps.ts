@@ -60,6 +60,22 @@ export interface Switch {
 }
 
 /**
+ * Records that the new device has a name of its own, where the one that the volume has cannot be had: before it is made, so that it is
+ * found whatever happens. May be repeated. `Fenced` when the claim is not ours, or the migration is being undone.
+ */
+export async function nameDestination(registry: Queries, claim: Claim, nameId: string): Promise<void> {
+  const named = await registry.rows(
+    noColumns,
+    `WITH ${held}
+     UPDATE migrations m SET destination_name_id = $5
+     FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.switched_at IS NULL AND m.phase <> 'undoing'
+     RETURNING m.id`,
+    [...proof(claim), nameId],
+  );
+  if (named.length === 0) throw fenced(`The claim of volume ${claim.volumeId}`);
+}
+
+/**
  * The point of no return: from its commit on, the volume is on the destination, under the claim's name. Everything in one statement.
  * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
  */

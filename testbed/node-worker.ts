@@ -27,7 +27,7 @@ export async function nodeWorker(
         address: nodes.address(spec.name),
         stateDirectory: '/run/ferry',
         ...(tlsDirectory ? { tls: { directory: tlsDirectory } } : { insecureNetwork: true }),
-        backEnds: spec.volumeGroups.map((group) => ({ name: group.name, driver: 'lvm', volumeGroup: group.name })),
+        backEnds: spec.volumeGroups.flatMap(backEndsOf),
       },
     }),
   );
@@ -50,4 +50,13 @@ export async function nodeWorker(
     },
     isRunning: () => pid !== null,
   };
+}
+
+function backEndsOf({ name: volumeGroup, thinPools = [] }: SystemNode['volumeGroups'][number]) {
+  const pools = thinPools.map(({ name, maxOverSubscriptionRatio }) => ({
+    name,
+    thinPool: name,
+    maxOverSubscriptionRatio,
+  }));
+  return [{ name: volumeGroup }, ...pools].map((backEnd) => ({ ...backEnd, driver: 'lvm', volumeGroup }));
 }

@@ -50,10 +50,21 @@ export interface SystemOptions {
   workerEnv?: Readonly<Record<string, string>>;
 }
 
-/** A storage node of the system; its first volume group is the back end `<name>@<group>`. */
+/** A storage node of the system; its volume groups are the back ends `<name>@<group>`. */
 export interface SystemNode {
   name: string;
-  volumeGroups: readonly { name: string; sizeMib: number }[];
+  volumeGroups: readonly {
+    name: string;
+    sizeMib: number;
+    /** Each is the back end `<name>@<pool>`; only where nodes have a real LVM. */
+    thinPools?: readonly SystemPool[];
+  }[];
+}
+
+export interface SystemPool {
+  name: string;
+  sizeMib: number;
+  maxOverSubscriptionRatio?: number;
 }
 
 /** The seed's two nodes. */
@@ -210,9 +221,29 @@ async function inGuests(
   const certificates = tls ? await makeCertificates(join(nodes.share, 'certificates'), addresses) : null;
   const storage: Storage = { nodes, workers: {}, metricsUrls: {} };
   for (const spec of specs) {
+    await makeThinPools(nodes, spec);
     storage.workers[spec.name] = await nodeWorker(nodes, spec, common, insideEnv, certificates?.directory ?? null);
   }
   return storage;
+}
+
+async function makeThinPools(nodes: StorageNodes, spec: SystemNode): Promise<void> {
+  for (const group of spec.volumeGroups) {
+    for (const pool of group.thinPools ?? []) {
+      const size = ['--size', `${pool.sizeMib}m`];
+      await nodes.exec(spec.name, [
+        'lvcreate',
+        '-qq',
+        '-y',
+        '--type',
+        'thin-pool',
+        ...size,
+        '-n',
+        pool.name,
+        group.name,
+      ]);
+    }
+  }
 }
 
 async function metricsListener(): Promise<{ configuration: { metricsAddress: string }; url: string }> {

@@ -39,7 +39,9 @@ export async function createStorageWorker(deps: {
   noProgressSeconds: number;
 }): Promise<Stoppable> {
   const { node, registry } = deps;
-  const drivers = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, runCommand)]));
+  const drivers = new Map(
+    node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, node.backEnds, runCommand)]),
+  );
   const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
   const copier = createCopier();
   const client = new Client({ connection: deps.connection, namespace: deps.namespace });

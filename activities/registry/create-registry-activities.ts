@@ -34,6 +34,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
       phase: Exclude<Phase, 'finished'>;
       migrationStatus?: NonNullable<MigrationStatus> | undefined;
     }) => steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
+    nameDestination: (at: { claim: Claim; nameId: string }) => steps.nameDestination(registry, at.claim, at.nameId),
     switchVolume: (at: { claim: Claim } & steps.Switch) => steps.switchVolume(registry, at.claim, at),
     releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) =>
       steps.releaseVolume(registry, end.claim, end),

@@ -3,17 +3,25 @@ import { gib } from '../../model/sizes.ts';
 import { createDirectoryDriver } from './directory/directory-driver.ts';
 import type { VolumeDriver } from './driver.ts';
 import { createLvmDriver } from './lvm/lvm-driver.ts';
+import { createThinLvmDriver } from './lvm/thin-lvm-driver.ts';
 import type { RunCommand } from './run-command.ts';
 
-/** The driver of a back end, as configured. Nothing is touched or checked before its first call. */
-export function createDriver(backEnd: BackEndConfiguration, run: RunCommand): VolumeDriver {
-  switch (backEnd.driver) {
-    case 'lvm':
-      return createLvmDriver({ volumeGroup: backEnd.volumeGroup, run });
-    case 'directory':
-      return createDirectoryDriver({
-        path: backEnd.path,
-        capacityBytes: backEnd.capacityGib === undefined ? undefined : backEnd.capacityGib * gib,
-      });
+/** The driver of a back end, as configured beside the node's `others`. Nothing is touched or checked before its first call. */
+export function createDriver(
+  backEnd: BackEndConfiguration,
+  others: readonly BackEndConfiguration[],
+  run: RunCommand,
+): VolumeDriver {
+  if (backEnd.driver === 'directory') {
+    return createDirectoryDriver({
+      path: backEnd.path,
+      capacityBytes: backEnd.capacityGib === undefined ? undefined : backEnd.capacityGib * gib,
+    });
   }
+  const { volumeGroup, thinPool, maxOverSubscriptionRatio = 1 } = backEnd;
+  if (thinPool !== undefined) return createThinLvmDriver({ volumeGroup, thinPool, maxOverSubscriptionRatio, run });
+  const otherPools = others.flatMap((other) =>
+    other.driver === 'lvm' && other.volumeGroup === volumeGroup && other.thinPool !== undefined ? [other.thinPool] : [],
+  );
+  return createLvmDriver({ volumeGroup, otherPools, run });
 }

@@ -3,7 +3,7 @@ import type { Exports, ExportAddress } from './exports.ts';
 import type { Copier, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
-import { FerryError } from '../../model/errors.ts';
+import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
@@ -28,6 +28,9 @@ export interface StorageDependencies {
   /** A transfer that moves no byte for this long has failed. Milliseconds. */
   readonly noProgressMs: number;
 }
+
+/** How a write to a back end without room ends: at once, or never. */
+const noRoom: ReadonlySet<FerryErrorType> = new Set(['InsufficientSpace', 'DestinationWriteFailed', 'NoProgress']);
 
 interface OnDevice {
   backEnd: string;
@@ -73,6 +76,21 @@ export function createStorageActivities(deps: StorageDependencies) {
     return device;
   };
 
+  /** A transfer onto a device. When it fails because the whole back end has run out of room, that is what it says. */
+  const writing = async (input: TransferInput, run: Parameters<typeof runWithProgress>[2]) => {
+    try {
+      return await runWithProgress(deps, input, run);
+    } catch (error) {
+      if (!(error instanceof FerryError) || !noRoom.has(error.type)) throw error;
+      const why = await driverOf(input.backEnd)
+        .exhaustion()
+        .catch(() => null);
+      if (!why) throw error;
+      const details = { ...error.details, ...why.details };
+      throw new FerryError(why.type, `${why.message}. ${error.message}`, details, { cause: error });
+    }
+  };
+
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
   const deleteUnlessCurrent = async (at: OnDevice, tag: string): Promise<void> => {
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
@@ -111,17 +129,20 @@ export function createStorageActivities(deps: StorageDependencies) {
     ),
 
     /**
-     * Makes the device that a volume moves to within this node, under the name that it has. `shared`: it holds the volume's bytes already,
-     * without a copy. Both back ends are one storage: `SameBackEnd`, and nothing was made.
+     * Makes the device that a volume moves to within this node. `shared`: it holds the volume's bytes already, without a copy.
+     * `nameTaken`: it cannot have the name of the volume's device as long as that is there; nothing was made. Both back ends are one
+     * storage: `SameBackEnd`, and nothing was made.
      */
     prepareLocalMove: beating(
       async (
         input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string; source: OnDevice },
-      ): Promise<{ readsZero: boolean; shared: boolean }> => {
+      ): Promise<{ readsZero: boolean; shared: boolean; nameTaken?: boolean }> => {
         const { deviceName: name, sizeBytes, volumeId, migrationId, source } = input;
         const [from, to] = [driverOf(source.backEnd), driverOf(input.backEnd)];
         if (from.place === to.place)
           throw new FerryError('SameBackEnd', `${source.backEnd} and ${input.backEnd} are one storage: ${to.place}.`);
+        if (from.namespace === to.namespace && source.deviceName === name)
+          return { readsZero: false, shared: false, nameTaken: true };
         const device = await deviceOf(source, sizeBytes, volumeTag(volumeId));
         const tags = [volumeTag(volumeId), migrationTag(migrationId)];
         if (from.kind === to.kind && (await to.share({ name, sizeBytes, tags }, device)))
@@ -135,7 +156,7 @@ export function createStorageActivities(deps: StorageDependencies) {
     copyVolume: async (
       input: TransferInput & { volumeId: string; source: OnDevice; readsZero: boolean; digest: boolean },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
-      runWithProgress(deps, input, async (from, options) => {
+      writing(input, async (from, options) => {
         const source = await deviceOf(input.source, input.sizeBytes, volumeTag(input.volumeId));
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
         const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
@@ -163,7 +184,8 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /**
      * Exports the destination to the one hypervisor that mirrors onto it, and whose guest writes to it from then on. Already exported:
-     * the same address; its server died: the same port, if nobody has it.
+     * the same address; its server died: the same port, if nobody has it. `needsRoom`: a mirror has failed, and what it would begin anew is
+     * refused with `InsufficientSpace` if the back end has run full.
      */
     exportDestination: beating(
       async (
@@ -173,8 +195,11 @@ export function createStorageActivities(deps: StorageDependencies) {
           volumeId: string;
           migrationId: string;
           port?: number | undefined;
+          needsRoom?: boolean | undefined;
         },
       ): Promise<ExportAddress> => {
+        const full = input.needsRoom ? await driverOf(input.backEnd).exhaustion() : null;
+        if (full) throw full;
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
         const { exportName, port, volumeId, migrationId } = input;
         const tags = [volumeTag(volumeId), migrationTag(migrationId)];
@@ -189,7 +214,7 @@ export function createStorageActivities(deps: StorageDependencies) {
     pullVolume: async (
       input: TransferInput & { volumeId: string; source: ExportAddress; readsZero: boolean; digest: boolean },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
-      runWithProgress(deps, input, async (from, options) => {
+      writing(input, async (from, options) => {
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
         const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
         const { source, bandwidth, digest } = input;

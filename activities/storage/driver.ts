@@ -1,4 +1,5 @@
 import type { DriverKind } from '../../model/back-end.ts';
+import type { FerryError } from '../../model/errors.ts';
 
 /** A logical volume or file on a back end, as the device itself tells it. */
 export interface Device {
@@ -26,18 +27,27 @@ export interface Stranger {
 export interface VolumeDriver {
   readonly kind: DriverKind;
 
-  /** The volume group or directory. Two back ends with the same are one storage under two names. */
+  /** The volume group, the thin pool in it, or the directory. Two back ends with the same are one storage under two names. */
   readonly place: string;
+
+  /** Where a device's name is unique. Of two back ends with the same, one cannot have a name that the other has. */
+  readonly namespace: string;
+
+  /** Whether a device takes room only as it is written to. */
+  readonly thin: boolean;
 
   /** Total and free bytes for new volumes. */
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
+
+  /** Why writes to devices that are there fail or hang: `InsufficientSpace` when all of them have run out of room. Null: not for that. */
+  exhaustion(): Promise<FerryError | null>;
 
   /**
    * Makes a device of exactly `sizeBytes` (rounded up to whole extents is an error: `SizeMismatch`) that carries `tags`.
    * Already there with all of `tags` and that size: returned as it is. There without them: `DeviceExists`, untouched.
    * No room: `InsufficientSpace`, and nothing is left. With `zero`, every byte reads as zero on return; without it the device
    * may show stale bytes unless `readsZero` of the answer says otherwise. `readsZero` is said only of a device that this
-   * very call made.
+   * very call made, or that is known not to have been written to since.
    */
   create(spec: {
     name: string;

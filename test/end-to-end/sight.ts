@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from '../../testbed/nodes.ts';
+import type { SystemNode } from '../../testbed/system.ts';
 import { readTags } from '../../activities/storage/directory/tag-files.ts';
 
 const mib = 1024 ** 2;
@@ -12,8 +13,8 @@ const zeros = Buffer.alloc(mib);
 export const filledFrom = [0, 500, 992] as const;
 export const filledMib = 32;
 
-/** A device of a back end of a node. */
-export type Place = readonly [node: string, group: string, device: string];
+/** A device of a back end of a node: of a volume group, or of a thin pool. */
+export type Place = readonly [node: string, backEnd: string, device: string];
 
 /** What is on the nodes, as somebody sees it who knows nothing of how Ferry works. */
 export interface Sight {
@@ -28,9 +29,14 @@ export interface Sight {
 }
 
 /** Logical volumes of nodes that are guests. */
-export function lvmSight(nodes: StorageNodes, names: readonly string[]): Sight {
-  const everywhere = async <T>(look: (node: string) => Promise<T[]>) => (await Promise.all(names.map(look))).flat();
-  const file = ([, group, device]: Place) => `/dev/${group}/${device}`;
+export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sight {
+  const everywhere = async <T>(look: (node: string) => Promise<T[]>) =>
+    (await Promise.all(specs.map(({ name }) => look(name)))).flat();
+  const groups = specs.flatMap(({ volumeGroups }) => volumeGroups);
+  const file = ([, backEnd, device]: Place) => {
+    const ofPool = groups.find(({ thinPools = [] }) => thinPools.some(({ name }) => name === backEnd));
+    return `/dev/${ofPool?.name ?? backEnd}/${device}`;
+  };
   return {
     async digest(place, gib) {
       const all = ['openssl', 'dgst', '-sha256', '-r', file(place)];
@@ -47,12 +53,13 @@ export function lvmSight(nodes: StorageNodes, names: readonly string[]): Sight {
     },
     devices: () =>
       everywhere(async (node) => {
-        const { stdout } = await nodes.exec(node, ['lvs', '--reportformat', 'json', '-o', 'vg_name,lv_name,lv_tags']);
+        const columns = 'vg_name,lv_name,lv_tags,pool_lv';
+        const { stdout } = await nodes.exec(node, ['lvs', '--reportformat', 'json', '-o', columns]);
         const { report } = JSON.parse(stdout) as {
-          report: { lv: { vg_name: string; lv_name: string; lv_tags: string }[] }[];
+          report: { lv: { vg_name: string; lv_name: string; lv_tags: string; pool_lv: string }[] }[];
         };
         return report[0]!.lv.map((lv) => ({
-          place: [node, lv.vg_name, lv.lv_name] as const,
+          place: [node, lv.pool_lv || lv.vg_name, lv.lv_name] as const,
           tags: lv.lv_tags.split(',').filter((tag) => tag !== ''),
         }));
       }),

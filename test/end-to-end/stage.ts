@@ -200,7 +200,7 @@ async function startBacked(
     return { system, sight: directorySight(join(options.directory, 'nodes')) };
   }
   const system = await startSystem({ ...options, backing: 'lvm' });
-  return { system, sight: lvmSight(system.nodes, Object.keys(system.storage)) };
+  return { system, sight: lvmSight(system.nodes, options.nodes ?? roomyNodes) };
 }
 
 /** The type of the failure behind an update's or a workflow's error. */

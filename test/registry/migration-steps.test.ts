@@ -3,12 +3,13 @@ import { before, describe, test } from 'node:test';
 import type { Claim } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { claimVolume } from '../../registry/claim.ts';
-import { enterPhase, releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
+import { enterPhase, nameDestination, releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
 import { findMigration, listMigrations } from '../../registry/migrations.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
 import { claimArguments, destination, ferryError, putBackEnd, putVolume, source } from './world.ts';
 
+const ownName = '0b3a4d9e-27a5-4b6e-9f57-5f1f6f0b7c11';
 const reason = { type: 'NoProgress', message: 'no byte moved' } as const;
 
 describe('steps of a migration', () => {
@@ -29,6 +30,11 @@ describe('steps of a migration', () => {
   /** Each step, after what must come before it. */
   const steps: { name: string; prepare: (c: Claim) => Promise<unknown>; step: (c: Claim) => Promise<unknown> }[] = [
     { name: 'entering a phase', prepare: async () => {}, step: (c) => enterPhase(registry, c, 'copying', 'migrating') },
+    {
+      name: 'naming the destination',
+      prepare: async () => {},
+      step: (c) => nameDestination(registry, c, ownName),
+    },
     {
       name: 'undoing',
       prepare: (c) => enterPhase(registry, c, 'copying'),
@@ -131,6 +137,24 @@ describe('steps of a migration', () => {
     await enterPhase(registry, claim, 'undoing');
     await assert.rejects(switchVolume(registry, claim), ferryError('Fenced'));
     assert.equal((await state(claim)).volume.host, source);
+  });
+
+  test('a destination that got a name of its own is switched to under that name', async () => {
+    const claim = await claimed();
+    await nameDestination(registry, claim, ownName);
+    await switchVolume(registry, claim);
+    const { volume, record } = await state(claim);
+    assert.deepEqual([volume.nameId, record.destinationNameId], [ownName, ownName]);
+  });
+
+  test('what is switched, or being undone, gets no other name', async () => {
+    for (const end of [switchVolume, (...[q, c]: Parameters<typeof switchVolume>) => enterPhase(q, c, 'undoing')]) {
+      const claim = await claimed();
+      await end(registry, claim);
+      const before = await state(claim);
+      await assert.rejects(nameDestination(registry, claim, ownName), ferryError('Fenced'));
+      assert.deepEqual(await state(claim), before);
+    }
   });
 
   test('what was not switched is no success', async () => {

@@ -27,6 +27,7 @@ const withSecondBackEnd = [
 const recorded = new Map<string, RecordedHistory>();
 await recordDetached();
 await recordAttached();
+await recordWithinOneGroup();
 await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
 
@@ -158,6 +159,21 @@ async function recordAttached(): Promise<void> {
     await handle.executeUpdate(messages.cancelMigration);
     await stage.outcome(handle);
     await stage.drop(steered);
+    await record(stage.client);
+  } finally {
+    await stage.strike();
+  }
+}
+
+/** There the device gets a new name; it takes nodes with a real LVM. */
+async function recordWithinOneGroup(): Promise<void> {
+  const thinPools = [{ name: 'pool', sizeMib: 2048 }];
+  const stage = await setStage({
+    nodes: [{ name: 'server1', volumeGroups: [{ name: 'lvmstorage-1', sizeMib: 4096, thinPools }] }],
+  });
+  try {
+    const { id } = await stage.volume();
+    await stage.attempt(id, { destination: 'server1@pool' });
     await record(stage.client);
   } finally {
     await stage.strike();

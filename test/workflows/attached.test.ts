@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
+import { FerryError } from '../../model/errors.ts';
 import { messages, type Resolution } from '../../model/messages.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { findMigration } from '../../registry/migrations.ts';
@@ -92,6 +93,21 @@ describe('the destination is lost', () => {
     const again = ['exportDestination', 'mirrorDisk'];
     assert.deepEqual(nodes.steps.slice(0, 9), [...made, ...again, ...again, 'pivotDisk']);
     await assertOn(id, destination, 'success');
+  });
+
+  test('while it is mirrored, because it has run full: it is not mirrored again, and all goes back', async () => {
+    const id = await nodes.attached();
+    nodes.next('mirrorDisk', 'MirrorFailed');
+    nodes.during('exportDestination', ({ needsRoom }: { needsRoom?: boolean }) => {
+      if (needsRoom) throw new FerryError('InsufficientSpace', 'played: the pool is full');
+    });
+    try {
+      assert.equal(await failure((await nodes.migrate(id)).result()), 'InsufficientSpace');
+      assert.deepEqual(nodes.steps, [...made, 'exportDestination', ...undone]);
+      await assertOn(id, source, 'error');
+    } finally {
+      nodes.calm();
+    }
   });
 
   test('just before the guest is turned: the same', async () => {

@@ -1,5 +1,6 @@
 import { nodeOf } from '../../model/ids.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
+import { deviceName } from '../../model/names.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
@@ -10,27 +11,43 @@ import { verify } from './verify.ts';
 
 /**
  * Flow A: both back ends are on one node, which moves the volume itself: no export, no network. Where the storage can, the bytes are not
- * even copied. The device keeps its name. Unlike Cinder's LVM driver, the source goes only after the switch is durable.
+ * even copied. The device keeps its name, unless both back ends are in one volume group: then it gets the one with `destinationNameId`.
+ * Unlike Cinder's LVM driver, the source goes only after the switch is durable.
  */
-export async function assisted(run: MigrationRun, m: ClaimedMigration, undo: CleanUpStep[]): Promise<FlowResult> {
+export async function assisted(
+  run: MigrationRun,
+  m: ClaimedMigration & { destinationNameId: string },
+  undo: CleanUpStep[],
+): Promise<FlowResult> {
   const { claim, destination, sizeBytes } = m;
   const { migrationId, volumeId } = claim;
-  const { deviceName } = m.source;
   const node = nodeOf(destination.backEnd);
   const patience = run.request.nodeTimeoutSeconds;
-  const there = { backEnd: destination.backEnd, deviceName, migrationId };
-  const source = { backEnd: m.source.backEnd, deviceName };
+  const source = { backEnd: m.source.backEnd, deviceName: m.source.deviceName };
+  let there = { backEnd: destination.backEnd, deviceName: source.deviceName, migrationId };
+
+  const make = () => {
+    undo.push({ kind: 'deleteDestination', ...there });
+    return storageSteps(node, patience).prepareLocalMove.executeWithOptions(
+      { summary: `make ${there.deviceName} (${formatBytes(sizeBytes)}) on ${there.backEnd}` },
+      [{ ...there, volumeId, sizeBytes, source }],
+    );
+  };
+  let device = await make();
+  if (device.nameTaken) {
+    run.throwIfCancelled();
+    const nameId = m.destinationNameId;
+    there = { ...there, deviceName: deviceName({ id: volumeId, nameId }) };
+    await registry.nameDestination.executeWithOptions({ summary: `record: its new name is ${there.deviceName}` }, [
+      { claim, nameId },
+    ]);
+    device = await make();
+  }
   const cleanUp: CleanUpStep[] = [
     // There is no export to end: nothing of that name was made.
     { kind: 'retireSource', ...source, volumeId, exportName: `migration-${migrationId}` },
     { kind: 'settleDestination', ...there },
   ];
-
-  undo.push({ kind: 'deleteDestination', ...there });
-  const device = await storageSteps(node, patience).prepareLocalMove.executeWithOptions(
-    { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${destination.backEnd}` },
-    [{ ...there, volumeId, sizeBytes, source }],
-  );
   run.throwIfCancelled();
   run.enter('copying');
   const record = () =>
@@ -64,6 +81,6 @@ export async function assisted(run: MigrationRun, m: ClaimedMigration, undo: Cle
     null,
   );
   const [copied] = await Promise.all([copying, record()]);
-  if (run.request.verify === 'reread') await verify(run, m, deviceName, copied);
+  if (run.request.verify === 'reread') await verify(run, m, there.deviceName, copied);
   return { digest: digest ? copied.chain : null, transferredBytes: copied.transferred, cleanUp };
 }

@@ -61,15 +61,15 @@ export class AttachedDestination {
     } else await this.export();
   }
 
-  /** Brings the export up, or back up. One that is used directly has none. */
-  async export(patienceSeconds?: number): Promise<void> {
+  /** Brings the export up, or back up; not on a back end that has run full, if it `needsRoom`. One that is used directly has none. */
+  async export(patienceSeconds?: number, { needsRoom = false } = {}): Promise<void> {
     const { backEnd, deviceName } = this.there;
     const { sizeBytes, claim } = this.#m;
     const before = this.#connection;
     if (before && before.protocol !== 'nbd') return;
     const address = await this.#steps(patienceSeconds).exportDestination.executeWithOptions(
       { summary: `export ${deviceName} from ${backEnd} to ${this.#computeHost}` },
-      [{ ...this.there, exportName: deviceName, sizeBytes, volumeId: claim.volumeId, port: before?.port }],
+      [{ ...this.there, exportName: deviceName, sizeBytes, volumeId: claim.volumeId, port: before?.port, needsRoom }],
     );
     this.#connection = { protocol: 'nbd', ...address, backEnd, device: deviceName };
     this.#ended = false;

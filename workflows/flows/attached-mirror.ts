@@ -54,7 +54,7 @@ export async function mirrorUntilReady(
       if (reason.type === 'NoProgress') await destination.endExport();
       await sleep(`${pause}s`, { summary: 'before the mirror is begun anew' });
       pause = Math.min(pause * 2, longestPause);
-      await destination.export(patience);
+      await destination.export(patience, { needsRoom: true });
       run.waitFor(null);
     }
   }

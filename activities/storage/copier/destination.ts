@@ -4,7 +4,10 @@ import { inspectDevice, type DeviceFacts } from './block-device.ts';
 import { lockDevice, type DeviceLock } from './device-lock.ts';
 import { openDevice } from './open-device.ts';
 
-/** The device that is written to: locked, open, of the expected size. Errors are `DestinationWriteFailed` with an offset. */
+/**
+ * The device that is written to: locked, open, of the expected size. Errors are `DestinationWriteFailed` with an offset, and
+ * `InsufficientSpace` where there is no room for what was promised.
+ */
 export class Destination {
   readonly facts: DeviceFacts;
   readonly lock: DeviceLock;
@@ -54,6 +57,8 @@ export class Destination {
       const { path } = this.facts;
       const { code, message } = error as NodeJS.ErrnoException;
       const text = `The destination ${path} cannot be written at byte ${offset}: ${message}`;
+      if (code === 'ENOSPC' || code === 'EDQUOT')
+        throw new FerryError('InsufficientSpace', text, { path, offset, code }, { cause: error });
       throw new FerryError('DestinationWriteFailed', text, { path, offset, code }, { cause: error });
     }
   }

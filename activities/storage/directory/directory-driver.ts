@@ -114,11 +114,16 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
   return {
     kind: 'directory',
     place: path,
+    namespace: path,
+    thin: true,
 
     async capacity() {
       await checkFolder();
       return capacity();
     },
+
+    // A file system that is full says so with each write.
+    exhaustion: async () => null,
 
     async create(spec) {
       checkSpec(spec);

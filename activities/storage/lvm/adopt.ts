@@ -3,7 +3,9 @@ import type { LogicalVolume } from './report.ts';
 import type { VolumeGroupCommands } from './volume-group.ts';
 
 /** Why a logical volume cannot become a volume of Ferry's; null when it can. */
-export function obstacle(found: LogicalVolume): string | null {
+export function obstacle(group: VolumeGroupCommands, found: LogicalVolume): string | null {
+  if (!group.isOwn(found))
+    return `it is in the thin pool ${found.thinPool}, which is no back end; configure one with that thinPool`;
   const owner = found.tags.find(isFerryTag);
   if (owner !== undefined) return `it is Ferry's already (${owner})`;
   if (found.pool) return 'it is a pool or another part of lvm2, not a volume';
@@ -23,9 +25,10 @@ export async function adopt(
   const there = await group.volume(newName);
   if (there && isOurs(there, tags)) return;
   if (there && newName !== name) throw deviceExists(there, tags);
-  const found = await group.volume(name);
-  if (!found) throw deviceMissing(group.name, name);
-  const why = isOurs(found, tags) ? null : obstacle(found);
+  await group.checkNotElsewhere(newName, tags);
+  const found = await group.shown(name);
+  if (!found) throw deviceMissing(group.where, name);
+  const why = isOurs(found, tags) ? null : obstacle(group, found);
   if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
   await group.lvm(['lvchange', ...tags.flatMap((tag) => ['--addtag', tag]), '--', group.operand(name)]);
   if (newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);

@@ -3,7 +3,6 @@ import { deviceInUse, deviceMissing, insufficientSpace, isOurs, notOwned, wouldS
 import { exitCodeOf } from '../run-command.ts';
 import type { LogicalVolume } from './report.ts';
 import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
-import { zeroFrom } from './zero-range.ts';
 
 /** On a volume while it grows: from which byte on it may show what was on the disk before. */
 const unzeroedPrefix = 'ferry.unzeroed=';
@@ -13,37 +12,55 @@ function unzeroed({ tags }: LogicalVolume): number | null {
   return tag === undefined ? null : Number(tag.slice(unzeroedPrefix.length));
 }
 
+/** Where a volume's new bytes come from. */
+export interface Growth {
+  /** How much it may still grow. */
+  freeBytes(): Promise<number>;
+  /** Makes the bytes from `offset` on of a volume that has `sizeBytes` now read as zeros, on the medium. */
+  clear(found: LogicalVolume, range: { offset: number; sizeBytes: number }): Promise<void>;
+}
+
 /** Makes the volume larger. One at a time for a volume: the caller holds its lock. */
-export async function extend(group: VolumeGroupCommands, name: string, sizeBytes: number, tag: string): Promise<void> {
+export async function extend(
+  group: VolumeGroupCommands,
+  name: string,
+  { sizeBytes, tag }: { sizeBytes: number; tag: string },
+  growth: Growth,
+): Promise<void> {
   const found = await group.volume(name);
-  if (!found) throw deviceMissing(group.name, name);
+  if (!found) throw deviceMissing(group.where, name);
   if (!isOurs(found, [tag])) throw notOwned(found, tag);
   if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
   const before = unzeroed(found);
   if (found.sizeBytes === sizeBytes && before === null) return;
-  const facts = await group.group();
-  group.checkExtents(sizeBytes, facts);
+  group.checkExtents(sizeBytes, await group.group());
   if (found.origin)
     throw new FerryError('VolumeHasSnapshots', `${found.path} has snapshots; delete them first`, { name });
   if (found.open) throw deviceInUse(found.path, name);
   const missing = sizeBytes - found.sizeBytes;
-  if (facts.freeBytes < missing) throw insufficientSpace(group.name, missing, facts.freeBytes);
+  const freeBytes = await growth.freeBytes();
+  if (freeBytes < missing) throw insufficientSpace(group.where, missing, freeBytes);
 
   const from = before ?? found.sizeBytes;
   const mark = `${unzeroedPrefix}${from}`;
   // The mark first: no moment may come at which stale bytes are there and nothing tells of them.
   if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--', group.operand(name)]);
-  if (missing > 0) await grow(group, found, sizeBytes, mark);
-  await zeroFrom(group, found, from);
+  if (missing > 0) await grow(group, found, { sizeBytes, mark }, growth);
+  await growth.clear(found, { offset: from, sizeBytes });
   await group.lvm(['lvchange', '--deltag', mark, '--', group.operand(name)]);
 }
 
-async function grow(group: VolumeGroupCommands, found: LogicalVolume, sizeBytes: number, mark: string): Promise<void> {
+async function grow(
+  group: VolumeGroupCommands,
+  found: LogicalVolume,
+  { sizeBytes, mark }: { sizeBytes: number; mark: string },
+  growth: Growth,
+): Promise<void> {
   try {
     await group.lvm(['lvextend', '--yes', '--size', `${sizeBytes}b`, '--', group.operand(found.name)]);
   } catch (error) {
     if (exitCodeOf(error) !== refusedByLvm) throw error;
-    const { freeBytes } = await group.group();
+    const freeBytes = await growth.freeBytes();
     const missing = sizeBytes - found.sizeBytes;
     if (freeBytes >= missing) throw error;
     // Others were quicker. What an earlier attempt left unzeroed stays marked.
@@ -51,6 +68,6 @@ async function grow(group: VolumeGroupCommands, found: LogicalVolume, sizeBytes:
     if (now?.sizeBytes === unzeroed(now ?? found)) {
       await group.lvm(['lvchange', '--deltag', mark, '--', group.operand(found.name)]);
     }
-    throw insufficientSpace(group.name, missing, freeBytes, error);
+    throw insufficientSpace(group.where, missing, freeBytes, error);
   }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { isMetadataFull } from './pool-capacity.ts';
 
 /** What lvm2 reports of a logical volume, as far as the driver asks. */
 export interface LogicalVolume {
@@ -12,6 +13,25 @@ export interface LogicalVolume {
   readonly snapshot: boolean;
   readonly origin: boolean;
   readonly pool: boolean;
+  /** The thin pool that its bytes are in; null for one that has extents of its own. */
+  readonly thinPool: string | null;
+  /** It is thin, and nothing has been written to it: it reads as zeros. */
+  readonly unwritten: boolean;
+}
+
+/** What lvm2 reports of a thin pool. */
+export interface ThinPool {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** What is handed out to a volume at once. */
+  readonly chunkBytes: number;
+  readonly dataPercent: number;
+  readonly metadataBytes: number;
+  readonly metadataPercent: number;
+  /** Whether chunks can be given back. */
+  readonly discards: boolean;
+  /** Why nothing can be made in it; null when it is well. */
+  readonly fault: string | null;
 }
 
 /** What lvm2 reports of a volume group. */
@@ -29,7 +49,8 @@ const reportOptions = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '
 export const volumeReport = [
   ...reportOptions,
   '--options',
-  'lv_name,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size',
+  'lv_name,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size,pool_lv,data_percent,' +
+    'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed',
 ] as const;
 export const groupReport = [
   ...reportOptions,
@@ -49,7 +70,18 @@ const volumeRow = z.object({
   lv_role: z.string(),
   // Empty unless it is a snapshot.
   origin_size: bytes,
+  pool_lv: z.string(),
+  // Empty unless it is thin or a pool, and active.
+  data_percent: z.string(),
+  metadata_percent: z.string(),
+  lv_metadata_size: bytes,
+  chunk_size: bytes,
+  zero: z.string(),
+  discards: z.string(),
+  lv_health_status: z.string(),
+  lv_check_needed: z.string(),
 });
+type VolumeRow = z.infer<typeof volumeRow>;
 const groupRow = z.object({
   vg_name: z.string(),
   vg_size: bytes,
@@ -61,22 +93,66 @@ const groupRow = z.object({
 const volumes = z.object({ report: z.array(z.object({ lv: z.array(volumeRow) })) });
 const groups = z.object({ report: z.array(z.object({ vg: z.array(groupRow) })) });
 
-/** The volumes of `lvs`, in the group of that name. */
+/** The volumes of `lvs`, in the group of that name; pools are among them. */
 export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume[] {
-  return volumes.parse(JSON.parse(stdout)).report.flatMap(({ lv }) =>
-    lv.map((row) => ({
+  return rowsOf(stdout).map((row) => {
+    const [roles, layout] = [row.lv_role.split(','), row.lv_layout.split(',')];
+    // Of a snapshot that is not thin, `lv_size` is the room for what has changed.
+    const overflowing = roles.includes('snapshot') && !roles.includes('thinsnapshot');
+    return {
       name: row.lv_name,
       path: row.lv_path || `/dev/${volumeGroup}/${row.lv_name}`, // a thin pool, for example, has none
-      // Of a snapshot, `lv_size` is the room for what has changed.
-      sizeBytes: row.lv_role.split(',').includes('snapshot') ? row.origin_size : row.lv_size,
+      sizeBytes: overflowing ? row.origin_size : row.lv_size,
       tags: row.lv_tags === '' ? [] : row.lv_tags.split(','),
       open: row.lv_device_open === '1',
       active: row.lv_active !== '',
-      snapshot: row.lv_role.split(',').includes('snapshot'),
-      origin: row.lv_role.split(',').includes('origin'),
-      pool: row.lv_layout.split(',').includes('pool') || row.lv_role.split(',').includes('private'),
-    })),
-  );
+      snapshot: roles.includes('snapshot'),
+      origin: roles.includes('origin'),
+      pool: layout.includes('pool') || roles.includes('private'),
+      thinPool: row.pool_lv === '' ? null : row.pool_lv,
+      // lvm2 rounds so that only nothing at all is 0.00.
+      unwritten: row.pool_lv !== '' && row.data_percent === '0.00',
+    };
+  });
+}
+
+/** The thin pool of that name among what `lvs` reports, or null when there is none. */
+export function parseThinPool(volumeGroup: string, name: string, stdout: string): ThinPool | null {
+  const row = rowsOf(stdout).find((each) => each.lv_name === name && each.lv_layout === 'thin,pool');
+  if (!row) return null;
+  return {
+    name,
+    sizeBytes: row.lv_size,
+    chunkBytes: row.chunk_size,
+    dataPercent: Number(row.data_percent),
+    metadataBytes: row.lv_metadata_size,
+    metadataPercent: Number(row.metadata_percent),
+    discards: row.discards !== 'ignore',
+    fault: faultOfPool(`${volumeGroup}/${name}`, row),
+  };
+}
+
+/** A pool that is full of data is well: what is in it can be read, moved away and deleted. */
+function faultOfPool(operand: string, row: VolumeRow): string | null {
+  const damage = damages[row.lv_health_status] ?? (row.lv_check_needed === '1' ? 'its metadata must be checked' : null);
+  if (damage !== null)
+    return `${damage}; end what uses its volumes, deactivate them and it, and repair it: lvconvert --repair ${operand}`;
+  if (row.data_percent === '') return `it is not active; activate it: lvchange --activate y ${operand}`;
+  if (isMetadataFull(row.lv_metadata_size, Number(row.metadata_percent)))
+    return `its metadata is ${row.metadata_percent} % full, too full to be changed; make it larger: lvextend --poolmetadatasize +SIZE ${operand}`;
+  // A part of a chunk that is written to would show what was in the rest of it before.
+  if (row.zero !== '1')
+    return `it hands out chunks that still show another volume's bytes; switch its zeroing on: lvchange --zero y ${operand}`;
+  return null;
+}
+
+const damages: Readonly<Record<string, string>> = {
+  metadata_read_only: 'its metadata is damaged and cannot be written any more',
+  failed: 'it has failed',
+};
+
+function rowsOf(stdout: string): VolumeRow[] {
+  return volumes.parse(JSON.parse(stdout)).report.flatMap(({ lv }) => lv);
 }
 
 /** The group of `vgs`, or null when there is none of that name. */

@@ -14,7 +14,7 @@ export async function snapshot(
 ): Promise<void> {
   if (await isMade(group, snapshotName, tags)) return;
   const origin = await group.volume(name);
-  if (!origin) throw deviceMissing(group.name, name);
+  if (!origin) throw deviceMissing(group.where, name);
   try {
     await group.lvm([
       'lvcreate',
@@ -31,9 +31,10 @@ export async function snapshot(
   } catch (error) {
     if (exitCodeOf(error) !== refusedByLvm) throw error;
     if (await isMade(group, snapshotName, tags)) return;
+    await group.checkNotElsewhere(snapshotName, tags);
     const { freeBytes, extentBytes } = await group.group();
     const needed = roomFor(origin.sizeBytes, extentBytes);
-    throw freeBytes < needed ? insufficientSpace(group.name, needed, freeBytes, error) : error;
+    throw freeBytes < needed ? insufficientSpace(group.where, needed, freeBytes, error) : error;
   }
 }
 

@@ -1,21 +1,42 @@
 import { FerryError } from '../../../model/errors.ts';
+import { deviceExists } from '../refusals.ts';
 import { exitCodeOf, type RunCommand, type RunOptions } from '../run-command.ts';
-import { groupReport, type LogicalVolume, parseGroup, parseVolumes, type VolumeGroup, volumeReport } from './report.ts';
+import {
+  groupReport,
+  type LogicalVolume,
+  parseGroup,
+  parseThinPool,
+  parseVolumes,
+  type ThinPool,
+  type VolumeGroup,
+  volumeReport,
+} from './report.ts';
 
 /** lvm2's exit code for "could not": no room, name taken, not found, in use. */
 export const refusedByLvm = 5;
 
-/** One volume group, by lvm2's own commands. */
+/** One volume group, or one thin pool of it, by lvm2's own commands. */
 export type VolumeGroupCommands = ReturnType<typeof createVolumeGroup>;
 
-export function createVolumeGroup({ volumeGroup, run }: { volumeGroup: string; run: RunCommand }) {
-  const unavailable = (why: string, cause?: unknown) =>
-    new FerryError(
-      'BackEndUnavailable',
-      `volume group ${volumeGroup} is not available: ${why}`,
-      { volumeGroup },
-      { cause },
-    );
+export interface VolumeGroupOptions {
+  readonly volumeGroup: string;
+  /** Only what is in this thin pool is the back end's; null: only what has extents of its own. */
+  readonly thinPool: string | null;
+  /** Thin pools of the group that are back ends themselves: neither they nor what is in them is seen. */
+  readonly otherPools: readonly string[];
+  readonly run: RunCommand;
+}
+
+export interface PoolContents {
+  readonly pool: ThinPool;
+  readonly volumes: readonly LogicalVolume[];
+  readonly elsewhere: readonly LogicalVolume[];
+}
+
+export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: VolumeGroupOptions) {
+  const where = thinPool === null ? volumeGroup : `${volumeGroup}/${thinPool}`;
+  const unavailable = (what: string, why: string) =>
+    new FerryError('BackEndUnavailable', `${what} is not available: ${why}`, { volumeGroup, thinPool });
 
   // Killed in the middle, lvm2 would leave devices suspended: it is only asked to end.
   const ask = (argv: readonly [string, ...string[]], options?: RunOptions) =>
@@ -24,8 +45,9 @@ export function createVolumeGroup({ volumeGroup, run }: { volumeGroup: string; r
   /** The group as it is now. `BackEndUnavailable` when there is none, or it is not well. */
   async function group(): Promise<VolumeGroup> {
     const found = parseGroup(volumeGroup, (await ask(['vgs', ...groupReport])).stdout);
-    if (!found) throw unavailable('there is no volume group of that name on this node');
-    if (found.fault !== null) throw unavailable(found.fault);
+    const named = `volume group ${volumeGroup}`;
+    if (!found) throw unavailable(named, 'there is no volume group of that name on this node');
+    if (found.fault !== null) throw unavailable(named, found.fault);
     return found;
   }
 
@@ -39,18 +61,68 @@ export function createVolumeGroup({ volumeGroup, run }: { volumeGroup: string; r
     }
   }
 
-  async function volumes(...selection: string[]): Promise<LogicalVolume[]> {
-    return parseVolumes(volumeGroup, await lvm(['lvs', ...volumeReport, ...selection, '--', volumeGroup]));
+  /** Everything in the group that has one of these names, or all; and the thin pool, if there must be one. */
+  async function report(...names: string[]): Promise<{ volumes: LogicalVolume[]; pool: ThinPool | null }> {
+    const wanted = names.length > 0 && thinPool !== null ? [...names, thinPool] : names;
+    const selection = wanted.map((name) => `lv_name="${name}"`).join(' || ');
+    const stdout = await lvm([
+      'lvs',
+      ...volumeReport,
+      ...(selection ? ['--select', selection] : []),
+      '--',
+      volumeGroup,
+    ]);
+    const pool = thinPool === null ? null : parseThinPool(volumeGroup, thinPool, stdout);
+    if (thinPool !== null && !pool)
+      throw unavailable(`thin pool ${where}`, `there is no thin pool of that name in ${volumeGroup}`);
+    return { volumes: parseVolumes(volumeGroup, stdout), pool };
+  }
+
+  const isOwn = (found: LogicalVolume) =>
+    found.thinPool === thinPool && found.name !== thinPool && !otherPools.includes(found.name);
+  /** What is in a pool that is no back end is shown by the group: nothing that is on a node is overlooked. */
+  const isForeign = (found: LogicalVolume) =>
+    thinPool === null && found.thinPool !== null && !otherPools.includes(found.thinPool);
+
+  async function named(name: string): Promise<LogicalVolume | null> {
+    return (await report(name)).volumes.find((each) => each.name === name) ?? null;
   }
 
   return {
     name: volumeGroup,
+    /** The group, or the pool in it, for people. */
+    where,
+    isOwn,
     run,
     lvm,
     group,
-    volumes,
-    volume: async (name: string): Promise<LogicalVolume | null> =>
-      (await volumes('--select', `lv_name="${name}"`))[0] ?? null,
+    /** All of the back end, and what else is shown with it. */
+    volumes: async (): Promise<LogicalVolume[]> =>
+      (await report()).volumes.filter((each) => isOwn(each) || isForeign(each)),
+    /** The back end's volume of that name. */
+    volume: async (name: string): Promise<LogicalVolume | null> => {
+      const found = await named(name);
+      return found && isOwn(found) ? found : null;
+    },
+    /** The same of all that is shown. */
+    shown: async (name: string): Promise<LogicalVolume | null> => {
+      const found = await named(name);
+      return found && (isOwn(found) || isForeign(found)) ? found : null;
+    },
+    /**
+     * The thin pool, what is in it, and what else is in the group, as they are at one moment. `BackEndUnavailable` when there is no such
+     * pool, or it is not well. Only for a back end that is one.
+     */
+    async pool(): Promise<PoolContents> {
+      const { pool, volumes } = await report();
+      if (pool!.fault !== null) throw unavailable(`thin pool ${where}`, pool!.fault);
+      return { pool: pool!, volumes: volumes.filter(isOwn), elsewhere: volumes.filter((each) => !isOwn(each)) };
+    },
+    /** Throws `DeviceExists` if another back end of the group has that name: in a group each is there once. */
+    async checkNotElsewhere(name: string, tags: readonly string[]): Promise<void> {
+      const found = await named(name);
+      if (found && !isOwn(found)) throw deviceExists(found, tags);
+    },
     /** How lvm2 is told of a volume. */
     operand: (name: string) => `${volumeGroup}/${name}`,
     /** Throws `SizeMismatch` unless lvm2 can make a volume of exactly that size. */

@@ -1,72 +1,25 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
 import type { RunCommand } from '../../../../activities/storage/run-command.ts';
-import { startNodes, type StorageNodes } from '../../../../testbed/nodes.ts';
 import { driverConformance, refuses } from '../driver-conformance.ts';
-import { runInNode } from '../run-in-node.ts';
+import { extentBytes, startLvmNode, type LvmNode } from './lvm-node.ts';
 
-const mib = 1024 ** 2;
-const node = 'server1';
-const extentBytes = 4 * mib;
 const mine = 'ferry.volume=v1';
 
-let directory: string;
-let nodes: StorageNodes;
-let run: RunCommand;
-
+let node: LvmNode;
 before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'ferry-lvm-'));
-  nodes = await startNodes({
-    directory,
-    nodes: [
-      {
-        name: node,
-        volumeGroups: [
-          { name: 'lvm-1', sizeMib: 128 },
-          { name: 'lvm-2', sizeMib: 128 },
-        ],
-      },
-    ],
-  });
-  run = runInNode(nodes, node);
+  node = await startLvmNode([
+    { name: 'lvm-1', sizeMib: 128 },
+    { name: 'lvm-2', sizeMib: 128 },
+  ]);
 });
-after(async () => {
-  await nodes?.stop();
-  await rm(directory, { recursive: true, force: true });
-});
+after(() => node?.stop());
 
-/** The node's own programs, with `hook` before each. */
-const spied =
-  (hook: (argv: readonly string[]) => Promise<void>): RunCommand =>
-  async (argv, options) => {
-    await hook(argv);
-    return run(argv, options);
-  };
+const run: RunCommand = (argv, options) => node.run(argv, options);
+const spied: LvmNode['spied'] = (hook) => node.spied(hook);
 const driverOf = (volumeGroup: string, runner: RunCommand = run) =>
-  createLvmDriver({ volumeGroup, run: runner, lockDirectory: join(directory, 'locks') });
-
-async function holdOpen(path: string): Promise<() => Promise<void>> {
-  const pid = await nodes.spawn(node, ['flock', '--no-fork', path, 'sleep', 'infinity']);
-  await becomes(path, true);
-  return async () => {
-    await nodes.kill(node, pid);
-    await becomes(path, false);
-  };
-}
-async function becomes(path: string, open: boolean): Promise<void> {
-  for (let i = 0; (await isOpen(path)) !== open; i += 1) {
-    assert.ok(i < 100, `${path} should be ${open ? 'open' : 'closed'} by now`);
-    await sleep(50);
-  }
-}
-async function isOpen(path: string): Promise<boolean> {
-  return (await run(['lvs', '--noheadings', '--options', 'lv_device_open', '--', path])).stdout.includes('open');
-}
+  createLvmDriver({ volumeGroup, run: runner, lockDirectory: node.lockDirectory });
 
 driverConformance('lvm', async () => ({
   driver: driverOf('lvm-1'),
@@ -91,7 +44,7 @@ driverConformance('lvm', async () => ({
   removeForeign: async (name) => {
     await run(['lvremove', '--yes', `lvm-1/${name}`]);
   },
-  holdOpen,
+  holdOpen: (path) => node.holdOpen(path),
   close: async () => {},
 }));
 
@@ -234,10 +187,10 @@ describe('an LVM back end', () => {
 
   test('a failed zeroing keeps the device from being handed out', async () => {
     const fails = spied(async ([program]) => {
-      if (program === 'blkdiscard') await nodes.fault(node, 'lvm-2', 'volume-1', { kind: 'error' });
+      if (program === 'blkdiscard') await node.nodes.fault(node.name, 'lvm-2', 'volume-1', { kind: 'error' });
     });
     await refuses(driverOf('lvm-2', fails).create(spec), 'ToolFailed');
-    await nodes.fault(node, 'lvm-2', 'volume-1', { kind: 'heal' });
+    await node.nodes.fault(node.name, 'lvm-2', 'volume-1', { kind: 'heal' });
     assert.equal((await driverOf('lvm-2').create(spec)).readsZero, true);
   });
 
@@ -255,7 +208,7 @@ describe('an LVM back end', () => {
     const late = driverOf(
       'lvm-2',
       spied(async ([program]) => {
-        if (program === 'lvremove') release = await holdOpen(path);
+        if (program === 'lvremove') release = await node.holdOpen(path);
       }),
     );
     await refuses(late.delete('volume-1', mine), 'DeviceInUse');
@@ -294,9 +247,9 @@ describe('an LVM back end', () => {
 
   test('a device survives a loss of power with its tags, and its create can be repeated', async () => {
     await driverOf('lvm-2').create(spec);
-    await nodes.powerOff(node);
+    await node.nodes.powerOff(node.name);
     await assert.rejects(driverOf('lvm-2').find('volume-1'));
-    await nodes.powerOn(node);
+    await node.nodes.powerOn(node.name);
     assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
     const again = await driverOf('lvm-2').create(spec);
     assert.equal(again.readsZero, false);
