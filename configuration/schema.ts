@@ -1,15 +1,19 @@
 import * as z from 'zod';
 import { nodeName } from '../model/ids.ts';
+import { configuredCapabilities } from './capabilities.ts';
 
 const backEnd = z.discriminatedUnion('driver', [
   z.strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('lvm'),
+    /** For volume types to ask for, e.g. `"media": "ssd"`. */
+    capabilities: configuredCapabilities,
     volumeGroup: z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'is not a volume group name'),
   }),
   z.strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('directory'),
+    capabilities: configuredCapabilities,
     path: z.string().startsWith('/', 'must be an absolute path'),
     /** What the back end says it can hold; the file system's size if not given. */
     capacityGib: z.number().int().positive().optional(),

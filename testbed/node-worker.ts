@@ -24,7 +24,12 @@ export async function nodeWorker(
         address: nodes.address(spec.name),
         stateDirectory: '/run/ferry',
         ...(tlsDirectory ? { tls: { directory: tlsDirectory } } : { insecureNetwork: true }),
-        backEnds: spec.volumeGroups.map((group) => ({ name: group.name, driver: 'lvm', volumeGroup: group.name })),
+        backEnds: spec.volumeGroups.map(({ name, capabilities }) => ({
+          name,
+          driver: 'lvm',
+          volumeGroup: name,
+          capabilities,
+        })),
       },
     }),
   );

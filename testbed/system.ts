@@ -53,7 +53,7 @@ export interface SystemOptions {
 /** A storage node of the system; its first volume group is the back end `<name>@<group>`. */
 export interface SystemNode {
   name: string;
-  volumeGroups: readonly { name: string; sizeMib: number }[];
+  volumeGroups: readonly { name: string; sizeMib: number; capabilities?: Record<string, string> }[];
 }
 
 /** The seed's two nodes. */
