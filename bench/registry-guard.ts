@@ -45,6 +45,7 @@ async function measureAll(registry: Registry): Promise<void> {
       totalBytes: 1e15,
       freeBytes: 1e15,
       fault: null,
+      capabilities: {},
     } as const;
     await reportBackEnds(registry, name.split('@')[0]!, [report]);
   }

@@ -6,6 +6,7 @@ import { sizeGib } from '../model/sizes.ts';
 import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
+import { findVolumeType } from '../registry/volume-types.ts';
 import { findVolume } from '../registry/volumes.ts';
 import { chooseBackEnd } from './choose-back-end.ts';
 import type { Context } from './context.ts';
@@ -21,6 +22,8 @@ export const newVolume = z.object({
   description: label.nullable().default(null),
   metadata: metadata.default({}),
   bootable: z.boolean().default(false),
+  /** By name or id. */
+  volumeType: z.string().min(1).max(255).nullable().default(null),
   /** Its owner, if it is not the caller's own tenant. For administrators. */
   tenantId: tenantId.optional(),
   /** Where it shall be; chosen if not given. For administrators. */
@@ -36,13 +39,16 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     backEnd: given,
     tenantId: owner = identity.tenant,
     availabilityZone,
+    volumeType: typeName,
     ...wanted
   } = parseInput(newVolume, input);
   if (given !== undefined) requireAdmin(identity, 'say on which back end a volume is made');
   if (owner !== identity.tenant) requireAdmin(identity, 'make volumes for other tenants');
+  const volumeType = typeName === null ? null : await findVolumeType(registry, typeName);
   const backEnd =
     given ??
-    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone }, new Date()).name;
+    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone, volumeType }, new Date())
+      .name;
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
@@ -51,7 +57,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
       taskQueue: controlQueue,
       workflowId: operationWorkflowId('create', volumeId),
       staticSummary: `create volume ${volumeId} (${wanted.sizeGib} GiB) on ${backEnd}`,
-      args: [{ ...wanted, volumeId, tenantId: owner, backEnd }],
+      args: [{ ...wanted, volumeId, tenantId: owner, backEnd, volumeType: volumeType?.name ?? null }],
     }),
   );
   await workflowResult(temporal, handle);

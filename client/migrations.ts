@@ -1,7 +1,7 @@
 import type { Reason } from '../model/errors.ts';
 import type { Flow, MigrationRecord, MigrationRequestInput } from '../model/migration.ts';
 import { chooseFlow, storageCanMove, type MigrationFacts } from '../model/preconditions.ts';
-import { planMigration } from '../registry/migration-facts.ts';
+import { planMigration as readPlan } from '../registry/migration-facts.ts';
 import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
@@ -16,23 +16,27 @@ export interface MigrationPlan {
   reasons: Reason[];
 }
 
+type Planned = Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy' | 'newType'>;
+
+/** What `startMigration` would find now. */
+export async function planMigration({ registry }: Context, request: Planned): Promise<MigrationPlan> {
+  const { facts, reasons } = await readPlan(registry, request);
+  const flow = chooseFlow({
+    attached: facts.attachments.length > 0,
+    forceHostCopy: request.forceHostCopy ?? false,
+    driverCanMove: storageCanMove(facts.source, facts.destination),
+  });
+  return { allowed: reasons.length === 0, flow, facts, reasons };
+}
+
 /** What an administrator may ask about migrations; steering a running one is in control-migration.ts. */
 export function migrationCommands(context: Context) {
   const { registry, identity } = context;
   return {
     /** What `startMigration` would find now. Changes nothing, and needs no Temporal. */
-    async planMigration(
-      request: Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy'>,
-    ): Promise<MigrationPlan> {
+    async planMigration(request: Planned): Promise<MigrationPlan> {
       requireAdmin(identity, 'migrate volumes');
-      const { facts, reasons } = await planMigration(registry, request);
-      const attached = facts.attachments.length > 0;
-      const flow = chooseFlow({
-        attached,
-        forceHostCopy: request.forceHostCopy ?? false,
-        driverCanMove: storageCanMove(facts.source, facts.destination),
-      });
-      return { allowed: reasons.length === 0, flow, facts, reasons };
+      return planMigration(context, request);
     },
 
     /** See startMigration in start-migration.ts. */

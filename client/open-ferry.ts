@@ -11,9 +11,11 @@ import { migrationCommands } from './migrations.ts';
 import { movesControlCommands } from './moves-control.ts';
 import { movesCommands } from './moves.ts';
 import { repairCommands } from './repair.ts';
+import { retypeCommands } from './retype.ts';
 import { snapshotCommands } from './snapshots.ts';
 import type { Temporal } from './temporal.ts';
 import { volumeOperationCommands } from './volume-operations.ts';
+import { volumeTypeCommands } from './volume-types.ts';
 import { volumeCommands } from './volumes.ts';
 
 export type Ferry = Awaited<ReturnType<typeof openFerry>>;
@@ -48,6 +50,8 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...backEndCommands(context),
     ...volumeCommands(context),
     ...volumeOperationCommands(context),
+    ...volumeTypeCommands(context),
+    ...retypeCommands(context),
     ...attachmentCommands(context),
     ...snapshotCommands(context),
     ...adoptionCommands(context),

@@ -4,6 +4,7 @@ import { progressText } from '../model/migration-details.ts';
 import { controlQueue, operationWorkflowId } from '../model/names.ts';
 import type { Context } from './context.ts';
 import { waitForControlWorker } from './control-worker.ts';
+import { movingForTenant } from './for-tenant.ts';
 import { isAdmin } from './identity.ts';
 import { readMigration } from './migration-view.ts';
 import type { Temporal } from './temporal.ts';
@@ -52,7 +53,10 @@ export async function runOperation<Result>(context: Context, operation: Operatio
 /** A refusal because of a migration, with how far that is. Tenants hear that they must wait, not what is done with their volume. */
 async function explained(context: Context, temporal: Temporal, error: unknown, name: string): Promise<unknown> {
   if (!(error instanceof FerryError) || error.type !== 'VolumeMigrating') return error;
-  if (!isAdmin(context.identity)) return movingForTenant(error, name);
+  if (!isAdmin(context.identity)) {
+    const { type, message, details } = movingForTenant(error, name);
+    return new FerryError(type, message, details);
+  }
   const volumeId = String(error.details['volumeId']);
   const running = await readMigration(temporal, volumeId).catch(() => null);
   if (!running?.running) return error;
@@ -61,11 +65,4 @@ async function explained(context: Context, temporal: Temporal, error: unknown, n
   const details = { ...error.details, phase, destination, progress: { bytesDone, totalBytes, bytesPerSecond } };
   const message = progress === '' ? error.message : `${error.message}\nIt is ${phase}: ${progress}.`;
   return new FerryError(error.type, message, details, { cause: error });
-}
-
-/** The same refusal, without what only administrators see. */
-export function movingForTenant(error: FerryError, name: string): FerryError {
-  const volumeId = error.details['volumeId'];
-  const message = `Volume ${String(volumeId)} cannot be changed at the moment (its storage is being serviced); ${name} is refused. Try again later.`;
-  return new FerryError(error.type, message, { volumeId, operation: name });
 }

@@ -35,7 +35,7 @@ export async function startMigration(context: Context, input: MigrationRequestIn
     workflowIdConflictPolicy: 'FAIL',
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
     memo: { requestId },
-    staticSummary: `volume ${request.volumeId} to ${request.destination}`,
+    staticSummary: `volume ${request.volumeId} to ${request.destination}${request.newType === null ? '' : `, type ${request.newType}`}`,
     staticDetails: migrationPlan(request),
     args: [request],
   });

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { nodeName } from '../model/ids.ts';
+import { configuredCapabilities } from './capabilities.ts';
 
 const lvmName = (what: string) => z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, `is not a ${what} name`);
 
@@ -7,6 +8,8 @@ const lvmBackEnd = z
   .strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('lvm'),
+    /** For volume types to ask for, e.g. `"media": "ssd"`. */
+    capabilities: configuredCapabilities,
     volumeGroup: lvmName('volume group'),
     /** Volumes are thin, in this pool of the group; without it they have extents of the group to themselves. */
     thinPool: lvmName('thin pool').optional(),
@@ -26,6 +29,7 @@ const backEnd = z.discriminatedUnion('driver', [
   z.strictObject({
     name: nodeName.describe('the part after the @'),
     driver: z.literal('directory'),
+    capabilities: configuredCapabilities,
     path: z.string().startsWith('/', 'must be an absolute path'),
     /** What the back end says it can hold; the file system's size if not given. */
     capacityGib: z.number().int().positive().optional(),

@@ -16,6 +16,12 @@ export const ferryErrorTypes = [
   'VolumeHasSnapshots', // volumes with snapshots do not move
   'VolumeStatusRefused', // status does not allow the operation
   'InsufficientSpace', // the back end has not enough free capacity
+  'VolumeTypeNotFound', // no such volume type
+  'VolumeTypeExists', // there is a volume type of that name already
+  'VolumeTypeInUse', // volumes have the type, or are being moved to it
+  'CapabilityMissing', // the back end lacks what the volume's type asks for
+  'SameVolumeType', // the volume has that type already
+  'MigrationNeeded', // the volume cannot have the type where it is, and nobody said that it may move
   'MigrationRefused', // one or more of the above, all in details.reasons
   'EvacuationRefused', // it cannot be carried out as planned; details say which volumes and why
   'NotEvacuating', // asked about an evacuation that does not run

@@ -41,6 +41,7 @@ const spacer = '\u200B';
 export function migrationPlan(request: MigrationRequest): string {
   return [
     `- **To:** \`${request.destination}\`${request.forceHostCopy ? ', from host to host in any case' : ''}`,
+    ...(request.newType === null ? [] : [`- **Its type becomes:** ${codeSpan(request.newType)}`]),
     `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
     `- **Verify:** ${request.verify}`,
     `- **Asked for by:** ${request.requestedBy}`,
@@ -91,6 +92,7 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
     ['Volume', `\`${s.volumeId}\`${s.totalBytes ? `, ${formatBytes(s.totalBytes)}` : ''}`],
     ['From → to', `\`${s.source ?? '?'}\` → \`${s.destination}\``],
   ];
+  if (request.newType !== null) facts.push(['Type', `becomes ${codeSpan(request.newType)} with the switch`]);
   if (s.flow) facts.push(['Flow', `${s.flow}: ${flowMeaning[s.flow]}`]);
   facts.push(['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]);
   if (end?.digest) facts.push(['Digest', `\`${end.digest}\``]);

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { backEndName, volumeId } from './ids.ts';
 import type { Reason } from './errors.ts';
+import { volumeTypeName } from './volume-type.ts';
 
 /**
  * `reread`: the destination is read back from its device after the flush and must equal what the source served.
@@ -39,6 +40,8 @@ export const migrationRequest = z.object({
   bandwidth: z.number().int().positive().nullable().default(null),
   verify: verifyMode.default('reread'),
   forceHostCopy: z.boolean().default(false),
+  /** The volume's type from the switch on; null: as it is. */
+  newType: volumeTypeName.nullable().default(null),
   /** How long a node that is needed for the data may be away before the migration goes back. Seconds. */
   nodeTimeoutSeconds: z.number().int().positive().default(600),
   /** Who asked, for the audit record. */
@@ -124,6 +127,9 @@ export const migrationRecord = z.object({
   destination: backEndName,
   sourceNameId: z.uuid().nullable(),
   destinationNameId: z.uuid().nullable(),
+  /** Of a migration that changes the volume's type: from what, to what. Both null for all others. */
+  oldType: z.string().nullable(),
+  newType: z.string().nullable(),
   flow,
   phase,
   /** When each phase was entered. */

@@ -4,6 +4,7 @@ import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from './evacuation.
 import { nodeOf } from './ids.ts';
 import { reasonsNotToLeave, reasonsNotToPlace } from './preconditions.ts';
 import { formatBytes, gib } from './sizes.ts';
+import { capabilitiesText, satisfies, type Asking } from './volume-type.ts';
 import type { Attachment, Volume } from './volume.ts';
 
 /** A volume, as far as it decides whether it may move. */
@@ -11,6 +12,8 @@ export interface PlannedVolume {
   volume: Volume;
   snapshots: number;
   attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
+  /** The type that it has, or gets by the move; null: none. */
+  type: Asking | null;
 }
 
 /** A back end, and what is promised to migrations and creations that are on their way to it. */
@@ -39,14 +42,17 @@ export function reasonsAgainstDestinations(
       what: 'an evacuation',
       neededBytes: 0,
       promisedBytes: 0,
+      volumeType: null,
       now,
     });
   });
 }
 
 /**
- * Where each volume goes, so that the destinations fill evenly: the largest volumes are placed first, each where the fill level
- * after it is the lowest. Destinations are the enabled, running back ends of the volume's zone, or those of `to`.
+ * Where each volume goes, so that the destinations fill evenly: those with the fewest back ends to choose from are placed first, of
+ * equals the largest, each where the fill level
+ * after it is the lowest. Destinations are the enabled, running back ends of the volume's zone, or those of `to`, that have what its
+ * type asks for. Where none has, the volume stays; where all that have are full, it is homeless.
  */
 export function planEvacuation(facts: {
   volumes: readonly PlannedVolume[];
@@ -63,8 +69,13 @@ export function planEvacuation(facts: {
     .filter(({ backEnd }) => to.length === 0 || to.includes(backEnd.name))
     .map((room) => new Place(room));
   const plan: MovePlan = { moves: [], stays: [], homeless: [] };
-  const largestFirst = facts.volumes.toSorted((a, b) => b.volume.sizeGib - a.volume.sizeGib || byId(a, b));
-  for (const { volume, snapshots, attachments } of largestFirst) {
+  const choices = new Map<Asking | null, number>();
+  for (const { type } of facts.volumes)
+    if (!choices.has(type)) choices.set(type, places.filter(({ backEnd }) => satisfies(backEnd, type)).length);
+  const hardestFirst = facts.volumes.toSorted(
+    (a, b) => choices.get(a.type)! - choices.get(b.type)! || b.volume.sizeGib - a.volume.sizeGib || byId(a, b),
+  );
+  for (const { volume, snapshots, attachments, type } of hardestFirst) {
     const { id: volumeId, sizeGib, host: source } = volume;
     const room = rooms.find(({ backEnd }) => backEnd.name === source);
     const reasons = reasonsNotToLeave({
@@ -82,13 +93,18 @@ export function planEvacuation(facts: {
     }
     const zone = zones.get(source);
     const usable = places.filter(({ backEnd }) => to.length > 0 || backEnd.availabilityZone === zone);
-    const place = emptiestFor(usable, sizeGib * gib);
+    const capable = usable.filter(({ backEnd }) => satisfies(backEnd, type));
+    if (type !== null && capable.length === 0 && usable.length > 0) {
+      plan.stays.push({ volumeId, sizeGib, source, reasons: [noneCapable(volumeId, type, zone)], passing: false });
+      continue;
+    }
+    const place = emptiestFor(capable, sizeGib * gib);
     if (!place) {
       plan.homeless.push({
         volumeId,
         sizeGib,
         source,
-        reasons: [noRoom(volumeId, sizeGib, usable, zone)],
+        reasons: [noRoom(volumeId, sizeGib, capable, zone)],
         passing: false,
       });
       continue;
@@ -102,7 +118,9 @@ export function planEvacuation(facts: {
 
 /**
  * The moves that even out the fill levels of the back ends in each zone, as few bytes as it takes: as long as the fullest and the
- * emptiest are more than `threshold` (0.1 is ten percent of capacity) apart, the volume that brings them closest together goes over.
+ * emptiest are more than `threshold` (0.1 is ten percent of capacity) apart, the volume that brings them closest together goes over. Two
+ * between which nothing can go (no volume is small enough, or of a type that asks for no more than the emptier one has) are left as they
+ * are, and the next two looked at.
  */
 export function planBalance(facts: {
   volumes: readonly PlannedVolume[];
@@ -136,21 +154,16 @@ function balanceZone(
   );
   const moves: PlannedMove[] = [];
   for (;;) {
-    const byFill = places.toSorted(
-      (a, b) => a.fillAfter(0) - b.fillAfter(0) || (a.backEnd.name < b.backEnd.name ? -1 : 1),
-    );
-    const [to, from] = [byFill[0], byFill.at(-1)];
-    if (!to || !from || from.fillAfter(0) - to.fillAfter(0) <= threshold) return moves;
-    const candidates = movable.get(from.backEnd.name) ?? [];
-    const best = bestToGo(from, to, candidates);
-    if (!best) return moves;
+    const step = nextStep(places, movable, threshold);
+    if (!step) return moves;
+    const { from, to, best } = step;
     const { volume, attachments } = best;
     from.freeBytes += volume.sizeGib * gib;
     to.freeBytes -= volume.sizeGib * gib;
     // A volume moves once in a plan.
     movable.set(
       from.backEnd.name,
-      candidates.filter((each) => each !== best),
+      movable.get(from.backEnd.name)!.filter((each) => each !== best),
     );
     moves.push({
       volumeId: volume.id,
@@ -162,13 +175,32 @@ function balanceZone(
   }
 }
 
+/** The two furthest apart between which a volume can go, and that volume. Null when nothing is left to even out. */
+function nextStep(
+  places: readonly Place[],
+  movable: ReadonlyMap<string, readonly PlannedVolume[]>,
+  threshold: number,
+): { from: Place; to: Place; best: PlannedVolume } | null {
+  const byFill = places.toSorted(
+    (a, b) => a.fillAfter(0) - b.fillAfter(0) || (a.backEnd.name < b.backEnd.name ? -1 : 1),
+  );
+  for (const from of byFill.toReversed()) {
+    for (const to of byFill) {
+      if (from.fillAfter(0) - to.fillAfter(0) <= threshold) break;
+      const best = bestToGo(from, to, movable.get(from.backEnd.name) ?? []);
+      if (best) return { from, to, best };
+    }
+  }
+  return null;
+}
+
 /** The volume after whose move the two are closest to each other; of equals the smallest. Null when none brings them closer. */
 function bestToGo(from: Place, to: Place, candidates: readonly PlannedVolume[]): PlannedVolume | null {
   let best: PlannedVolume | null = null;
   let closest = from.fillAfter(0) - to.fillAfter(0);
   for (const each of candidates) {
     const bytes = each.volume.sizeGib * gib;
-    if (bytes > to.freeBytes) continue;
+    if (bytes > to.freeBytes || !satisfies(to.backEnd, each.type)) continue;
     const apart = Math.abs(from.fillAfter(-bytes) - to.fillAfter(bytes));
     if (apart < closest || (apart === closest && best !== null && each.volume.sizeGib < best.volume.sizeGib)) {
       best = each;
@@ -229,6 +261,15 @@ function emptiestFor(places: readonly Place[], bytes: number): Place | null {
     if (best === null || place.fillAfter(bytes) < best.fillAfter(bytes)) best = place;
   }
   return best;
+}
+
+function noneCapable(volumeId: string, type: Asking, zone: string | undefined): Reason {
+  const where = zone === undefined ? '' : ` in zone ${zone}`;
+  return {
+    type: 'CapabilityMissing',
+    message: `Volume ${volumeId} can go nowhere: no other enabled, running back end${where} has what volume type ${type.name} asks for (${capabilitiesText(type.extraSpecs)}).`,
+    details: { volumeId, volumeType: type.name, asked: type.extraSpecs },
+  };
 }
 
 function noRoom(volumeId: string, sizeGib: number, usable: readonly Place[], zone: string | undefined): Reason {

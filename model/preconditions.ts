@@ -3,6 +3,7 @@ import type { Reason } from './errors.ts';
 import { nodeOf } from './ids.ts';
 import type { Flow } from './migration.ts';
 import { formatBytes, gib } from './sizes.ts';
+import { reasonLacking, type Asking } from './volume-type.ts';
 import type { Attachment, Volume } from './volume.ts';
 
 /** All that is known when it is decided whether a volume may move. */
@@ -16,6 +17,10 @@ export interface MigrationFacts {
   attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
   /** Bytes already promised to migrations that are on their way to the destination. */
   promisedBytes: number;
+  /** The name of the type that the volume gets by the migration; null: it keeps its own. */
+  newType: string | null;
+  /** The type that it has in the end; null: none, or a new one that does not exist. */
+  volumeType: Asking | null;
   now: Date;
 }
 
@@ -24,7 +29,7 @@ export interface MigrationFacts {
  * (`volume/api.py` `migrate_volume`, scheduler `backend_passes_filters`), but tells each cause, and all of them at once.
  */
 export function reasonsNotToMigrate(facts: MigrationFacts): Reason[] {
-  return [...reasonsNotToLeave(facts), ...destinationReasons(facts)];
+  return [...reasonsNotToLeave(facts), ...typeReasons(facts), ...destinationReasons(facts)];
 }
 
 /** Every reason why the volume may not leave where it is, wherever it would go; empty when it may. */
@@ -75,6 +80,28 @@ export function reasonsNotToLeave(
   return reasons;
 }
 
+function typeReasons({ newType, volumeType, volume }: MigrationFacts): Reason[] {
+  if (newType === null) return [];
+  if (volumeType === null) return [volumeTypeNotFound(newType)];
+  return volume?.volumeType === newType ? [sameVolumeType(volume)] : [];
+}
+
+export function volumeTypeNotFound(nameOrId: string): Reason {
+  return {
+    type: 'VolumeTypeNotFound',
+    message: `Volume type ${nameOrId} could not be found. See: ferry type list`,
+    details: { volumeType: nameOrId },
+  };
+}
+
+export function sameVolumeType(v: Pick<Volume, 'id' | 'volumeType'>): Reason {
+  return {
+    type: 'SameVolumeType',
+    message: `Volume ${v.id} has type ${v.volumeType} already; nothing is to be done.`,
+    details: { volumeId: v.id, volumeType: v.volumeType },
+  };
+}
+
 function destinationReasons(f: MigrationFacts): Reason[] {
   const alreadyThere = f.volume !== null && f.volume.host === f.destination?.name;
   const reasons = reasonsNotToPlace({
@@ -83,6 +110,7 @@ function destinationReasons(f: MigrationFacts): Reason[] {
     what: `volume ${f.volumeId}`,
     neededBytes: f.volume === null || alreadyThere ? 0 : f.volume.sizeGib * gib,
     promisedBytes: f.promisedBytes,
+    volumeType: alreadyThere ? null : f.volumeType,
     now: f.now,
   });
   if (alreadyThere) {
@@ -94,9 +122,9 @@ function destinationReasons(f: MigrationFacts): Reason[] {
   return reasons;
 }
 
-/** Every reason why nothing of that size may be placed on a back end now; empty when it may. `what` is for the message. */
+/** Every reason why nothing of that size and type may be placed on a back end now; empty when it may. `what` is for the message. */
 export function reasonsNotToPlace(
-  p: Pick<MigrationFacts, 'destinationName' | 'destination' | 'promisedBytes' | 'now'> & {
+  p: Pick<MigrationFacts, 'destinationName' | 'destination' | 'promisedBytes' | 'volumeType' | 'now'> & {
     what: string;
     neededBytes: number;
   },
@@ -114,6 +142,8 @@ export function reasonsNotToPlace(
     });
   }
   if (backEndState(d, p.now) === 'down') reasons.push(downReason(d, 'destination'));
+  const lacking = reasonLacking(d, p.volumeType);
+  if (lacking) reasons.push(lacking);
   const free = Math.max(0, d.freeBytes - p.promisedBytes);
   if (free < p.neededBytes) {
     reasons.push({

@@ -6,7 +6,7 @@ import type { Queries, Registry } from './open-registry.ts';
 /** What a storage worker says of one of its back ends. */
 export type BackEndReport = Pick<
   BackEnd,
-  'name' | 'availabilityZone' | 'driver' | 'totalBytes' | 'freeBytes' | 'fault'
+  'name' | 'availabilityZone' | 'driver' | 'totalBytes' | 'freeBytes' | 'fault' | 'capabilities'
 >;
 
 /**
@@ -22,13 +22,14 @@ export async function reportBackEnds(
   const rows = reports.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return registry.rows(
     backEnd,
-    `INSERT INTO back_ends (name, node, availability_zone, driver, total_bytes, free_bytes, fault, heartbeat_at)
-     SELECT r.name, $1, r.zone, r.driver, r.total, r.free, r.fault, now()
-     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
-       AS r (name, zone, driver, total, free, fault)
+    `INSERT INTO back_ends (name, node, availability_zone, driver, total_bytes, free_bytes, fault, capabilities, heartbeat_at)
+     SELECT r.name, $1, r.zone, r.driver, r.total, r.free, r.fault, r.capabilities, now()
+     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::jsonb[])
+       AS r (name, zone, driver, total, free, fault, capabilities)
      ON CONFLICT (name) DO UPDATE SET
        availability_zone = excluded.availability_zone, driver = excluded.driver, total_bytes = excluded.total_bytes,
-       free_bytes = excluded.free_bytes, fault = excluded.fault, heartbeat_at = excluded.heartbeat_at
+       free_bytes = excluded.free_bytes, fault = excluded.fault, capabilities = excluded.capabilities,
+       heartbeat_at = excluded.heartbeat_at
      RETURNING *`,
     [
       node,
@@ -38,6 +39,7 @@ export async function reportBackEnds(
       rows.map((r) => r.totalBytes),
       rows.map((r) => r.freeBytes),
       rows.map((r) => r.fault),
+      rows.map((r) => JSON.stringify(r.capabilities)),
     ],
   );
 }

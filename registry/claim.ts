@@ -48,7 +48,7 @@ export async function claimVolume(registry: Registry, args: ClaimArguments): Pro
 async function takeClaim(registry: Queries, args: ClaimArguments): Promise<ClaimedMigration | null> {
   const { request, migrationId, owner } = args;
   const [row] = await registry
-    .rows(claimRow, `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 ms')`, [
+    .rows(claimRow, `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 ms', $9)`, [
       request.volumeId,
       request.destination,
       owner,
@@ -57,6 +57,7 @@ async function takeClaim(registry: Queries, args: ClaimArguments): Promise<Claim
       request.forceHostCopy,
       request.requestedBy,
       downAfterMs,
+      request.newType ?? null,
     ])
     .catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'FE001') throw fenced(`Migration ${migrationId}`);

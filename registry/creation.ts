@@ -7,6 +7,7 @@ import type { Queries, Registry } from './open-registry.ts';
 import { failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
 import { reasonsAgainstPlacing } from './placement.ts';
 import { noColumns } from './rows.ts';
+import { holdVolumeType } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
 
 export interface NewVolume extends Ticket {
@@ -24,17 +25,19 @@ export interface NewVolume extends Ticket {
 
 /**
  * Makes the volume's row, status `creating`, if the back end may take it; its bytes are promised from now on. By the same owner again:
- * the same row. Refused with `BackEndNotFound`, `BackEndDisabled`, `BackEndDown`, `InsufficientSpace`, or `InvalidInput` for an id that
- * another volume has. `Fenced` when this owner's creation is over already.
+ * the same row. Refused with `VolumeTypeNotFound`, `BackEndNotFound`, `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`,
+ * `InsufficientSpace`, or `InvalidInput` for an id that another volume has. `Fenced` when this owner's creation is over already.
  */
 export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
   return registry.transaction(async (q) => {
     // Until the end, and before the statement that counts: the same bytes are not promised twice.
     await q.rows(noColumns, 'SELECT FROM back_ends WHERE name = $1 FOR NO KEY UPDATE', [wanted.backEnd]);
+    const volumeType = await holdVolumeType(q, wanted.volumeType ?? null);
     const [reason] = await reasonsAgainstPlacing(q, {
       backEnd: wanted.backEnd,
       what: `volume ${wanted.volumeId}`,
       neededBytes: wanted.sizeGib * gib,
+      volumeType,
     });
     const record = await recordOf(q, 'create', wanted);
     if (record) return alreadyBegun(q, wanted, record.outcome);

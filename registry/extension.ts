@@ -25,6 +25,7 @@ export function beginExtend(registry: Registry, ticket: Ticket & { sizeGib: numb
       backEnd: volume.host,
       what: `volume ${volume.id}`,
       neededBytes: (ticket.sizeGib - volume.sizeGib) * gib,
+      volumeType: null,
     });
     const space = reasons.find((reason) => reason.type === 'InsufficientSpace');
     if (space) throw new FerryError(space.type, space.message, space.details);

@@ -5,19 +5,25 @@ import { reasonsNotToMigrate, type MigrationFacts } from '../model/preconditions
 import { backEnd } from '../model/back-end.ts';
 import { listAttachments } from './attachments.ts';
 import type { Queries, Registry } from './open-registry.ts';
+import { volumeTypeOrNull } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
 
 const counts = z.object({ snapshots: z.number(), promised: z.number(), now: z.date() });
 
-/** All that decides whether the volume may move, as it was at one moment. */
-export function gatherFacts(
-  registry: Registry,
-  request: Pick<MigrationRequest, 'volumeId' | 'destination'>,
-): Promise<MigrationFacts> {
-  return registry.transaction((q) => factsAt(q, request.volumeId, request.destination), 'snapshot');
+/** What shall move where, and the type that it gets by that, if it gets one. */
+export interface Move extends Pick<MigrationRequest, 'volumeId' | 'destination'> {
+  newType?: MigrationRequest['newType'] | undefined;
 }
 
-async function factsAt(q: Queries, volumeId: string, destinationName: string): Promise<MigrationFacts> {
+/** All that decides whether the volume may move, as it was at one moment. */
+export function gatherFacts(registry: Registry, request: Move): Promise<MigrationFacts> {
+  return registry.transaction((q) => factsAt(q, request), 'snapshot');
+}
+
+async function factsAt(
+  q: Queries,
+  { volumeId, destination: destinationName, newType = null }: Move,
+): Promise<MigrationFacts> {
   const volume = await volumeOrNull(q, volumeId);
   const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = ANY ($1)', [
     [destinationName, volume?.host ?? ''],
@@ -27,6 +33,7 @@ async function factsAt(q: Queries, volumeId: string, destinationName: string): P
     `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised, now()::timestamptz(3) AS now`,
     [volumeId, destinationName],
   );
+  const typeName = newType ?? volume?.volumeType ?? null;
   return {
     volumeId,
     destinationName,
@@ -36,6 +43,8 @@ async function factsAt(q: Queries, volumeId: string, destinationName: string): P
     snapshots: counted!.snapshots,
     attachments: await listAttachments(q, { volumeId }),
     promisedBytes: counted!.promised,
+    newType,
+    volumeType: typeName === null ? null : await volumeTypeOrNull(q, typeName),
     now: counted!.now,
   };
 }
@@ -43,7 +52,7 @@ async function factsAt(q: Queries, volumeId: string, destinationName: string): P
 /** What a migration would find now, and every reason why it would be refused. Changes nothing. */
 export async function planMigration(
   registry: Registry,
-  request: Pick<MigrationRequest, 'volumeId' | 'destination'>,
+  request: Move,
 ): Promise<{ facts: MigrationFacts; reasons: Reason[] }> {
   const facts = await gatherFacts(registry, request);
   return { facts, reasons: reasonsNotToMigrate(facts) };

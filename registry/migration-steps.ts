@@ -76,7 +76,8 @@ export async function nameDestination(registry: Queries, claim: Claim, nameId: s
 }
 
 /**
- * The point of no return: from its commit on, the volume is on the destination, under the claim's name. Everything in one statement.
+ * The point of no return: from its commit on, the volume is on the destination, under the claim's name, and has the new type if it gets
+ * one. Everything in one statement.
  * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
  */
 export async function switchVolume(registry: Queries, claim: Claim, found: Switch = {}): Promise<void> {
@@ -88,12 +89,13 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
          digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
-       RETURNING m.volume_id, m.destination, m.destination_name_id
+       RETURNING m.volume_id, m.destination, m.destination_name_id, m.new_type
      ), connected AS (
        UPDATE attachments a SET connection = $8 FROM switched s WHERE a.id = $7 AND a.volume_id = s.volume_id
      )
      UPDATE volumes v SET host = s.destination, name_id = s.destination_name_id, availability_zone = b.availability_zone,
-       migration_status = 'completing'
+       migration_status = 'completing', volume_type = coalesce(s.new_type, v.volume_type),
+       updated_at = CASE WHEN s.new_type IS NULL THEN v.updated_at ELSE now() END
      FROM switched s JOIN back_ends b ON b.name = s.destination WHERE v.id = s.volume_id
      RETURNING v.id`,
     [

@@ -4,6 +4,7 @@ import type { PlannedVolume, Room } from '../model/plan-moves.ts';
 import { attachment, volume } from '../model/volume.ts';
 import { backEndNotFound } from './back-ends.ts';
 import type { Queries } from './open-registry.ts';
+import { listVolumeTypes } from './volume-types.ts';
 
 /** All that decides what moves where. */
 export interface MoveFacts {
@@ -28,13 +29,19 @@ export async function backEndsOf(q: Queries, nodeOrBackEnd: string): Promise<str
   return found.map(({ name }) => name);
 }
 
+/** Every back end, and what is promised of it. */
+export async function gatherRooms(q: Queries): Promise<Room[]> {
+  const rows = await q.rows(
+    backEnd.extend({ promisedBytes: z.number() }),
+    'SELECT b.*, promised_bytes(b.name) AS promised_bytes FROM back_ends b ORDER BY b.name',
+  );
+  return rows.map(({ promisedBytes, ...row }) => ({ backEnd: row, promisedBytes }));
+}
+
 /** Every back end, and the volumes of some (`sources`) or of all, as they are at the moment. */
 export async function gatherMoveFacts(q: Queries, sources: readonly string[] | null): Promise<MoveFacts> {
-  const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends ORDER BY name');
-  const promised = await q.rows(
-    z.object({ name: z.string(), promisedBytes: z.number(), now: z.date() }),
-    'SELECT name, promised_bytes(name) AS promised_bytes, now()::timestamptz(3) AS now FROM back_ends',
-  );
+  const [at] = await q.rows(z.object({ now: z.date() }), 'SELECT now()::timestamptz(3) AS now');
+  const types = new Map((await listVolumeTypes(q)).map((type) => [type.name, type]));
   const rows = await q.rows(
     volumeRow,
     `SELECT v.*, (SELECT count(*)::int FROM snapshots s WHERE s.volume_id = v.id) AS snapshots,
@@ -43,10 +50,14 @@ export async function gatherMoveFacts(q: Queries, sources: readonly string[] | n
      FROM volumes v WHERE $1::text[] IS NULL OR v.host = ANY ($1)`,
     [sources],
   );
-  const bytes = new Map(promised.map(({ name, promisedBytes }) => [name, promisedBytes]));
   return {
-    volumes: rows.map(({ snapshots, guests, ...row }) => ({ volume: row, snapshots, attachments: guests })),
-    rooms: backEnds.map((each) => ({ backEnd: each, promisedBytes: bytes.get(each.name) ?? 0 })),
-    now: promised[0]?.now ?? new Date(),
+    volumes: rows.map(({ snapshots, guests, ...row }) => ({
+      volume: row,
+      snapshots,
+      attachments: guests,
+      type: (row.volumeType === null ? null : types.get(row.volumeType)) ?? null,
+    })),
+    rooms: await gatherRooms(q),
+    now: at!.now,
   };
 }

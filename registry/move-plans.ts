@@ -204,6 +204,7 @@ const plannedAnew: ReadonlySet<Reason['type']> = new Set([
   'InsufficientSpace',
   'BackEndDown',
   'BackEndDisabled',
+  'CapabilityMissing',
   'BackEndNotFound',
   'BackEndUnavailable',
   'NodeUnavailable',

@@ -44,10 +44,20 @@ export async function beginOperation(
     if (found.operation === operation && found.operationOwner === ticket.owner) return found;
     if (await recordOf(registry, operation, ticket))
       throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
-    const reason = reasonNotToBegin(operation, force, await factsOf(registry, found));
+    const reason = await reasonAgainst(registry, operation, found, force);
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
   }
   throw new FerryError('VolumeBusy', `Volume ${ticket.volumeId} changes too often for ${operation} now. Try again.`);
+}
+
+/** Why the operation may not begin on the volume now; null when it may. */
+export async function reasonAgainst(
+  registry: Queries,
+  operation: OperationOnVolume,
+  found: Volume,
+  force = false,
+): Promise<Reason | null> {
+  return reasonNotToBegin(operation, force, await factsOf(registry, found));
 }
 
 async function factsOf(registry: Queries, found: Volume) {

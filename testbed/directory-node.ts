@@ -17,11 +17,12 @@ export async function directoryNode(
 ): Promise<DirectoryNode> {
   const { directory, configuration, env, tlsDirectory } = options;
   const stateDirectory = join(directory, 'state');
-  const backEnds = spec.volumeGroups.map(({ name, sizeMib }) => ({
+  const backEnds = spec.volumeGroups.map(({ name, sizeMib, capabilities }) => ({
     name,
     driver: 'directory',
     path: join(directory, name),
     capacityGib: Math.ceil(sizeMib / 1024),
+    capabilities,
   }));
   for (const { path } of backEnds) await mkdir(path, { recursive: true });
   const configFile = join(directory, 'ferry.json');

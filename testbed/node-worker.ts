@@ -52,11 +52,11 @@ export async function nodeWorker(
   };
 }
 
-function backEndsOf({ name: volumeGroup, thinPools = [] }: SystemNode['volumeGroups'][number]) {
+function backEndsOf({ name: volumeGroup, capabilities, thinPools = [] }: SystemNode['volumeGroups'][number]) {
   const pools = thinPools.map(({ name, maxOverSubscriptionRatio }) => ({
     name,
     thinPool: name,
     maxOverSubscriptionRatio,
   }));
-  return [{ name: volumeGroup }, ...pools].map((backEnd) => ({ ...backEnd, driver: 'lvm', volumeGroup }));
+  return [{ name: volumeGroup, capabilities }, ...pools].map((backEnd) => ({ ...backEnd, driver: 'lvm', volumeGroup }));
 }

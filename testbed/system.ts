@@ -56,6 +56,7 @@ export interface SystemNode {
   volumeGroups: readonly {
     name: string;
     sizeMib: number;
+    capabilities?: Record<string, string>;
     /** Each is the back end `<name>@<pool>`; only where nodes have a real LVM. */
     thinPools?: readonly SystemPool[];
   }[];

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
+import { capabilitiesOf } from '../configuration/capabilities.ts';
 import type { NodeConfiguration } from '../configuration/schema.ts';
 import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -16,10 +17,16 @@ export async function startReporting(deps: {
   log: Logger;
 }): Promise<{ stop: () => void }> {
   const { node, drivers, registry, log } = deps;
+  const configured = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, b]));
   const report = async () => {
     const rows = await Promise.all(
       [...drivers].map(async ([name, driver]) => {
-        const base = { name, availabilityZone: node.availabilityZone, driver: driver.kind };
+        const base = {
+          name,
+          availabilityZone: node.availabilityZone,
+          driver: driver.kind,
+          capabilities: capabilitiesOf(configured.get(name)!, driver),
+        };
         try {
           return { ...base, ...(await driver.capacity()), fault: null };
         } catch (error) {

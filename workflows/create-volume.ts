@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../model/ids.ts';
 import { deviceName, volumeTag } from '../model/names.ts';
 import { gib, sizeGib } from '../model/sizes.ts';
+import { volumeTypeName } from '../model/volume-type.ts';
 import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
 import { storageWork } from './operations/storage-work.ts';
@@ -18,6 +19,7 @@ export const createVolumeRequest = z.object({
   backEnd: backEndName,
   metadata: z.record(z.string().max(255), z.string().max(255)).default({}),
   bootable: z.boolean().default(false),
+  volumeType: volumeTypeName.nullable().default(null),
 });
 export type CreateVolumeRequest = z.infer<typeof createVolumeRequest>;
 

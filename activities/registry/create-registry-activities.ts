@@ -61,11 +61,6 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     failExtend: async (failed: Failed & { untouched?: boolean | undefined }): Promise<void> =>
       void (await failOperation(registry, 'extend', failed, failed.untouched ? 'available' : undefined)),
 
-    beginRetype: (ticket: Ticket) => beginOperation(registry, 'retype', ticket),
-    finishRetype: async (ticket: Ticket & { volumeType: string }): Promise<void> =>
-      void (await finishOperation(registry, 'retype', ticket, { volumeType: ticket.volumeType })),
-    failRetype: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'retype', failed)),
-
     beginAttach: (wanted: attachments.NewAttachment) => attachments.beginAttach(registry, wanted),
     finishAttach: (done: attachments.Attached) => attachments.finishAttach(registry, done),
     failAttach: (failed: Failed<AttachmentTicket>) => attachments.failAttach(registry, failed),

@@ -17,6 +17,7 @@ interface Options {
   tenant?: string;
   metadata?: Record<string, string>;
   bootable?: true;
+  type?: string;
 }
 
 const words = z.string().max(255, 'is too long (255 characters at most)');
@@ -35,18 +36,24 @@ export function addCreate(program: Command): void {
       checked('host', backEndName),
     )
     .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', z.string().min(1)))
+    .option(
+      '--type <type>',
+      'a volume type, by name or id: its back end has what that asks for',
+      checked('type', words.min(1, 'is empty')),
+    )
     .option('--tenant <tenant>', 'its owner; else the caller', checked('tenant', tenantId))
     .option('--metadata <key=value>', 'may be given more than once', pairs('metadata'))
     .option('--bootable', 'it holds a system to boot from')
     .action((o: Options, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
-        const { size, host, zone, tenant, ...rest } = o;
+        const { size, host, zone, tenant, type, ...rest } = o;
         const made = await ferry.createVolume({
           ...rest,
           sizeGib: size,
           backEnd: host,
           availabilityZone: zone,
           tenantId: tenant,
+          volumeType: type,
         });
         const properties = volumeProperties(made, isAdmin(ferry.identity));
         answer(properties, propertyTable(properties));

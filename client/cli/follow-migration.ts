@@ -66,7 +66,8 @@ export function resultLine(r: MigrationRecord): string {
   }
   const seconds = ((r.finishedAt?.getTime() ?? r.startedAt.getTime()) - r.startedAt.getTime()) / 1000;
   const sent = r.transferredBytes === null ? '' : `, ${formatBytes(r.transferredBytes)} of them sent`;
-  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.`;
+  const type = r.newType === null ? '' : ` Its type is ${r.newType} now.`;
+  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}`;
 }
 
 /** Short ones with a tenth: half a second is not `1s`. */

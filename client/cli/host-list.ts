@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { backEndState, type BackEnd } from '../../model/back-end.ts';
+import { capabilitiesText } from '../../model/volume-type.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { withFerry } from './session.ts';
 import { columns, table } from './table.ts';
@@ -9,7 +10,7 @@ export function addHostList(host: Command): void {
   host
     .command('list')
     .description('list the back ends and their zones')
-    .option('--long', 'with driver, state, space and why one cannot be used')
+    .option('--long', 'with driver, state, space, capabilities and why one cannot be used')
     .action((options: { long?: boolean }, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const backEnds = await ferry.listBackEnds();
@@ -26,7 +27,7 @@ export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availability
 
 export function longList(backEnds: readonly (BackEnd & { volumes: number })[], now: Date): string {
   return table(
-    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Free', 'Total', 'Remark'],
+    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Free', 'Total', 'Capabilities', 'Remark'],
     backEnds.map((b) => [
       b.name,
       b.availabilityZone,
@@ -36,6 +37,7 @@ export function longList(backEnds: readonly (BackEnd & { volumes: number })[], n
       String(b.volumes),
       formatBytes(b.freeBytes),
       formatBytes(b.totalBytes),
+      capabilitiesText(b.capabilities),
       [b.decommissionedAt ? null : b.disabledReason, b.fault].filter((text) => text !== null).join('; '),
     ]),
   );

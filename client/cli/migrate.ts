@@ -1,81 +1,40 @@
 import { Argument, type Command } from 'commander';
 import { backEndName } from '../../model/ids.ts';
-import { verifyMode, type VerifyMode } from '../../model/migration.ts';
-import { bandwidth } from '../../model/sizes.ts';
 import { checked } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
-import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import { addMigrationOptions, carryOut, migrationSettingsOf, type MigrationOptions } from './migration-options.ts';
 import { planText } from './plan-text.ts';
 import { withFerry, type Session } from './session.ts';
 import { volumeArgument } from './volume-argument.ts';
 
-interface Options {
-  bandwidth?: number | null;
-  verify: VerifyMode;
-  forceHostCopy?: true;
-  dryRun?: true;
-  detach?: true;
-  wait: boolean;
-}
-
 /** `ferry migrate`: moves a volume and shows how it goes. */
 export function addMigrate(program: Command): void {
-  program
-    .command('migrate')
-    .description('move a volume to another back end; waits and shows progress, Ctrl-C detaches')
-    .addArgument(volumeArgument())
-    .addArgument(new Argument('<host>', 'where to: a back end, node@name').argParser(checked('host', backEndName)))
-    .option('--bandwidth <rate>', 'at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
-    .option(
-      '--verify <how>',
-      'reread: read the destination back and compare; inline: only record the digest of what arrived; none',
-      checked('verify', verifyMode),
-      'reread',
-    )
-    .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')
-    .option('--dry-run', 'only say what would be done, or every reason why not')
-    .option('-d, --detach', 'do not wait for the end')
-    .option('--no-wait', 'the same as --detach')
-    .action((volumeId: string, destination: string, options: Options, command: Command) =>
-      withFerry(command, (session) =>
-        options.dryRun
-          ? showPlan(session, volumeId, destination, options)
-          : migrate(session, volumeId, destination, options),
-      ),
-    );
+  addMigrationOptions(
+    program
+      .command('migrate')
+      .description('move a volume to another back end; waits and shows progress, Ctrl-C detaches')
+      .addArgument(volumeArgument())
+      .addArgument(new Argument('<host>', 'where to: a back end, node@name').argParser(checked('host', backEndName))),
+  ).action((volumeId: string, destination: string, options: MigrationOptions, command: Command) =>
+    withFerry(command, (session) =>
+      options.dryRun
+        ? showPlan(session, volumeId, destination, options)
+        : carryOut(session, options, async () => {
+            const request = { volumeId, destination, ...migrationSettingsOf(options) };
+            const { migrationId } = await session.ferry.startMigration(request);
+            return { migrationId, volumeId, destination };
+          }),
+    ),
+  );
 }
 
 async function showPlan(
   { ferry, answer }: Session,
   volumeId: string,
   destination: string,
-  options: Options,
+  options: MigrationOptions,
 ): Promise<void> {
   const plan = await ferry.planMigration({ volumeId, destination, forceHostCopy: options.forceHostCopy ?? false });
   answer(plan, planText(plan));
   if (!plan.allowed) process.exitCode = exitCodes.refusedOrFailed;
-}
-
-async function migrate(session: Session, volumeId: string, destination: string, options: Options): Promise<void> {
-  const { ferry, answer } = session;
-  const detach = options.detach ?? !options.wait;
-  const signal = detach ? new AbortController().signal : detachOnInterrupt();
-  const { migrationId } = await ferry.startMigration({
-    volumeId,
-    destination,
-    bandwidth: options.bandwidth ?? null,
-    verify: options.verify,
-    forceHostCopy: options.forceHostCopy ?? false,
-  });
-  if (detach) {
-    answer(
-      { migrationId, volumeId, destination },
-      `Volume ${volumeId} moves to ${destination} (migration ${migrationId}).\nWatch it: ferry migration watch ${volumeId}`,
-    );
-    return;
-  }
-  const record = await followMigration(session, volumeId, { migrationId, signal });
-  if (!record) return;
-  const line = resultLine(record);
-  answer(record, line);
 }

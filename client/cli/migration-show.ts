@@ -53,6 +53,8 @@ export function migrationProperties(r: MigrationRecord, live: MigrationView | nu
     destination: r.destination,
     source_name_id: r.sourceNameId,
     destination_name_id: r.destinationNameId,
+    old_type: r.oldType,
+    new_type: r.newType,
     flow: r.flow,
     phase: live?.phase ?? r.phase,
     ...(live ? { progress: progressText(live) || null, note: stateNote(live) } : {}),

@@ -37,8 +37,15 @@ import { addMigrationSetBandwidth } from './migration-set-bandwidth.ts';
 import { addMigrationShow } from './migration-show.ts';
 import { addMigrationWatch } from './migration-watch.ts';
 import { addRepair } from './repair.ts';
+import { addRetype } from './retype.ts';
 import { addGlobalOptions } from './session.ts';
 import { addShow } from './show.ts';
+import { addTypeCreate } from './type-create.ts';
+import { addTypeDelete } from './type-delete.ts';
+import { addTypeList } from './type-list.ts';
+import { addTypeSet } from './type-set.ts';
+import { addTypeShow } from './type-show.ts';
+import { addTypeUnset } from './type-unset.ts';
 
 /** Adds everything that users and administrators call; the workers' commands are added by whoever has workers. */
 export function addClientCommands(program: Command): void {
@@ -75,9 +82,18 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addManage(program);
   addUnmanage(program);
   addMigrate(program);
+  addRetype(program);
   addBalance(program);
 
   addRepair(program);
+
+  const type = program.command('type').description('volume types: what volumes ask of their back end');
+  addTypeList(type);
+  addTypeShow(type);
+  addTypeCreate(type);
+  addTypeSet(type);
+  addTypeUnset(type);
+  addTypeDelete(type);
 
   const migration = program.command('migration').description('migrations: look at them, steer the running ones');
   addMigrationList(migration);

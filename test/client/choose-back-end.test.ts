@@ -15,6 +15,7 @@ const backEnd = (name: string, freeGib: number, change: Partial<BackEnd> = {}): 
   disabled: false,
   disabledReason: null,
   fault: null,
+  capabilities: {},
   heartbeatAt: now,
   decommissionedAt: null,
   ...change,
@@ -38,6 +39,17 @@ test('a zone narrows the choice', () => {
   assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone3' }, now), {
     type: 'BackEndNotFound',
     message: 'No back end in zone zone3 is enabled and running. See: ferry host list --long',
+  });
+});
+
+test('a type narrows the choice to the back ends that have what it asks for', () => {
+  const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { capabilities: { media: 'ssd' } })];
+  const volumeType = { name: 'fast', extraSpecs: { media: 'ssd' } };
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, volumeType }, now).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 11, volumeType }, now), { type: 'InsufficientSpace' });
+  assert.throws(() => chooseBackEnd(backEnds.slice(0, 1), { sizeGib: 1, volumeType }, now), {
+    type: 'CapabilityMissing',
+    message: 'No enabled, running back end has what volume type fast asks for. See: ferry type show fast',
   });
 });
 

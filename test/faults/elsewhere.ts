@@ -12,7 +12,6 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(operations, ['beginManage', 'finishManage', 'failManage', 'adoptDevice', 'disownDevice']),
   ...rows(operations, ['beginUnmanage', 'finishUnmanage', 'failUnmanage', 'disownVolume']),
   ...rows(operations, ['beginExtend', 'finishExtend', 'failExtend', 'extendDevice']),
-  ...rows(operations, ['beginRetype', 'finishRetype', 'failRetype']),
   ...rows(operations, ['beginAttach', 'finishAttach', 'failAttach', 'exportVolume', 'attachDisk']),
   ...rows(operations, ['beginDetach', 'finishDetach', 'failDetach', 'detachDisk']),
   ...rows(operations, ['beginSnapshot', 'finishSnapshot', 'failSnapshot', 'snapshotDevice']),

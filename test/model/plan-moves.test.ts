@@ -27,6 +27,7 @@ function room(name: string, freeGib: number, change: Partial<BackEnd> = {}, prom
     disabled: false,
     disabledReason: null,
     fault: null,
+    capabilities: {},
     heartbeatAt: now,
     decommissionedAt: null,
     ...change,
@@ -68,6 +69,7 @@ function volume(
     },
     snapshots: 0,
     attachments: [],
+    type: null,
     ...rest,
   };
 }
@@ -184,6 +186,62 @@ describe('an evacuation', () => {
     );
   });
 
+  const ssd = { name: 'fast', extraSpecs: { media: 'ssd' } };
+  const withSsd = { capabilities: { media: 'ssd' } };
+
+  test('goes only where the type of a volume is satisfied; what has no such place stays, what finds it full is homeless', () => {
+    const typed = (sizeGib: number, type: PlannedVolume['type']) => volume(sizeGib, 'a@1', {}, { type });
+    const rooms = [
+      room('a@1', 0, withSsd),
+      room('b@1', 90),
+      room('c@1', 20, withSsd),
+      room('far@1', 90, { availabilityZone: 'zone2', capabilities: { media: 'tape' } }),
+    ];
+    const { moves, stays, homeless } = plan(
+      [
+        typed(5, ssd),
+        typed(30, ssd),
+        typed(7, { name: 'tape', extraSpecs: { media: 'tape' } }),
+        typed(6, { name: 'any', extraSpecs: {} }),
+      ],
+      rooms,
+    );
+    assert.deepEqual(
+      moves.map(({ sizeGib, destination }) => [sizeGib, destination]),
+      [
+        [6, 'b@1'],
+        [5, 'c@1'],
+      ],
+    );
+    assert.deepEqual(
+      stays.map(({ sizeGib, passing, reasons }) => [sizeGib, passing, reasons.map(({ type }) => type)]),
+      [[7, false, ['CapabilityMissing']]],
+    );
+    assert.match(
+      stays[0]!.reasons[0]!.message,
+      /can go nowhere: no other enabled, running back end in zone zone1 has what volume type tape asks for \(media=tape\)\.$/,
+    );
+    assert.deepEqual(
+      homeless.map(({ sizeGib, reasons }) => [sizeGib, reasons[0]!.type, reasons[0]!.details?.['freeBytes']]),
+      [[30, 'InsufficientSpace', 20 * gib]],
+    );
+  });
+
+  test('keeps room for the volumes that have little choice', () => {
+    const volumes = [volume(30), volume(25, 'a@1', {}, { type: ssd })];
+    const { moves, homeless } = plan(volumes, [room('a@1', 0), room('b@1', 50, withSsd), room('c@1', 30)]);
+    assert.deepEqual(
+      [homeless, moves.map(({ sizeGib, destination }) => [sizeGib, destination])],
+      [
+        [],
+        [
+          [30, 'c@1'],
+          [25, 'b@1'],
+        ],
+      ],
+    );
+  });
+
   test('begins in the wanted order', () => {
     const attachments = [{ instanceId: 'i', mode: 'rw' as const }];
     const volumes = [volume(2), volume(3, 'a@1', { status: 'in-use' }, { attachments }), volume(1)];
@@ -248,6 +306,17 @@ describe('a balancing', () => {
     assert.deepEqual(balance([volume(10)], rooms), []);
     assert.deepEqual(balance([volume(10, 'a@1', {}, { snapshots: 1 })], [room('a@1', 10), room('b@1', 100)]), []);
     assert.deepEqual(balance([volume(10)], [room('a@1', 10), room('b@1', 100)], 0.1, 'zone9'), []);
+  });
+
+  test('moves a volume only to where its type is satisfied, past an emptier back end that lacks it', () => {
+    const type = { name: 'fast', extraSpecs: { media: 'ssd' } };
+    const rooms = [room('a@1', 0), room('empty@1', 100), room('ssd@1', 60, { capabilities: { media: 'ssd' } })];
+    const moves = balance([volume(20, 'a@1', {}, { type }), volume(20, 'a@1', {}, { type })], rooms);
+    assert.deepEqual(
+      moves.map(({ destination }) => destination),
+      ['ssd@1'],
+    );
+    assert.deepEqual(balance([volume(20, 'a@1', {}, { type })], rooms.slice(0, 2)), []);
   });
 
   test('ends: no volume moves twice', () => {

@@ -7,6 +7,7 @@ import { gib } from '../../model/sizes.ts';
 import { volumeStatus } from '../../model/volume.ts';
 import { claimVolume } from '../../registry/claim.ts';
 import { planMigration } from '../../registry/migration-facts.ts';
+import { createVolumeType } from '../../registry/volume-types.ts';
 import { testRegistry } from './database.ts';
 import { claimArguments, put, putAttachment, putSnapshot } from './world.ts';
 
@@ -20,7 +21,11 @@ const backEnd = fc.record({
   fault: mostly<string | null>(null, 'volume group is gone'),
   disabled: mostly(false, true),
   freeGib: mostly(10, 0, 3, 4, 5, 6),
+  capabilities: mostly<Record<string, string>>({ media: 'ssd', tier: '1' }, { media: 'hdd', tier: '1' }, {}),
 });
+
+/** Types, and what they ask for. */
+const types = { plain: {}, fast: { media: 'ssd' }, best: { media: 'ssd', tier: '1' } };
 
 const world = fc.record({
   volumeExists: mostly(true, false),
@@ -30,6 +35,8 @@ const world = fc.record({
   ),
   held: mostly<'operation' | 'migration' | null>(null, 'operation', 'migration'),
   sizeGib: fc.constantFrom(1, 4, 5),
+  type: fc.constantFrom(null, 'plain', 'fast', 'best'),
+  newType: mostly<string | null>(null, 'plain', 'fast', 'best', 'unknown'),
   snapshots: mostly(0, 1, 2),
   attachments: fc.array(fc.constantFrom('rw' as const, 'ro' as const), { maxLength: 3 }),
   source: backEnd,
@@ -57,6 +64,8 @@ describe('the guard in SQL and the decision in the model', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;
   before(async () => {
     registry = await testRegistry();
+    for (const [name, extraSpecs] of Object.entries(types))
+      await createVolumeType(registry, { name, description: null, extraSpecs });
   });
 
   async function putBackEndOf(name: string, b: World['source']): Promise<void> {
@@ -69,6 +78,7 @@ describe('the guard in SQL and the decision in the model', () => {
       free_bytes: b.freeGib * gib,
       disabled: b.disabled,
       fault: b.fault,
+      capabilities: b.capabilities,
       heartbeat_at: new Date(Date.now() - b.silentSeconds * 1000),
     });
   }
@@ -80,6 +90,7 @@ describe('the guard in SQL and the decision in the model', () => {
       id,
       tenant_id: 't',
       size_gib: w.sizeGib,
+      volume_type: w.type,
       status: w.status,
       host,
       availability_zone: 'z',
@@ -135,7 +146,7 @@ describe('the guard in SQL and the decision in the model', () => {
   }
 
   /** The world's rows, under names of its own; what to ask of it. */
-  async function build(w: World): Promise<{ volumeId: string; destination: string }> {
+  async function build(w: World): Promise<{ volumeId: string; destination: string; newType: string | null }> {
     const key = randomUUID().slice(0, 8);
     const [source, destination] = [`s-${key}@a`, `d-${key}@b`];
     await putBackEndOf(source, w.source);
@@ -147,7 +158,7 @@ describe('the guard in SQL and the decision in the model', () => {
       for (let i = 0; i < w.snapshots; i += 1) await putSnapshot(registry, volumeId);
       for (const mode of w.attachments) await putAttachment(registry, volumeId, { mode });
     }
-    return { volumeId, destination: w.sameBackEnd ? source : destination };
+    return { volumeId, destination: w.sameBackEnd ? source : destination, newType: w.newType };
   }
 
   const reasonsOf = (error: unknown): Reason[] => {
@@ -156,7 +167,7 @@ describe('the guard in SQL and the decision in the model', () => {
   };
 
   test('agree about every world', async () => {
-    const seen = { granted: 0, refused: 0 };
+    const seen = { granted: 0, refused: 0, retyped: 0, incapable: 0 };
     await fc.assert(
       fc.asyncProperty(world, async (w) => {
         const request = await build(w);
@@ -170,9 +181,11 @@ describe('the guard in SQL and the decision in the model', () => {
           reasons.map((r) => r.type),
         );
         seen[reasons.length === 0 ? 'granted' : 'refused'] += 1;
+        if (reasons.length === 0 && w.newType !== null) seen.retyped += 1;
+        if (reasons.length === 1 && reasons[0]!.type === 'CapabilityMissing') seen.incapable += 1;
       }),
       { numRuns: 600 },
     );
-    assert.ok(seen.granted > 20 && seen.refused > 20, JSON.stringify(seen));
+    assert.ok(seen.granted > 20 && seen.refused > 20 && seen.retyped > 5 && seen.incapable > 5, JSON.stringify(seen));
   });
 });

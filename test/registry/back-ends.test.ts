@@ -19,7 +19,14 @@ describe('back ends', () => {
     await putBackEnd(registry, source);
   });
 
-  const report = { availabilityZone: 'z1', driver: 'lvm', totalBytes: 10, freeBytes: 5, fault: null } as const;
+  const report = {
+    availabilityZone: 'z1',
+    driver: 'lvm',
+    totalBytes: 10,
+    freeBytes: 5,
+    fault: null,
+    capabilities: { media: 'ssd' },
+  } as const;
 
   test('report themselves, and are up', async () => {
     await reportBackEnds(registry, 'n1', [

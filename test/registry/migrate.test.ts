@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,6 +8,8 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { migrate } from '../../registry/migrate.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
+import { listVolumeTypes } from '../../registry/volume-types.ts';
+import { listVolumes } from '../../registry/volumes.ts';
 import { emptyDatabase } from './database.ts';
 import { ferryError } from './world.ts';
 
@@ -71,6 +74,40 @@ describe('migrations of the schema', () => {
       assert.deepEqual(await versions(pool), [1]);
       assert.equal((await pool.query(`SELECT to_regclass('b') AS b`)).rows[0].b, null);
     }));
+
+  test('make a type that asks for nothing of every name that volumes had before there were types', async () => {
+    const url = await emptyDatabase();
+    const older = path.join(folder, 'older');
+    await mkdir(older);
+    const sql = new URL('../../registry/sql/', import.meta.url);
+    const withTypes = (name: string) => readFileSync(new URL(name, sql), 'utf8').includes('CREATE TABLE volume_types');
+    for (const name of (await readdir(sql)).toSorted()) {
+      if (withTypes(name)) break;
+      await copyFile(new URL(name, sql), path.join(older, name));
+    }
+    const pool = new pg.Pool({ connectionString: url });
+    await migrate(pool, pathToFileURL(`${older}/`));
+    await pool.query(
+      `INSERT INTO back_ends (name, node, availability_zone, driver, total_bytes, free_bytes, heartbeat_at)
+       VALUES ('n@a', 'n', 'z', 'lvm', 1, 1, now())`,
+    );
+    for (const type of ['gold', 'gold', null]) {
+      await pool.query(
+        `INSERT INTO volumes (id, tenant_id, size_gib, status, host, availability_zone, volume_type)
+         VALUES (gen_random_uuid(), 't', 1, 'available', 'n@a', 'z', $1)`,
+        [type],
+      );
+    }
+    await pool.end();
+    const registry = await openRegistry(url);
+    assert.deepEqual(
+      (await listVolumeTypes(registry)).map(({ name, extraSpecs }) => [name, extraSpecs]),
+      [['gold', {}]],
+    );
+    const names = (await listVolumes(registry)).map((v) => v.volumeType);
+    assert.deepEqual([names.length, names.filter((name) => name === 'gold').length], [3, 2]);
+    await registry.close();
+  });
 
   test('refuse a database that a newer Ferry has changed', async () => {
     const url = await emptyDatabase();

@@ -11,7 +11,9 @@ import { beginExtend } from '../../registry/extension.ts';
 import { changeMetadata } from '../../registry/metadata.ts';
 import { beginOperation } from '../../registry/operations.ts';
 import { resetState } from '../../registry/reset-state.ts';
+import { retypeInPlace } from '../../registry/retype.ts';
 import { beginSnapshot } from '../../registry/snapshots.ts';
+import { createVolumeType } from '../../registry/volume-types.ts';
 import { describeVolume, findVolume } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
 import {
@@ -30,7 +32,7 @@ type Attempt = (registry: Registry, volumeId: string) => Promise<unknown>;
 
 const ticket = (volumeId: string) => ({ volumeId, owner: anOwner('operation') });
 const begin =
-  (operation: 'delete' | 'unmanage' | 'retype', force = false): Attempt =>
+  (operation: 'delete' | 'unmanage', force = false): Attempt =>
   (registry, volumeId) =>
     beginOperation(registry, operation, { ...ticket(volumeId), force });
 const detach: Attempt = async (registry, volumeId) => {
@@ -50,7 +52,7 @@ const attempts: Record<string, Attempt> = {
   'snapshot create': snapshot(false),
   'snapshot create, forced': snapshot(true),
   'migrate again': (registry, volumeId) => claimVolume(registry, claimArguments(volumeId)),
-  retype: begin('retype'),
+  retype: (registry, volumeId) => retypeInPlace(registry, { ...ticket(volumeId), volumeType: 'plain' }),
   '`os-begin_detaching`': detach,
   '`attachment-create`, `os-reserve`, `os-attach`': (registry, volumeId) =>
     beginAttach(registry, { ...ticket(volumeId), attachmentId: randomUUID(), instanceId: 'vm-2', computeHost: 'hv2' }),
@@ -74,6 +76,7 @@ describe('what docs/operations-during-migration.md says', () => {
   let registry: Registry;
   before(async () => {
     registry = await testRegistry();
+    await createVolumeType(registry, { name: 'plain', description: null, extraSpecs: {} });
     await putBackEnd(registry, source, { freeBytes: 5000 * gib });
     await putBackEnd(registry, destination, { freeBytes: 5000 * gib });
   });

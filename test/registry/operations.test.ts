@@ -83,22 +83,6 @@ describe('operations on a volume', () => {
       end: (t) => a().failExtend({ ...t, reason, untouched: true }),
     },
     {
-      name: 'retype',
-      from: 'in-use',
-      during: 'retyping',
-      after: 'in-use',
-      begin: (t) => a().beginRetype(t),
-      end: (t) => a().finishRetype({ ...t, volumeType: 'fast' }),
-    },
-    {
-      name: 'a failed retype',
-      from: 'available',
-      during: 'retyping',
-      after: 'available',
-      begin: (t) => a().beginRetype(t),
-      end: (t) => a().failRetype({ ...t, reason }),
-    },
-    {
       name: 'attach',
       from: 'available',
       during: 'attaching',

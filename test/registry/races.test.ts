@@ -50,7 +50,6 @@ describe('races', () => {
   const extend: Contender = (id) => beginExtend(registry, { ...ticket(id), sizeGib: 2 });
   const snapshot: Contender = (id) => beginSnapshot(registry, { ...ticket(id), snapshotId: randomUUID() });
   const remove: Contender = (id) => beginOperation(registry, 'delete', ticket(id));
-  const retype: Contender = (id) => beginOperation(registry, 'retype', ticket(id));
   const detach: Contender = (id, attachmentId) => beginDetach(registry, { ...ticket(id), attachmentId });
 
   const refusals: FerryErrorType[] = ['VolumeMigrating', 'VolumeBusy', 'VolumeStatusRefused', 'MigrationRefused'];
@@ -61,7 +60,6 @@ describe('races', () => {
     ['a migration and a deletion', claim, remove, 'available'],
     ['a migration and an extension', claim, extend, 'available'],
     ['a migration and a snapshot', claim, snapshot, 'available'],
-    ['a migration and a retype', claim, retype, 'available'],
     ['a migration and a detachment', claim, detach, 'in-use'],
     ['an attachment and a deletion', attach, remove, 'available'],
     ['an attachment and another attachment', attach, attach, 'available'],

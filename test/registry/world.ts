@@ -30,6 +30,7 @@ export async function putBackEnd(registry: Queries, name: string, report: Partia
       totalBytes: 200 * gib,
       freeBytes: 100 * gib,
       fault: null,
+      capabilities: {},
       ...report,
     },
   ]);

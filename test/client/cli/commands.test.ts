@@ -84,6 +84,7 @@ async function seed(): Promise<void> {
     totalBytes: 20 * 1024 ** 3,
     freeBytes: 10 * 1024 ** 3,
     fault: null,
+    capabilities: {},
   });
   await reportBackEnds(registry, 'server1', [report('server1@lvmstorage-1')]);
   await reportBackEnds(registry, 'server2', [report('server2@lvmstorage-2')]);
@@ -213,7 +214,8 @@ test('workers start', async () => {
     const volumes = path.join(directory, name, 'volumes');
     await mkdir(volumes, { recursive: true });
     const file = path.join(directory, `${name}.json`);
-    const backEnds = [{ name: 'files', driver: 'directory', path: volumes }];
+    const capabilities = { media: ['hdd', 'ssd'][i] };
+    const backEnds = [{ name: 'files', driver: 'directory', path: volumes, capabilities }];
     const exportPorts = { from: port, to: port };
     await writeFile(
       file,
@@ -279,6 +281,92 @@ test('create makes a volume where it is asked for, and shows it', async () => {
   assert.match(line('os-vol-host-attr:host') ?? '', /^node[12]@files$/);
   assert.equal((await refused('create', '--size', '60000', '--host', 'node1@files')).type, 'InsufficientSpace');
   assert.equal((await refused('create', '--size', '60000', '--zone', 'zone2')).type, 'InsufficientSpace');
+});
+
+test('types are made, shown, changed and deleted by administrators; tenants see their names', async () => {
+  const made = JSON.parse(
+    await said('type', 'create', 'fast', '--spec', 'media=ssd', '--description', 'for databases', '--json'),
+  ) as { id: string; extra_specs: unknown };
+  assert.deepEqual(made.extra_specs, { media: 'ssd' });
+  await said('type', 'create', 'slow', '--spec', 'media=hdd');
+  assert.equal((await refused('type', 'create', 'fast')).type, 'VolumeTypeExists');
+  assert.match(await said('type', 'list'), /fast \| for databases \| media=ssd \|\n.*slow \| +\| media=hdd/);
+  assert.match(await said('type', 'show', made.id), /extra_specs \| \{"media":"ssd"\}/);
+  for (const seen of [
+    await said('type', 'list', '--as', seedTenant),
+    await said('type', 'show', 'fast', '--as', seedTenant),
+  ]) {
+    assert.match(seen, /fast/);
+    assert.doesNotMatch(seen, /ssd/);
+  }
+  await said('type', 'create', 'other');
+  assert.match(await said('type', 'set', 'other', 'tier=1', 'media=ssd', '--description', 'x'), /"tier":"1"/);
+  assert.match(await said('type', 'unset', 'other', 'tier', 'none'), /\{"media":"ssd"\}/);
+  assert.match(await said('type', 'delete', 'other'), /other is deleted/);
+  assert.equal((await refused('type', 'show', 'other')).type, 'VolumeTypeNotFound');
+  for (const command of [
+    ['create', 'x'],
+    ['delete', 'fast'],
+    ['set', 'fast', 'a=b'],
+    ['unset', 'fast', 'media'],
+  ])
+    assert.equal((await refused('type', ...command, '--as', seedTenant)).type, 'Forbidden');
+});
+
+test('a volume of a type is made where that is satisfied, and goes nowhere else', async () => {
+  assert.match(
+    await said('host', 'list', '--long'),
+    /node2@files .* driver=directory media=ssd volume_backend_name=files/,
+  );
+  const made = JSON.parse(await said('create', '--size', '1', '--type', 'fast', '--json')) as Record<string, string>;
+  assert.deepEqual([made['volume_type'], made['os-vol-host-attr:host']], ['fast', 'node2@files']);
+  const lacking = await refused('create', '--size', '1', '--type', 'fast', '--host', 'node1@files');
+  assert.deepEqual([lacking.type, lacking.details['missing']], ['CapabilityMissing', { media: 'ssd' }]);
+  assert.equal((await refused('create', '--size', '1', '--type', 'none')).type, 'VolumeTypeNotFound');
+  const { type, message } = await refused('migrate', made['id']!, 'node1@files');
+  assert.equal(type, 'CapabilityMissing');
+  assert.equal(message, 'Back end node1@files lacks what volume type fast asks for: media=ssd (it has media=hdd).');
+  const plan = JSON.parse(await said('host', 'evacuate', 'node2', '--dry-run', '--json')) as {
+    stays: { volumeId: string; reasons: { type: string }[] }[];
+  };
+  const stays = plan.stays.find(({ volumeId }) => volumeId === made['id']);
+  assert.deepEqual(
+    stays?.reasons.map((reason) => reason.type),
+    ['CapabilityMissing'],
+  );
+  assert.equal((await refused('type', 'delete', 'fast')).type, 'VolumeTypeInUse');
+  assert.equal((await refused('type', 'set', 'fast', 'tier=1')).type, 'VolumeTypeInUse');
+  await said('delete', made['id']!);
+});
+
+test('retype changes the type where the volume is; to move it must be asked for, by an administrator', async () => {
+  const { id } = JSON.parse(
+    await said('create', '--size', '1', '--host', 'node1@files', '--tenant', seedTenant, '--json'),
+  ) as { id: string };
+  assert.match(await said('retype', id, 'slow', '--dry-run'), /would stay where it is[^]*None becomes slow/);
+  assert.match(await said('retype', id, 'slow', '--as', seedTenant), /volume_type +\| slow/);
+  assert.equal((await refused('retype', id, 'slow')).type, 'SameVolumeType');
+  const never = await refused('retype', id, 'fast');
+  assert.equal(never.type, 'MigrationNeeded');
+  assert.equal(
+    never.message,
+    `Volume ${id} would have to move. Back end node1@files lacks what volume type fast asks for: media=ssd (it has media=hdd). Let it move: ferry retype ${id} fast --migration-policy on-demand`,
+  );
+  const asTenant = await refused('retype', id, 'fast', '--as', seedTenant);
+  assert.equal(asTenant.type, 'MigrationNeeded');
+  assert.doesNotMatch(JSON.stringify(asTenant), /node1|ssd|hdd/);
+  const onDemand = ['retype', id, 'fast', '--migration-policy', 'on-demand'];
+  assert.equal((await refused(...onDemand, '--as', seedTenant)).type, 'Forbidden');
+  assert.equal((await refused('retype', id, 'fast', '--to', 'node2@files', '--as', seedTenant)).type, 'Forbidden');
+  assert.match(
+    await said(...onDemand, '--dry-run'),
+    /would move; nothing was done\.[^]*to +node2@files[^]*type +slow becomes fast/,
+  );
+  assert.equal((await refused(...onDemand, '--to', 'node1@files')).type, 'SameBackEnd');
+  assert.match(await said(...onDemand), /is on node2@files now: .* Its type is fast now\./);
+  assert.match(await said('show', id), /os-vol-host-attr:host +\| node2@files[^]*volume_type +\| fast/);
+  assert.match(await said('migration', 'show', id), /old_type +\| slow[^]*new_type +\| fast/);
+  await said('delete', id);
 });
 
 test('migrate moves a volume, tells its phases on standard error and the result on standard output', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attachmentProperties } from '../../../client/cli/attachment-properties.ts';
-import { movingForTenant } from '../../../client/run-operation.ts';
+import { movingForTenant } from '../../../client/for-tenant.ts';
 import { FerryError } from '../../../model/errors.ts';
 import { ferryIn } from './ferry-process.ts';
 import { seedAttachment, seedVolume } from './sample-volume.ts';

@@ -17,6 +17,7 @@ const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd => ({
   disabled: false,
   disabledReason: null,
   fault: null,
+  capabilities: {},
   heartbeatAt: now,
   decommissionedAt: null,
   ...change,
@@ -30,6 +31,8 @@ const facts = {
   snapshots: 0,
   attachments: [],
   promisedBytes: 3 * gib,
+  newType: null,
+  volumeType: null,
   now,
 };
 
@@ -61,7 +64,7 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would not move to server2@lvmstorage
 
 test("the list of hosts is the seed's, the long one says why a back end cannot be used", () => {
   const backEnds = [
-    backEnd('server1@lvmstorage-1'),
+    backEnd('server1@lvmstorage-1', { capabilities: { media: 'ssd', driver: 'lvm' } }),
     backEnd('server2@lvmstorage-2', {
       disabled: true,
       disabledReason: 'old',
@@ -76,11 +79,11 @@ test("the list of hosts is the seed's, the long one says why a back end cannot b
       now,
     ),
     `
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+
-| Host                 | Zone  | Driver | Status   | State | Volumes | Free     | Total    | Remark               |
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+
-| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 3       | 10.0 GiB | 20.0 GiB |                      |
-| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 0       | 10.0 GiB | 20.0 GiB | old; no volume group |
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+`.trim(),
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+
+| Host                 | Zone  | Driver | Status   | State | Volumes | Free     | Total    | Capabilities         | Remark               |
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+
+| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 3       | 10.0 GiB | 20.0 GiB | driver=lvm media=ssd |                      |
+| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 0       | 10.0 GiB | 20.0 GiB |                      | old; no volume group |
++----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+`.trim(),
   );
 });

@@ -38,6 +38,12 @@ const wrongUsage: [args: string[], message: RegExp][] = [
   [['balance', '--threshold', '0'], /^error: threshold: "0" must be 1 to 100/],
   [['list', '--status', 'lost'], /^error: status: "lost" /],
   [['list', '--as', '-'], /^error: as: "-" is not a tenant id/],
+  [
+    ['retype', id, 'fast', '--migration-policy', 'always'],
+    /^error: migration-policy: "always" is neither never nor on-demand\n$/,
+  ],
+  [['type', 'create', 'fast', '--spec', 'ssd'], /^error: spec: "ssd" is not key=value\n$/],
+  [['type', 'unset', 'fast', 'a:b'], /^error: key: "a:b" is not the name of a capability/],
   [['shwo', id], /^error: unknown command 'shwo'\n\(Did you mean show\?\)\n$/],
 ];
 

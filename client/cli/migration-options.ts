@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { verifyMode, type VerifyMode } from '../../model/migration.ts';
+import { bandwidth } from '../../model/sizes.ts';
+import { checked } from './arguments.ts';
+import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import type { Session } from './session.ts';
+
+/** How fast, how proven, waited for or not: the options of all commands that move one volume. */
+export interface MigrationOptions {
+  bandwidth?: number | null;
+  verify: VerifyMode;
+  forceHostCopy?: true;
+  dryRun?: true;
+  detach?: true;
+  wait: boolean;
+}
+
+export function addMigrationOptions(command: Command): Command {
+  return command
+    .option('--bandwidth <rate>', 'at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
+    .option(
+      '--verify <how>',
+      'reread: read the destination back and compare; inline: only record the digest of what arrived; none',
+      checked('verify', verifyMode),
+      'reread',
+    )
+    .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')
+    .option('--dry-run', 'only say what would be done, or every reason why not')
+    .option('-d, --detach', 'do not wait for the end')
+    .option('--no-wait', 'the same as --detach');
+}
+
+/** What the options say, as a request has it. */
+export function migrationSettingsOf(o: MigrationOptions) {
+  return { bandwidth: o.bandwidth ?? null, verify: o.verify, forceHostCopy: o.forceHostCopy ?? false };
+}
+
+/**
+ * Follows what `start` began, to its end and with its result; or only says that it has begun, when nobody wants to wait. Null from `start`:
+ * it is done, and answered, already.
+ */
+export async function carryOut(
+  session: Session,
+  options: MigrationOptions,
+  start: () => Promise<{ migrationId: string; volumeId: string; destination: string } | null>,
+): Promise<void> {
+  const detach = options.detach ?? !options.wait;
+  const signal = detach ? new AbortController().signal : detachOnInterrupt();
+  const started = await start();
+  if (!started) return;
+  const { migrationId, volumeId, destination } = started;
+  if (detach) {
+    session.answer(
+      started,
+      `Volume ${volumeId} moves to ${destination} (migration ${migrationId}).\nWatch it: ferry migration watch ${volumeId}`,
+    );
+    return;
+  }
+  const record = await followMigration(session, volumeId, { migrationId, signal });
+  if (!record) return;
+  const line = resultLine(record);
+  session.answer(record, line);
+}

@@ -1,0 +1,23 @@
+import { capabilities, type Capabilities } from '../model/volume-type.ts';
+
+/** Those that Ferry knows by itself, so that nobody configures them. */
+const known = ['driver', 'thin_provisioning_support'] as const;
+
+export const configuredCapabilities = capabilities
+  .refine((given) => known.every((key) => !Object.hasOwn(given, key)), {
+    error: `Ferry reports by itself: ${known.join(', ')}`,
+  })
+  .default({});
+
+/** All that a back end says it has: what is configured, and what Ferry knows by itself. */
+export function capabilitiesOf(
+  backEnd: { name: string; driver: string; capabilities: Capabilities },
+  { thin }: { thin: boolean },
+): Capabilities {
+  const own: Record<(typeof known)[number], string> = {
+    driver: backEnd.driver,
+    thin_provisioning_support: String(thin),
+  };
+  // As Cinder's: the back end's name, unless several are to be of one name.
+  return { volume_backend_name: backEnd.name, ...backEnd.capabilities, ...own };
+}

@@ -1,0 +1,68 @@
+import * as z from 'zod';
+import type { Reason } from './errors.ts';
+import { label } from './text.ts';
+
+/** What a volume type is called. */
+export const volumeTypeName = label.min(1, 'is empty');
+
+/** What a capability is called: of a back end that has it, of a type that asks for it. */
+export const capabilityKey = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/, 'is not the name of a capability (letters, digits, "_", ".", "-")');
+
+const capabilityValue = label.min(1, 'is empty').regex(/^(?!<)/, 'begins with "<": operators are not known here');
+
+/** Capabilities, as a back end has them or a type asks for them. Compared letter by letter. */
+export const capabilities = z.record(capabilityKey, capabilityValue);
+export type Capabilities = Readonly<Record<string, string>>;
+
+/** A volume type's row in the registry. */
+export const volumeType = z.object({
+  id: z.uuid(),
+  /** Never changes. */
+  name: z.string(),
+  description: z.string().nullable(),
+  /** The capabilities that a back end must have to hold a volume of the type: all of them, with just these values. */
+  extraSpecs: z.record(z.string(), z.string()),
+  createdAt: z.date(),
+});
+export type VolumeType = z.infer<typeof volumeType>;
+
+/** A type, as far as it decides where a volume may be. */
+export type Asking = Pick<VolumeType, 'name' | 'extraSpecs'>;
+
+/** Whether a back end has all that a type asks for; `satisfies` in SQL decides the same. Null, a volume without a type, asks for nothing. */
+export function satisfies(backEnd: { capabilities: Capabilities }, type: Asking | null): boolean {
+  return missing(backEnd, type).length === 0;
+}
+
+function missing({ capabilities }: { capabilities: Capabilities }, type: Asking | null): [string, string][] {
+  const has = (key: string, value: string) => Object.hasOwn(capabilities, key) && capabilities[key] === value;
+  return Object.entries(type?.extraSpecs ?? {}).filter(([key, value]) => !has(key, value));
+}
+
+/** What of a type a back end lacks, as a reason why no volume of that type may be on it; null when it lacks nothing. */
+export function reasonLacking(
+  backEnd: { name: string; capabilities: Capabilities },
+  type: Asking | null,
+): Reason | null {
+  const lacking = missing(backEnd, type);
+  if (type === null || lacking.length === 0) return null;
+  const told = lacking.map(([key, value]) => {
+    const has = Object.hasOwn(backEnd.capabilities, key) ? `it has ${key}=${backEnd.capabilities[key]}` : 'it has none';
+    return `${key}=${value} (${has})`;
+  });
+  return {
+    type: 'CapabilityMissing',
+    message: `Back end ${backEnd.name} lacks what volume type ${type.name} asks for: ${told.join(', ')}.`,
+    details: { backEnd: backEnd.name, volumeType: type.name, missing: Object.fromEntries(lacking) },
+  };
+}
+
+/** Capabilities for people: `media=ssd tier=1`. */
+export function capabilitiesText(capabilities: Capabilities): string {
+  return Object.entries(capabilities)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+}

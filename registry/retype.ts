@@ -1,0 +1,92 @@
+import { FerryError, type Reason } from '../model/errors.ts';
+import { planEvacuation } from '../model/plan-moves.ts';
+import { sameVolumeType } from '../model/preconditions.ts';
+import { reasonLacking, type VolumeType } from '../model/volume-type.ts';
+import type { Volume } from '../model/volume.ts';
+import { findBackEnd } from './back-ends.ts';
+import { gatherFacts } from './migration-facts.ts';
+import { gatherRooms } from './move-facts.ts';
+import type { Queries, Registry } from './open-registry.ts';
+import { beginOperation, finishOperation, reasonAgainst, type Ticket } from './operations.ts';
+import { findVolumeType, holdVolumeType } from './volume-types.ts';
+import { findVolume, type Visibility } from './volumes.ts';
+
+/** How a volume could have another type. */
+export interface RetypeFacts {
+  volume: Volume;
+  type: VolumeType;
+  /** Why it may not be retyped now, wherever it would be. */
+  refusal: Reason | null;
+  /** What the back end that it is on lacks: then it has to move. */
+  lacking: Reason | null;
+}
+
+/** What a retype would find now. `VolumeNotFound`, `VolumeTypeNotFound`. Changes nothing. */
+export function gatherRetypeFacts(
+  registry: Registry,
+  wanted: Visibility & { volumeId: string; type: string },
+): Promise<RetypeFacts> {
+  return registry.transaction(async (q) => {
+    const volume = await findVolume(q, wanted.volumeId, wanted);
+    const type = await findVolumeType(q, wanted.type);
+    const refusal = volume.volumeType === type.name ? sameVolumeType(volume) : await reasonAgainst(q, 'retype', volume);
+    return { volume, type, refusal, lacking: await lackingWhereItIs(q, volume, type) };
+  }, 'snapshot');
+}
+
+async function lackingWhereItIs(q: Queries, volume: Volume, type: VolumeType | null): Promise<Reason | null> {
+  return reasonLacking(await findBackEnd(q, volume.host), type);
+}
+
+/**
+ * Gives the volume another type where it is, in one transaction that touches no device. Refused as any operation, with `SameVolumeType`,
+ * `VolumeTypeNotFound`, and with `MigrationNeeded` when its back end lacks what the type asks for: then nothing was changed.
+ */
+export function retypeInPlace(registry: Registry, ticket: Ticket & { volumeType: string }): Promise<Volume> {
+  return registry.transaction(async (q) => {
+    const type = await holdVolumeType(q, ticket.volumeType);
+    const volume = await beginOperation(q, 'retype', ticket);
+    const lacking = await lackingWhereItIs(q, volume, type);
+    const reason =
+      volume.volumeType === ticket.volumeType ? sameVolumeType(volume) : lacking && migrationNeeded(volume, lacking);
+    if (reason) throw new FerryError(reason.type, reason.message, reason.details);
+    await finishOperation(q, 'retype', ticket, { volumeType: ticket.volumeType });
+    return findVolume(q, ticket.volumeId, ticket);
+  });
+}
+
+/** `lacking`: what its back end lacks for the new type. */
+export function migrationNeeded(volume: Pick<Volume, 'id'>, lacking: Reason): Reason {
+  const volumeType = String(lacking.details?.['volumeType']);
+  return {
+    type: 'MigrationNeeded',
+    message: `Volume ${volume.id} would have to move. ${lacking.message} Let it move: ferry retype ${volume.id} ${volumeType} --migration-policy on-demand`,
+    details: { volumeId: volume.id, ...lacking.details },
+  };
+}
+
+/**
+ * Where the volume could go to have the type: a back end of its zone, chosen as an evacuation does. Or every reason why it can go
+ * nowhere.
+ */
+export async function chooseDestination(
+  registry: Registry,
+  wanted: { volumeId: string; type: VolumeType },
+): Promise<{ destination: string } | { reasons: [Reason, ...Reason[]] }> {
+  const { volumeId, type } = wanted;
+  // The destination is not chosen yet: what the facts say of it is not used.
+  const { volume, snapshots, attachments, now } = await gatherFacts(registry, { volumeId, destination: '' });
+  if (!volume) throw new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
+  const plan = planEvacuation({
+    volumes: [{ volume, snapshots, attachments, type }],
+    sources: new Set([volume.host]),
+    rooms: await gatherRooms(registry),
+    to: [],
+    order: 'largest',
+    now,
+  });
+  const [move] = plan.moves;
+  if (move) return { destination: move.destination };
+  const [first, ...others] = [...plan.stays, ...plan.homeless].flatMap(({ reasons }) => reasons);
+  return { reasons: [first!, ...others] };
+}
