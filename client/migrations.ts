@@ -31,6 +31,7 @@ export function migrationCommands(context: Context) {
         attached,
         forceHostCopy: request.forceHostCopy ?? false,
         driverCanMove: storageCanMove(facts.source, facts.destination),
+        nameIsKept: facts.nameIsKept,
       });
       return { allowed: reasons.length === 0, flow, facts, reasons };
     },

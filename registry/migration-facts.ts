@@ -7,7 +7,7 @@ import { listAttachments } from './attachments.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { volumeOrNull } from './volumes.ts';
 
-const counts = z.object({ snapshots: z.number(), promised: z.number(), now: z.date() });
+const counts = z.object({ snapshots: z.number(), promised: z.number(), nameIsKept: z.boolean(), now: z.date() });
 
 /** All that decides whether the volume may move, as it was at one moment. */
 export function gatherFacts(
@@ -24,7 +24,8 @@ async function factsAt(q: Queries, volumeId: string, destinationName: string): P
   ]);
   const [counted] = await q.rows(
     counts,
-    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised, now()::timestamptz(3) AS now`,
+    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised,
+       name_is_kept($1, $2) AS name_is_kept, now()::timestamptz(3) AS now`,
     [volumeId, destinationName],
   );
   return {
@@ -36,6 +37,7 @@ async function factsAt(q: Queries, volumeId: string, destinationName: string): P
     snapshots: counted!.snapshots,
     attachments: await listAttachments(q, { volumeId }),
     promisedBytes: counted!.promised,
+    nameIsKept: counted!.nameIsKept,
     now: counted!.now,
   };
 }

@@ -2,6 +2,7 @@ import { Argument, type Command } from 'commander';
 import { backEndName } from '../../model/ids.ts';
 import { verifyMode, type VerifyMode } from '../../model/migration.ts';
 import { bandwidth } from '../../model/sizes.ts';
+import { keepSourceOption } from './keep-source-option.ts';
 import { checked } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
@@ -13,6 +14,7 @@ interface Options {
   bandwidth?: number | null;
   verify: VerifyMode;
   forceHostCopy?: true;
+  keepSource?: number;
   dryRun?: true;
   detach?: true;
   wait: boolean;
@@ -33,6 +35,7 @@ export function addMigrate(program: Command): void {
       'reread',
     )
     .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')
+    .addOption(keepSourceOption())
     .option('--dry-run', 'only say what would be done, or every reason why not')
     .option('-d, --detach', 'do not wait for the end')
     .option('--no-wait', 'the same as --detach')
@@ -66,6 +69,7 @@ async function migrate(session: Session, volumeId: string, destination: string, 
     bandwidth: options.bandwidth ?? null,
     verify: options.verify,
     forceHostCopy: options.forceHostCopy ?? false,
+    keepSourceSeconds: options.keepSource ?? null,
   });
   if (detach) {
     answer(

@@ -29,7 +29,8 @@ export async function assisted(run: MigrationRun, m: ClaimedMigration, undo: Cle
   undo.push({ kind: 'deleteDestination', ...there });
   const device = await storageSteps(node, patience).prepareLocalMove.executeWithOptions(
     { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${destination.backEnd}` },
-    [{ ...there, volumeId, sizeBytes, source }],
+    // What is kept must not change with what the volume's next user writes.
+    [{ ...there, volumeId, sizeBytes, source, mayShare: run.request.keepSourceSeconds === null }],
   );
   run.throwIfCancelled();
   run.enter('copying');
