@@ -1,16 +1,28 @@
 import type { BackEnd } from '../model/back-end.ts';
 import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
+import { countKeptSources } from '../registry/kept-sources.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
+
+/** A back end with what is on it. */
+export type ListedBackEnd = BackEnd & { volumes: number; kept: { sources: number; bytes: number } };
 
 /** What an administrator may ask about back ends. */
 export function backEndCommands({ registry, identity }: Context) {
   return {
-    /** All back ends, by name, and how many volumes are on each. */
-    async listBackEnds(): Promise<(BackEnd & { volumes: number })[]> {
+    /** All back ends, by name, how many volumes are on each, and what it keeps of those that have left it. */
+    async listBackEnds(): Promise<ListedBackEnd[]> {
       requireAdmin(identity, 'list back ends');
-      const [backEnds, volumes] = await Promise.all([listBackEnds(registry), countVolumes(registry)]);
-      return backEnds.map((b) => ({ ...b, volumes: volumes.get(b.name) ?? 0 }));
+      const [backEnds, volumes, kept] = await Promise.all([
+        listBackEnds(registry),
+        countVolumes(registry),
+        countKeptSources(registry),
+      ]);
+      return backEnds.map((b) => ({
+        ...b,
+        volumes: volumes.get(b.name) ?? 0,
+        kept: kept.get(b.name) ?? { sources: 0, bytes: 0 },
+      }));
     },
 
     /** `BackEndNotFound` if none has reported itself so. */

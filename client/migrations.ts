@@ -25,6 +25,7 @@ export async function planMigration({ registry }: Context, request: Planned): Pr
     attached: facts.attachments.length > 0,
     forceHostCopy: request.forceHostCopy ?? false,
     driverCanMove: storageCanMove(facts.source, facts.destination),
+    nameIsKept: facts.nameIsKept,
   });
   return { allowed: reasons.length === 0, flow, facts, reasons };
 }

@@ -7,6 +7,7 @@ import { backEndCommands } from './back-ends.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { administrator, type Identity } from './identity.ts';
+import { keptSourceCommands } from './kept-sources.ts';
 import { migrationCommands } from './migrations.ts';
 import { movesControlCommands } from './moves-control.ts';
 import { movesCommands } from './moves.ts';
@@ -57,6 +58,7 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...adoptionCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),
+    ...keptSourceCommands(context),
     ...movesCommands(context),
     ...movesControlCommands(context),
     ...repairCommands(context),

@@ -28,6 +28,7 @@ export const ferryErrorTypes = [
   'NotMigrating', // asked about a migration that does not run
   'PastPointOfNoReturn', // a cancel after the switch
   'MigrationNotFound', // no migration record of that id or volume
+  'SourceNotKept', // there is no source to go back to: it was not kept, or not for so long
   'AttachmentNotFound', // no such attachment
   'SnapshotNotFound', // no such snapshot
   'InstanceNotFound', // the hypervisor has no such instance
@@ -39,6 +40,7 @@ export const ferryErrorTypes = [
   'NotOwned', // the device does not carry the tag that would let us touch it
   'SizeMismatch', // a device's size is not what the registry says
   'ChecksumMismatch', // the destination does not hold what the source served
+  'VolumeWrittenSince', // the kept source does not hold what the volume holds now
   'SourceUnreachable', // the source's export cannot be reached
   'SourceReadFailed', // the source device gave an I/O error
   'DestinationWriteFailed', // the destination device gave an I/O error

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { Reason } from './errors.ts';
 import { backEndName, nodeName } from './ids.ts';
+import { keepSourceSeconds } from './kept-source.ts';
 import { bandwidthPayload } from './messages.ts';
 import { verifyMode } from './migration.ts';
 
@@ -27,6 +28,8 @@ export const moveSettings = z.object({
   /** Bytes a second that all migrations share; null is no cap. */
   bandwidth: bandwidthPayload.default(null),
   verify: verifyMode.default('reread'),
+  /** For how long each move keeps its source; null: not at all. */
+  keepSourceSeconds: keepSourceSeconds.nullable().default(null),
   /** After a volume that could not be moved: go on with the others, or begin no more. */
   onFailure: z.enum(['continue', 'stop']).default('continue'),
   nodeTimeoutSeconds: z.number().int().positive().default(600),

@@ -41,6 +41,8 @@ export const messages = {
   setMovesBandwidth: 'setMovesBandwidth',
   /** Query: `MovesState`. */
   movesState: 'movesState',
+  /** Signal to the workflow that removes a kept source: the registry says something else of it now. */
+  keptSourceChanged: 'keptSourceChanged',
   /** Query: the operations refused so far (a bounded list). */
   refusedOperations: 'refusedOperations',
 } as const;

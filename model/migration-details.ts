@@ -26,6 +26,7 @@ const flowMeaning = {
   assisted: 'the storage moves it itself',
   'generic-detached': 'the destination pulls it from the source',
   'generic-attached': 'the hypervisor mirrors the disk of the running guest',
+  undo: 'nothing is copied: it goes back to the source that was kept',
 } as const;
 
 const verifyMeaning = {
@@ -43,7 +44,12 @@ export function migrationPlan(request: MigrationRequest): string {
     `- **To:** \`${request.destination}\`${request.forceHostCopy ? ', from host to host in any case' : ''}`,
     ...(request.newType === null ? [] : [`- **Its type becomes:** ${codeSpan(request.newType)}`]),
     `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
-    `- **Verify:** ${request.verify}`,
+    request.undoes === null
+      ? `- **Verify:** ${request.verify}`
+      : `- **Takes back:** migration \`${request.undoes}\`, if the volume has not been written since`,
+    ...(request.keepSourceSeconds === null
+      ? []
+      : [`- **Source:** kept for ${formatSeconds(request.keepSourceSeconds)} after the switch`]),
     `- **Asked for by:** ${request.requestedBy}`,
     `- **Gives up when** a node is away for ${formatSeconds(request.nodeTimeoutSeconds)}`,
     `- **Watch:** \`ferry migration watch ${request.volumeId}\``,
@@ -94,7 +100,13 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
   ];
   if (request.newType !== null) facts.push(['Type', `becomes ${codeSpan(request.newType)} with the switch`]);
   if (s.flow) facts.push(['Flow', `${s.flow}: ${flowMeaning[s.flow]}`]);
-  facts.push(['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]);
+  facts.push(
+    request.undoes === null
+      ? ['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]
+      : ['Takes back', `migration \`${request.undoes}\`, if both devices hold the same bytes`],
+  );
+  if (request.keepSourceSeconds !== null)
+    facts.push(['Source', `kept for ${formatSeconds(request.keepSourceSeconds)} after the switch`]);
   if (end?.digest) facts.push(['Digest', `\`${end.digest}\``]);
   if (end?.transferredBytes !== undefined)
     facts.push(['Sent', `${formatBytes(end.transferredBytes)} of ${formatBytes(s.totalBytes)}; the rest were holes`]);

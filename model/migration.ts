@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { backEndName, volumeId } from './ids.ts';
 import type { Reason } from './errors.ts';
+import { keepSourceSeconds } from './kept-source.ts';
 import { volumeTypeName } from './volume-type.ts';
 
 /**
@@ -11,8 +12,11 @@ import { volumeTypeName } from './volume-type.ts';
 export const verifyMode = z.enum(['reread', 'inline', 'none']);
 export type VerifyMode = z.infer<typeof verifyMode>;
 
-/** Who carries the bytes. `assisted`: the storage itself; `generic-detached`: copy; `generic-attached`: the hypervisor mirrors. */
-export const flow = z.enum(['assisted', 'generic-detached', 'generic-attached']);
+/**
+ * Who carries the bytes. `assisted`: the storage itself; `generic-detached`: copy; `generic-attached`: the hypervisor mirrors; `undo`: nobody,
+ * they are there already, on the source that an earlier migration kept.
+ */
+export const flow = z.enum(['assisted', 'generic-detached', 'generic-attached', 'undo']);
 export type Flow = z.infer<typeof flow>;
 
 /** Where a migration is. The order is the order of a successful one; `undoing` follows any phase before the switch. */
@@ -33,20 +37,29 @@ export const outcome = z.enum(['success', 'error', 'cancelled']);
 export type Outcome = z.infer<typeof outcome>;
 
 /** What `migrateVolume` is started with. */
-export const migrationRequest = z.object({
-  volumeId,
-  destination: backEndName,
-  /** Bytes a second; null is no cap. */
-  bandwidth: z.number().int().positive().nullable().default(null),
-  verify: verifyMode.default('reread'),
-  forceHostCopy: z.boolean().default(false),
-  /** The volume's type from the switch on; null: as it is. */
-  newType: volumeTypeName.nullable().default(null),
-  /** How long a node that is needed for the data may be away before the migration goes back. Seconds. */
-  nodeTimeoutSeconds: z.number().int().positive().default(600),
-  /** Who asked, for the audit record. */
-  requestedBy: z.string().max(255).default('admin'),
-});
+export const migrationRequest = z
+  .object({
+    volumeId,
+    destination: backEndName,
+    /** Bytes a second; null is no cap. */
+    bandwidth: z.number().int().positive().nullable().default(null),
+    verify: verifyMode.default('reread'),
+    forceHostCopy: z.boolean().default(false),
+    /** The volume's type from the switch on; null: as it is. */
+    newType: volumeTypeName.nullable().default(null),
+    /** How long a node that is needed for the data may be away before the migration goes back. Seconds. */
+    nodeTimeoutSeconds: z.number().int().positive().default(600),
+    /** For how long the source is kept after the switch, so that the migration can be undone; null: it is deleted at once. */
+    keepSourceSeconds: keepSourceSeconds.nullable().default(null),
+    /** The migration to take back: the volume returns to the source that it kept, which is on `destination`. */
+    undoes: z.uuid().nullable().default(null),
+    /** Who asked, for the audit record. */
+    requestedBy: z.string().max(255).default('admin'),
+  })
+  .refine((request) => request.undoes === null || request.keepSourceSeconds === null, {
+    path: ['keepSourceSeconds'],
+    error: 'an undo keeps nothing: what the volume leaves then is the same as what it returns to',
+  });
 export type MigrationRequest = z.infer<typeof migrationRequest>;
 export type MigrationRequestInput = z.input<typeof migrationRequest>;
 
@@ -67,6 +80,8 @@ export interface ClaimedMigration {
   source: { backEnd: string; deviceName: string };
   destination: { backEnd: string };
   tenantId: string;
+  /** Of an undo: the migration that is taken back, and the device on the destination that it kept. */
+  undoes?: { migrationId: string; deviceName: string };
 }
 
 /**
@@ -139,6 +154,12 @@ export const migrationRecord = z.object({
   digest: z.string().nullable(),
   outcome: outcome.nullable(),
   error: z.custom<Reason>().nullable(),
+  /** For how long the source was to be kept. */
+  keepSourceSeconds: z.number().int().nullable(),
+  /** Until when the source is kept; null when it is not, or not any more. */
+  keptUntil: z.date().nullable(),
+  /** The migration that this one took back. */
+  undoes: z.uuid().nullable(),
   startedAt: z.date(),
   finishedAt: z.date().nullable(),
 });

@@ -39,6 +39,11 @@ export function cleanUpWorkflowId(migrationId: string): string {
   return `clean-up-${migrationId}`;
 }
 
+/** Removes the source that a migration has kept, when its time is over. */
+export function keptSourceWorkflowId(migrationId: string): string {
+  return `kept-source-${migrationId}`;
+}
+
 /** Ends a migration whose workflow is gone; at most one a volume. */
 export function repairWorkflowId(volumeId: string): string {
   return `repair-${volumeId}`;
@@ -55,6 +60,13 @@ export function operationWorkflowId(operation: string, volumeId: string): string
 /** The volume's name on its back end (Cinder's default `volume_name_template`): `volume-<name_id or id>`. */
 export function deviceName(volume: { id: string; nameId: string | null }): string {
   return `volume-${volume.nameId ?? volume.id}`;
+}
+
+const volumeDevice = /^volume-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
+
+/** The id that a volume's device is named after; null when it is no name of a volume's device. */
+export function nameIdOf(device: string): string | null {
+  return volumeDevice.exec(device)?.[1] ?? null;
 }
 
 /** A snapshot's name on its volume's back end. The underscore is Cinder's: lvm2 keeps names that begin with `snapshot` for itself. */
@@ -75,6 +87,11 @@ export function volumeTag(volumeId: string): string {
 /** Tag on a device that a migration made; taken off when the migration is complete. */
 export function migrationTag(migrationId: string): string {
   return `ferry.migration=${migrationId}`;
+}
+
+/** Tag, beside its volume's, on a device that its volume has left by that migration, and that is kept for a while. */
+export function keptTag(migrationId: string): string {
+  return `ferry.kept=${migrationId}`;
 }
 
 /** Tag on the device of a snapshot. */

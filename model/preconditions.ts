@@ -21,6 +21,8 @@ export interface MigrationFacts {
   newType: string | null;
   /** The type that it has in the end; null: none, or a new one that does not exist. */
   volumeType: Asking | null;
+  /** The destination keeps a source of this volume under the name that it has. */
+  nameIsKept: boolean;
   now: Date;
 }
 
@@ -155,7 +157,7 @@ export function reasonsNotToPlace(
   return reasons;
 }
 
-function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
+export function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
   const why = b.fault ?? `last heard of at ${b.heartbeatAt.toISOString()}`;
   return {
     type: 'BackEndDown',
@@ -164,10 +166,18 @@ function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
   };
 }
 
-/** Which of the three flows would move the volume; `claim_volume` in SQL decides the same. `driverCanMove`: see `storageCanMove`. */
-export function chooseFlow(facts: { attached: boolean; forceHostCopy: boolean; driverCanMove: boolean }): Flow {
+/**
+ * Which of the three flows would move the volume; the claim in SQL decides the same. `driverCanMove`: see `storageCanMove`. The storage
+ * keeps the name: where that is a kept source's, the bytes are copied under a new one.
+ */
+export function chooseFlow(facts: {
+  attached: boolean;
+  forceHostCopy: boolean;
+  driverCanMove: boolean;
+  nameIsKept: boolean;
+}): Flow {
   if (facts.attached) return 'generic-attached';
-  return facts.driverCanMove && !facts.forceHostCopy ? 'assisted' : 'generic-detached';
+  return facts.driverCanMove && !facts.forceHostCopy && !facts.nameIsKept ? 'assisted' : 'generic-detached';
 }
 
 /** Whether the storage itself can move a volume between two back ends: both are on one node, and of one kind. */

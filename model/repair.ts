@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { volumeId } from './ids.ts';
+import type { KeptDevice } from './kept-source.ts';
 
 /** What `reconcile` is started with. */
 export const repairRequest = z.object({
@@ -44,6 +45,12 @@ export interface AbandonedOperation extends Finding {
   operation: string;
 }
 
+/** A kept source that would have stayed for ever: the workflow that removes it is closed or gone. */
+export interface UnwatchedKeptSource extends KeptDevice {
+  state: RepairState;
+  note: string | null;
+}
+
 /** Something with Ferry's tags that belongs to no volume, migration or clean-up. */
 export interface Orphan {
   kind: 'device' | 'export' | 'tag';
@@ -62,6 +69,7 @@ export interface RepairReport {
   dryRun: boolean;
   migrations: AbandonedMigration[];
   operations: AbandonedOperation[];
+  keptSources: UnwatchedKeptSource[];
   orphans: Orphan[];
   /** Nodes that could not be looked at; what is left there is told when they are back. */
   unseen: { node: string; why: string }[];

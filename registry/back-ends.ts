@@ -94,12 +94,15 @@ export async function decommission(registry: Registry, node: string): Promise<st
     // In a statement of its own: the count sees what was committed before the lock was got.
     await q.rows(backEnd, 'SELECT * FROM back_ends WHERE node = $1 ORDER BY name FOR NO KEY UPDATE', [node]);
     const [left] = await q.rows(
-      z.object({ volumes: z.number(), migrations: z.number() }),
+      z.object({ volumes: z.number(), migrations: z.number(), kept: z.array(z.string()) }),
       `WITH locked AS (SELECT name FROM back_ends WHERE node = $1)
        SELECT (SELECT count(*)::int FROM volumes v JOIN locked l ON l.name = v.host) AS volumes,
-              (SELECT count(*)::int FROM migrations m JOIN locked l ON l.name IN (m.source, m.destination) WHERE m.outcome IS NULL) AS migrations`,
+              (SELECT count(*)::int FROM migrations m JOIN locked l ON l.name IN (m.source, m.destination) WHERE m.outcome IS NULL) AS migrations,
+              ARRAY(SELECT DISTINCT k.volume_id::text FROM kept_sources k JOIN locked l ON l.name = k.back_end) AS kept`,
       [node],
     );
+    if (left && left.kept.length > 0)
+      return `kept sources are on it, of the volumes ${left.kept.join(', ')}; remove each: ferry migration discard <volume>`;
     if (left && left.volumes + left.migrations > 0)
       return `the registry has ${left.volumes} volumes on it and ${left.migrations} migrations from or to it`;
     await q.rows(

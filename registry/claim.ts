@@ -3,10 +3,11 @@ import { downAfterMs } from '../model/back-end.ts';
 import { FerryError, refusal } from '../model/errors.ts';
 import { flow, type ClaimedMigration, type MigrationRequest } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
-import { reasonsNotToMigrate } from '../model/preconditions.ts';
-import { gatherFacts } from './migration-facts.ts';
 import { fenced } from './fenced.ts';
+import { planMigration } from './migration-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
+import { noColumns } from './rows.ts';
+import { planUndo } from './undo-facts.ts';
 
 const claimRow = z.object({
   epoch: z.number(),
@@ -14,6 +15,7 @@ const claimRow = z.object({
   totalBytes: z.number(),
   source: z.string(),
   sourceNameId: z.string().nullable(),
+  destinationNameId: z.string().nullable(),
   tenantId: z.string(),
 });
 
@@ -23,7 +25,7 @@ export interface ClaimArguments {
   migrationId: string;
   /** `<workflow id>/<run id>` */
   owner: string;
-  /** What a new device's name is based on. `assisted` keeps the name that the volume has. */
+  /** What a new device's name is based on. `assisted` keeps the name that the volume has, `undo` takes the one that it had. */
   destinationNameId: string;
 }
 
@@ -38,38 +40,74 @@ export async function claimVolume(registry: Registry, args: ClaimArguments): Pro
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const claimed = await takeClaim(registry, args);
     if (claimed) return claimed;
-    const [first, ...others] = reasonsNotToMigrate(await gatherFacts(registry, args.request));
+    const { request } = args;
+    const { reasons } = request.undoes
+      ? await planUndo(registry, request.volumeId, request)
+      : await planMigration(registry, request);
+    const [first, ...others] = reasons;
     if (first) throw refusal([first, ...others]);
     // What stood in the way a moment ago is gone.
   }
   throw new FerryError('VolumeBusy', `Volume ${args.request.volumeId} changes too often to be claimed now. Try again.`);
 }
 
-async function takeClaim(registry: Queries, args: ClaimArguments): Promise<ClaimedMigration | null> {
+async function takeClaim(registry: Registry, args: ClaimArguments): Promise<ClaimedMigration | null> {
   const { request, migrationId, owner } = args;
-  const [row] = await registry
-    .rows(claimRow, `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6, $7, $8 * interval '1 ms', $9)`, [
+  const { volumeId, undoes } = request;
+  const row = await registry
+    .transaction((q) => (undoes === null ? claimMove(q, args) : claimUndo(q, args)))
+    .catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'FE001') throw fenced(`Migration ${migrationId}`);
+      throw error;
+    });
+  if (!row) return null;
+  const device = (nameId: string | null) => deviceName({ id: volumeId, nameId });
+  return {
+    claim: { volumeId, migrationId, owner, epoch: row.epoch },
+    flow: row.flow,
+    sizeBytes: row.totalBytes,
+    source: { backEnd: row.source, deviceName: device(row.sourceNameId) },
+    destination: { backEnd: request.destination },
+    tenantId: row.tenantId,
+    ...(undoes === null ? {} : { undoes: { migrationId: undoes, deviceName: device(row.destinationNameId) } }),
+  };
+}
+
+async function claimMove(q: Queries, args: ClaimArguments): Promise<z.infer<typeof claimRow> | undefined> {
+  const { request, migrationId } = args;
+  const [row] = await q.rows(
+    claimRow,
+    `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6 OR name_is_kept($1, $2), $7, $8 * interval '1 ms', $9)`,
+    [
       request.volumeId,
       request.destination,
-      owner,
+      args.owner,
       migrationId,
       args.destinationNameId,
       request.forceHostCopy,
       request.requestedBy,
       downAfterMs,
       request.newType ?? null,
-    ])
-    .catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'FE001') throw fenced(`Migration ${migrationId}`);
-      throw error;
-    });
-  if (!row) return null;
-  return {
-    claim: { volumeId: request.volumeId, migrationId, owner, epoch: row.epoch },
-    flow: row.flow,
-    sizeBytes: row.totalBytes,
-    source: { backEnd: row.source, deviceName: deviceName({ id: request.volumeId, nameId: row.sourceNameId }) },
-    destination: { backEnd: request.destination },
-    tenantId: row.tenantId,
-  };
+    ],
+  );
+  if (row && request.keepSourceSeconds !== null)
+    await q.rows(noColumns, 'UPDATE migrations SET keep_source_seconds = $2 WHERE id = $1', [
+      migrationId,
+      request.keepSourceSeconds,
+    ]);
+  return row;
+}
+
+async function claimUndo(q: Queries, args: ClaimArguments): Promise<z.infer<typeof claimRow> | undefined> {
+  const { request } = args;
+  const [row] = await q.rows(claimRow, `SELECT * FROM claim_undo($1, $2, $3, $4, $5, $6, $7 * interval '1 ms')`, [
+    request.volumeId,
+    request.destination,
+    args.owner,
+    args.migrationId,
+    request.undoes,
+    request.requestedBy,
+    downAfterMs,
+  ]);
+  return row;
 }

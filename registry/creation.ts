@@ -108,7 +108,11 @@ export async function removeVolume(
   const outcome = reason === null ? 'success' : 'error';
   const removed = await registry.rows(
     z.object({ volumeId: z.string() }),
-    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = $3 AND operation_owner = $2 RETURNING id)
+    // What was kept of it is of no use to anybody.
+    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = $3 AND operation_owner = $2 RETURNING id),
+     kept AS (
+       UPDATE kept_sources k SET removing_at = coalesce(k.removing_at, now()) FROM gone WHERE k.volume_id = gone.id
+     )
      UPDATE operations o SET outcome = $4, error = $5, finished_at = now()
      FROM gone WHERE o.owner = $2 AND o.volume_id = gone.id AND o.operation = $3 RETURNING o.volume_id`,
     [ticket.volumeId, ticket.owner, operation, outcome, reason],

@@ -8,7 +8,7 @@ import type { Queries, Registry } from './open-registry.ts';
 import { volumeTypeOrNull } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
 
-const counts = z.object({ snapshots: z.number(), promised: z.number(), now: z.date() });
+const counts = z.object({ snapshots: z.number(), promised: z.number(), nameIsKept: z.boolean(), now: z.date() });
 
 /** What shall move where, and the type that it gets by that, if it gets one. */
 export interface Move extends Pick<MigrationRequest, 'volumeId' | 'destination'> {
@@ -30,7 +30,8 @@ async function factsAt(
   ]);
   const [counted] = await q.rows(
     counts,
-    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised, now()::timestamptz(3) AS now`,
+    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised,
+       name_is_kept($1, $2) AS name_is_kept, now()::timestamptz(3) AS now`,
     [volumeId, destinationName],
   );
   const typeName = newType ?? volume?.volumeType ?? null;
@@ -45,6 +46,7 @@ async function factsAt(
     promisedBytes: counted!.promised,
     newType,
     volumeType: typeName === null ? null : await volumeTypeOrNull(q, typeName),
+    nameIsKept: counted!.nameIsKept,
     now: counted!.now,
   };
 }

@@ -77,21 +77,30 @@ export async function nameDestination(registry: Queries, claim: Claim, nameId: s
 
 /**
  * The point of no return: from its commit on, the volume is on the destination, under the claim's name, and has the new type if it gets
- * one. Everything in one statement.
+ * one. Everything in one statement: also that the source is kept, if it shall be, and that one which the volume goes back to is kept no
+ * more.
  * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
  */
 export async function switchVolume(registry: Queries, claim: Claim, found: Switch = {}): Promise<void> {
   const switched = await registry.rows(
     noColumns,
-    `WITH ${held}, switched AS (
+    // A repeat must not keep again what was removed in the meantime.
+    `WITH ${held}, first AS (SELECT FROM migrations WHERE id = $4 AND switched_at IS NULL), switched AS (
        UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
          phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
          digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
-       RETURNING m.volume_id, m.destination, m.destination_name_id, m.new_type
+       RETURNING m.*
      ), connected AS (
        UPDATE attachments a SET connection = $8 FROM switched s WHERE a.id = $7 AND a.volume_id = s.volume_id
+     ), kept AS (
+       INSERT INTO kept_sources (migration_id, volume_id, back_end, name_id, size_bytes, kept_at, kept_until)
+       SELECT s.id, s.volume_id, s.source, s.source_name_id, s.total_bytes, now(), now() + s.keep_source_seconds * interval '1 second'
+       FROM switched s, first WHERE s.keep_source_seconds IS NOT NULL
+       ON CONFLICT DO NOTHING
+     ), returned AS (
+       DELETE FROM kept_sources k USING switched s WHERE k.migration_id = s.undoes
      )
      UPDATE volumes v SET host = s.destination, name_id = s.destination_name_id, availability_zone = b.availability_zone,
        migration_status = 'completing', volume_type = coalesce(s.new_type, v.volume_type),

@@ -3,13 +3,17 @@ import { FerryError } from '../model/errors.ts';
 import { migrationRecord, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
 import type { Queries } from './open-registry.ts';
 
+/** Of migrations `m`: their records, and until when their sources are kept. One that is being removed is not kept any more. */
+export const withKeptUntil = `SELECT m.*, k.kept_until
+  FROM migrations m LEFT JOIN kept_sources k ON k.migration_id = m.id AND k.removing_at IS NULL`;
+
 /** The migration of that id, or the last one of the volume of that id. `MigrationNotFound` if there is none. */
 export async function findMigration(registry: Queries, idOrVolume: string): Promise<MigrationRecord> {
   const id = z.uuid().safeParse(idOrVolume);
   const [found] = id.success
     ? await registry.rows(
         migrationRecord,
-        'SELECT * FROM migrations WHERE id = $1 OR volume_id = $1 ORDER BY (id = $1) DESC, epoch DESC LIMIT 1',
+        `${withKeptUntil} WHERE m.id = $1 OR m.volume_id = $1 ORDER BY (m.id = $1) DESC, m.epoch DESC LIMIT 1`,
         [id.data],
       )
     : [];
@@ -29,6 +33,8 @@ export interface MigrationFilter {
   running?: boolean | undefined;
   /** From or to this back end. */
   backEnd?: string | undefined;
+  /** Those whose source is kept. */
+  kept?: boolean | undefined;
   limit?: number | undefined;
 }
 
@@ -36,14 +42,16 @@ export interface MigrationFilter {
 export function listMigrations(registry: Queries, filter: MigrationFilter = {}): Promise<MigrationRecord[]> {
   return registry.rows(
     migrationRecord,
-    `SELECT * FROM migrations WHERE ($1::uuid IS NULL OR volume_id = $1) AND ($2::text IS NULL OR outcome = $2)
-       AND ($3::boolean IS NULL OR (outcome IS NULL) = $3) AND ($4::text IS NULL OR $4 IN (source, destination))
-     ORDER BY started_at DESC, id LIMIT $5`,
+    `${withKeptUntil} WHERE ($1::uuid IS NULL OR m.volume_id = $1) AND ($2::text IS NULL OR m.outcome = $2)
+       AND ($3::boolean IS NULL OR (m.outcome IS NULL) = $3) AND ($4::text IS NULL OR $4 IN (m.source, m.destination))
+       AND ($5::boolean IS NULL OR (k.migration_id IS NOT NULL) = $5)
+     ORDER BY m.started_at DESC, m.id LIMIT $6`,
     [
       filter.volumeId ?? null,
       filter.outcome ?? null,
       filter.running ?? null,
       filter.backEnd ?? null,
+      filter.kept ?? null,
       filter.limit ?? null,
     ],
   );

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { volumeId as volumeIdSchema } from '../model/ids.ts';
+import { nameIdOf } from '../model/names.ts';
 import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
 import type { Queries } from './open-registry.ts';
 
@@ -70,12 +71,10 @@ export function listVolumes(registry: Queries, filter: VolumeFilter = {}): Promi
   );
 }
 
-const device = /^volume-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
-
 /** Whether a volume's data is there, as the registry has it now: asked before a device is deleted. */
 export async function isCurrentLocation(registry: Queries, backEnd: string, deviceName: string): Promise<boolean> {
-  const nameId = device.exec(deviceName)?.[1];
-  if (nameId === undefined) return false;
+  const nameId = nameIdOf(deviceName);
+  if (nameId === null) return false;
   const [answer] = await registry.rows(
     z.object({ current: z.boolean() }),
     'SELECT EXISTS (SELECT FROM volumes WHERE host = $1 AND coalesce(name_id, id) = $2) AS current',

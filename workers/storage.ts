@@ -14,6 +14,7 @@ import { runCommand } from '../activities/storage/run-command.ts';
 import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { currentDevices } from '../registry/leftovers.ts';
+import { isKeptSource } from '../registry/kept-sources.ts';
 import { isCurrentLocation } from '../registry/volumes.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
@@ -60,6 +61,7 @@ export async function createStorageWorker(deps: {
     slots: copySlots(node.maxConcurrentCopies),
     exports,
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
+    isKeptSource: (backEnd, deviceName) => isKeptSource(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
     noProgressMs: deps.noProgressSeconds * 1000,
     reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, deps.log),

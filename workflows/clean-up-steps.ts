@@ -1,4 +1,4 @@
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, sleep } from '@temporalio/workflow';
 import { nodeOf } from '../model/ids.ts';
 import { storageSteps } from './activities.ts';
 
@@ -10,9 +10,22 @@ export type CleanUpStep =
   | { kind: 'removeExport'; backEnd: string; exportName: string }
   | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
   | { kind: 'retireSource'; backEnd: string; deviceName: string; volumeId: string; exportName: string }
-  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string }
+  | {
+      kind: 'keepSource';
+      backEnd: string;
+      deviceName: string;
+      volumeId: string;
+      exportName: string;
+      migrationId: string;
+    }
+  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string; keptBy?: string }
   /** The device of a volume that never came to be, under whichever name; `name` is the one to give it, if that is known. */
   | { kind: 'disownVolume'; backEnd: string; volumeId: string; name: string | null };
+
+/** The same steps for a migration whose source is kept: it loses its export, not itself. */
+export function keepingSource(steps: readonly CleanUpStep[], migrationId: string): CleanUpStep[] {
+  return steps.map((step) => (step.kind === 'retireSource' ? { ...step, kind: 'keepSource', migrationId } : step));
+}
 
 /** Runs one step; tries for `patienceSeconds` in all. */
 export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number): Promise<void> {
@@ -25,6 +38,8 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
       return node.deleteDestination.executeWithOptions(summary, [step]);
     case 'retireSource':
       return node.retireSource.executeWithOptions(summary, [step]);
+    case 'keepSource':
+      return node.keepSource.executeWithOptions(summary, [step]);
     case 'settleDestination':
       return node.settleDestination.executeWithOptions(summary, [step]);
     case 'disownVolume':
@@ -42,6 +57,25 @@ export async function runCleanUp(steps: readonly CleanUpStep[], patienceSeconds:
     Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds))),
   );
   return left.flat();
+}
+
+/** A node that is away is asked again after this long; each round costs a handful of history events. */
+const pauseBetweenRounds = '5m';
+
+/** One round's patience: as long as a node that comes back needs to take the step up, without a new round. */
+const roundSeconds = 24 * 3600;
+
+/** Runs the steps, however long their nodes stay away; `tell` hears what is left before each round. */
+export async function runCleanUpToTheEnd(
+  steps: readonly CleanUpStep[],
+  tell: (left: readonly CleanUpStep[]) => void,
+): Promise<void> {
+  let left = steps;
+  while (left.length > 0) {
+    tell(left);
+    left = await runCleanUp(left, roundSeconds);
+    if (left.length > 0) await sleep(pauseBetweenRounds);
+  }
 }
 
 async function runInOrder(steps: readonly CleanUpStep[], patienceSeconds: number): Promise<CleanUpStep[]> {
@@ -64,6 +98,8 @@ export function describe(step: CleanUpStep): string {
       return `delete the unfinished ${step.deviceName} on ${step.backEnd}`;
     case 'retireSource':
       return `end the export of and delete the old ${step.deviceName} on ${step.backEnd}`;
+    case 'keepSource':
+      return `end the export of and mark as kept the old ${step.deviceName} on ${step.backEnd}`;
     case 'settleDestination':
       return `take the migration's tag off ${step.deviceName} on ${step.backEnd}`;
     case 'disownVolume':

@@ -5,6 +5,7 @@ export { createVolume } from './create-volume.ts';
 export { decommissionNode } from './decommission-node.ts';
 export { evacuateInWindow } from './evacuate-in-window.ts';
 export { evacuateHost } from './evacuate-host.ts';
+export { expireKeptSource } from './expire-kept-source.ts';
 export { migrateVolume } from './migrate-volume.ts';
 export { attachVolume } from './operations/attach-volume.ts';
 export { createSnapshot } from './operations/create-snapshot.ts';

@@ -19,6 +19,8 @@ export const refusedOperations = defineQuery<readonly RefusedOperation[]>(messag
 export const migrationState = defineQuery<MigrationState>(messages.migrationState);
 export const steerMigration = defineSignal<[steer: SteerPayload]>(messages.steerMigration);
 
+export const keptSourceChanged = defineSignal(messages.keptSourceChanged);
+
 export const awaitPlan = defineUpdate<{ planId: string }>(messages.awaitPlan);
 export const pauseMoves = defineUpdate<void>(messages.pauseMoves);
 export const resumeMoves = defineUpdate<void>(messages.resumeMoves);

@@ -5,12 +5,14 @@ import { migrationRequest, type Claim, type ClaimedMigration } from '../model/mi
 import { deviceName } from '../model/names.ts';
 import { registry } from './activities.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
-import type { CleanUpStep } from './clean-up-steps.ts';
+import { keepingSource, type CleanUpStep } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { assisted } from './flows/assisted.ts';
 import { genericAttached } from './flows/attached.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
 import { handleMessages } from './migration-messages.ts';
+import { returnToKept } from './flows/undo.ts';
+import { tellKeptSource, watchKeptSource } from './kept-sources.ts';
 import { MigrationRun } from './migration-run.ts';
 import { workflowOwner } from './owner.ts';
 
@@ -73,7 +75,7 @@ async function moveClaimed(
     await goBack(run, m.claim, undo, reason);
     throw failureOf(reason);
   }
-  await CancellationScope.nonCancellable(() => goForward(run, m.claim, flow));
+  await CancellationScope.nonCancellable(() => goForward(run, m, flow));
   return {
     migrationId: m.claim.migrationId,
     volumeId: m.claim.volumeId,
@@ -91,6 +93,7 @@ async function runFlow(
   const name = deviceName({ id: m.claim.volumeId, nameId: m.destinationNameId });
   if (m.flow === 'generic-detached') return genericDetached(run, m, name, undo);
   if (m.flow === 'generic-attached') return genericAttached(run, m, name, undo);
+  if (m.flow === 'undo') return returnToKept(run, m);
   return assisted(run, m, undo);
 }
 
@@ -111,14 +114,22 @@ async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpSte
 }
 
 /** From the switch on: retried until it is done. */
-async function goForward(run: MigrationRun, claim: Claim, flow: FlowResult): Promise<void> {
+async function goForward(
+  run: MigrationRun,
+  { claim, source, undoes }: ClaimedMigration,
+  flow: FlowResult,
+): Promise<void> {
   run.enter('switching');
   await registry.switchVolume.executeWithOptions(
     { summary: 'switch the volume to its new place: the point of no return' },
     [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes, attachment: flow.attachment }],
   );
   run.enter('cleaning-up');
-  await cleanUpOrHandOver(causeOf(claim), flow.cleanUp);
+  const { migrationId, volumeId } = claim;
+  const keeps = run.request.keepSourceSeconds !== null;
+  if (undoes) await tellKeptSource(undoes.migrationId);
+  if (keeps) await watchKeptSource({ migrationId, volumeId, ...source });
+  await cleanUpOrHandOver(causeOf(claim), keeps ? keepingSource(flow.cleanUp, migrationId) : flow.cleanUp);
   await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
     { claim, outcome: 'success', error: null },
   ]);

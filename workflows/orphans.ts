@@ -17,9 +17,34 @@ type Judgement = { why: string; step: CleanUpStep | null; since: string | null; 
  * or a place that its volume has left for good, may be removed; where the registry does not know, people decide.
  */
 export function judgeDevice(device: LeftoverDevice, facts: LeftoverFacts): JudgedOrphan | null {
+  if (isKept(device, facts)) return null;
   const judgement =
-    device.migrationId === null ? judgeLeft(device, facts) : judgeMade(device, device.migrationId, facts);
+    device.migrationId !== null
+      ? judgeMade(device, device.migrationId, facts)
+      : device.current
+        ? judgeReturned(device, facts)
+        : judgeLeft(device, facts);
   return judgement && withGrace(device, judgement, facts);
+}
+
+/** The registry keeps it, or sees to its removal. */
+function isKept({ backEnd, name }: LeftoverDevice, { kept = [] }: LeftoverFacts): boolean {
+  return kept.some((k) => k.backEnd === backEnd && k.deviceName === name);
+}
+
+/** A volume is on it again that had left it: the tag of a kept source is all that is too much. */
+function judgeReturned({ backEnd, name, volumeId, keptBy }: LeftoverDevice, facts: LeftoverFacts): Judgement | null {
+  const volume = facts.volumes.find((v) => v.id === volumeId);
+  if (!keptBy || !volume || volume.held) return null;
+  const step: CleanUpStep = {
+    kind: 'settleDestination',
+    backEnd,
+    deviceName: name,
+    migrationId: keptBy,
+    keptBy,
+  };
+  const since = facts.migrations.find((m) => m.id === keptBy)?.finishedAt ?? null;
+  return { kind: 'tag', why: 'it holds a volume, and is not only kept', step, since };
 }
 
 /** Made by a migration, whose tag it still has. */

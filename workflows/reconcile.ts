@@ -14,11 +14,14 @@ import {
   type AbandonedOperation,
   type RepairReport,
   type RepairState,
+  type UnwatchedKeptSource,
 } from '../model/repair.ts';
 import { computeSteps, repair } from './activities.ts';
+import type { KeptDevice } from '../model/kept-source.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
 import { findOrphans, removeOrphans } from './find-orphans.ts';
+import { watchKeptSource } from './kept-sources.ts';
 import { disownVolume } from './operations/disown-volume.ts';
 import { releaseSeconds } from './operations/run-operation.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
@@ -29,17 +32,19 @@ const exportPatienceSeconds = 30;
 const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'Orphans, counted at every look');
 
 /**
- * Looks for what nobody carries on: volumes held by workflows that are closed or gone, and devices and exports that belong to nobody.
- * Repairs the first, removes the second after a grace time, and tells what it found. Started every minute by the schedule
+ * Looks for what nobody carries on: volumes held by workflows that are closed or gone, kept sources that no workflow would remove, and
+ * devices and exports that belong to nobody. Repairs the first two, removes the others after a grace time, and tells what it found. Started every minute by the schedule
  * `reconcile`, and by `ferry repair`; two at once do not disturb each other.
  */
 export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const parsed = repairRequest.safeParse(input ?? {});
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
   const { dryRun, volumeId, orphanGraceSeconds } = parsed.data;
-  const { claims, operations } = await repair.listAbandoned({ volumeId });
+  // Looks that began before there were kept sources were not told of them.
+  const { claims, operations, kept = [] } = await repair.listAbandoned({ volumeId });
   const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, dryRun)));
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
+  const unwatched = await Promise.all(kept.map((each) => watchAgain(each, dryRun)));
   const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
   orphansSeen.add(judged.length);
   if (!dryRun) await removeOrphans(judged);
@@ -47,6 +52,7 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
     dryRun,
     migrations,
     operations: ended,
+    keptSources: unwatched,
     orphans: judged.map(({ orphan }) => orphan),
     unseen,
   };
@@ -113,16 +119,26 @@ async function takenOut({ volumeId, instanceId, computeHost, hasComputeWorker, h
   }
 }
 
+async function watchAgain(kept: KeptDevice, dryRun: boolean): Promise<UnwatchedKeptSource> {
+  if (dryRun) return { ...kept, state: 'none', note: null };
+  try {
+    return { ...kept, state: (await watchKeptSource(kept)) ? 'repaired' : 'under-way', note: null };
+  } catch (error) {
+    return { ...kept, ...failed(error) };
+  }
+}
+
 function failed(error: unknown): { state: RepairState; note: string } {
   return { state: 'failed', note: reasonOf(error).message };
 }
 
-function detailsOf({ dryRun, migrations, operations, orphans, unseen }: RepairReport): string {
+function detailsOf({ dryRun, migrations, operations, keptSources, orphans, unseen }: RepairReport): string {
   const lines = [
     ...migrations.map(
       (m) => `- migration of \`${m.volumeId}\` (${m.phase}): ${m.direction}, ${m.state}${m.note ? `: ${m.note}` : ''}`,
     ),
     ...operations.map((o) => `- ${o.operation} of \`${o.volumeId}\`: ${o.state}${o.note ? `: ${o.note}` : ''}`),
+    ...keptSources.map((k) => `- nothing would have removed the kept \`${k.deviceName}\` on ${k.backEnd}: ${k.state}`),
     ...orphans.map((o) => `- ${o.kind} \`${o.name}\` on ${o.backEnd}: ${o.why}${o.removed ? '; removed' : ''}`),
     ...unseen.map((u) => `- not looked at: ${u.node}: ${u.why}`),
   ];

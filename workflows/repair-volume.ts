@@ -5,7 +5,7 @@ import type { Claim } from '../model/migration.ts';
 import type { RepairDirection } from '../model/repair.ts';
 import { registry, repair } from './activities.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
-import { describe, type CleanUpStep } from './clean-up-steps.ts';
+import { describe, keepingSource, type CleanUpStep } from './clean-up-steps.ts';
 
 /** What the record of a migration says that was ended from outside. */
 export const terminated: Reason = {
@@ -62,18 +62,25 @@ async function decideForGood(found: AbandonedClaim): Promise<RepairDirection | n
 }
 
 /** The export of flow B is named after its migration; where it never was, there is nothing to end. */
-function stepsOf({ claim, source, destination }: AbandonedClaim, direction: 'forward' | 'back'): CleanUpStep[] {
+function stepsOf(
+  { claim, source, destination, keepsSource, undoes }: AbandonedClaim,
+  direction: 'forward' | 'back',
+): CleanUpStep[] {
   const { migrationId, volumeId } = claim;
   const exportName = `migration-${migrationId}`;
-  return direction === 'forward'
-    ? [
-        { kind: 'retireSource', ...source, volumeId, exportName },
-        { kind: 'settleDestination', ...destination, migrationId },
-      ]
-    : [
-        { kind: 'removeExport', backEnd: source.backEnd, exportName },
-        { kind: 'deleteDestination', ...destination, migrationId },
-      ];
+  if (direction === 'forward') {
+    const steps: CleanUpStep[] = [
+      { kind: 'retireSource', ...source, volumeId, exportName },
+      { kind: 'settleDestination', ...destination, migrationId, ...(undoes ? { keptBy: undoes } : {}) },
+    ];
+    return keepsSource ? keepingSource(steps, migrationId) : steps;
+  }
+  // An undo makes nothing: what is at its destination is still the kept source.
+  if (undoes) return [];
+  return [
+    { kind: 'removeExport', backEnd: source.backEnd, exportName },
+    { kind: 'deleteDestination', ...destination, migrationId },
+  ];
 }
 
 function refusedAs(error: unknown, type: Reason['type']): boolean {

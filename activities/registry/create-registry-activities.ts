@@ -1,4 +1,5 @@
 import type { Reason } from '../../model/errors.ts';
+import type { KeptDevice } from '../../model/kept-source.ts';
 import type { Claim, Outcome, Phase } from '../../model/migration.ts';
 import type { MigrationStatus } from '../../model/volume.ts';
 import * as adoption from '../../registry/adoption.ts';
@@ -7,6 +8,7 @@ import { claimVolume, type ClaimArguments } from '../../registry/claim.ts';
 import * as creation from '../../registry/creation.ts';
 import { hasComputeWorker } from '../../registry/compute-nodes.ts';
 import { beginExtend } from '../../registry/extension.ts';
+import * as keptSources from '../../registry/kept-sources.ts';
 import * as steps from '../../registry/migration-steps.ts';
 import { findVolume, type Visibility } from '../../registry/volumes.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
@@ -23,6 +25,9 @@ type SnapshotTicket = Ticket & { snapshotId: string };
  * refused is told at the functions that they call.
  */
 export function createRegistryActivities({ registry }: { registry: Registry }) {
+  /** What is still kept of a volume whose row is gone: it is being removed. */
+  const keptOf = async ({ volumeId }: Ticket): Promise<KeptDevice[]> =>
+    (await keptSources.listKeptSources(registry, { volumeId })).map(keptSources.keptDevice);
   return {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
@@ -39,19 +44,28 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) =>
       steps.releaseVolume(registry, end.claim, end),
 
+    takeDueKeptSource: (of: { migrationId: string }) => keptSources.takeDueKeptSource(registry, of.migrationId),
+    forgetKeptSource: (of: { migrationId: string }) => keptSources.forgetKeptSource(registry, of.migrationId),
+
     beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
     finishCreate: (ticket: Ticket) => creation.finishCreate(registry, ticket),
     failCreate: (failed: Failed) => creation.failCreate(registry, failed),
 
     beginDelete: (ticket: Ticket & { force?: boolean | undefined }) => beginOperation(registry, 'delete', ticket),
-    finishDelete: (ticket: Ticket) => creation.finishDelete(registry, ticket),
+    finishDelete: async (ticket: Ticket): Promise<KeptDevice[]> => {
+      await creation.finishDelete(registry, ticket);
+      return keptOf(ticket);
+    },
     failDelete: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'delete', failed)),
 
     beginManage: (adopted: adoption.AdoptedVolume) => adoption.beginManage(registry, adopted),
     finishManage: (ticket: Ticket) => adoption.finishManage(registry, ticket),
     failManage: (failed: Failed) => adoption.failManage(registry, failed),
     beginUnmanage: (ticket: Ticket) => beginOperation(registry, 'unmanage', ticket),
-    finishUnmanage: (ticket: Ticket) => adoption.finishUnmanage(registry, ticket),
+    finishUnmanage: async (ticket: Ticket): Promise<KeptDevice[]> => {
+      await adoption.finishUnmanage(registry, ticket);
+      return keptOf(ticket);
+    },
     failUnmanage: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'unmanage', failed)),
 
     beginExtend: (ticket: Ticket & { sizeGib: number }) => beginExtend(registry, ticket),

@@ -1,9 +1,11 @@
 import { downAfterMs } from '../../model/back-end.ts';
 import type { Reason } from '../../model/errors.ts';
+import type { KeptDevice } from '../../model/kept-source.ts';
 import type { Claim, Flow, Phase } from '../../model/migration.ts';
-import { cleanUpWorkflowId, deviceName } from '../../model/names.ts';
+import { cleanUpWorkflowId, deviceName, keptSourceWorkflowId } from '../../model/names.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { failHeldOperation, listHeldOperations, type HeldOperation } from '../../registry/held-operations.ts';
+import { keptDevice, listKeptSources } from '../../registry/kept-sources.ts';
 import { migrationsThatLeft, volumeUses, type LeavingMigration, type VolumeUse } from '../../registry/leftovers.ts';
 import { findMigration, listClaims, type HeldClaim } from '../../registry/migrations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -26,6 +28,10 @@ export interface AbandonedClaim {
   switched: boolean;
   source: { backEnd: string; deviceName: string };
   destination: { backEnd: string; deviceName: string };
+  /** The source is to be kept; the repairs that began before there was such a thing do not know. */
+  keepsSource?: boolean;
+  /** Of an undo: the migration that is taken back. */
+  undoes?: string | null;
 }
 
 /** An operation that nobody carries on any more. */
@@ -58,19 +64,24 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       switched,
       source: { backEnd: record.source, deviceName: device(record.sourceNameId) },
       destination: { backEnd: record.destination, deviceName: device(record.destinationNameId) },
+      keepsSource: record.keepSourceSeconds !== null,
+      undoes: record.undoes,
     };
   };
 
   return {
-    /** Volumes that are held by workflows that are closed or gone. */
+    /** Volumes that are held by workflows that are closed or gone, and kept sources that no workflow will remove. */
     listAbandoned: async (filter: {
       volumeId?: string | undefined;
-    }): Promise<{ claims: AbandonedClaim[]; operations: AbandonedOperation[] }> => {
+    }): Promise<{ claims: AbandonedClaim[]; operations: AbandonedOperation[]; kept?: KeptDevice[] }> => {
       const claims = await abandoned(await listClaims(registry, filter));
       const operations = await abandoned(await listHeldOperations(registry, filter));
+      const kept = await listKeptSources(registry, filter);
+      const removed = await Promise.all(kept.map(({ migrationId }) => isRunning(keptSourceWorkflowId(migrationId))));
       return {
         claims: await Promise.all(claims.map(withRecord)),
         operations: operations.map((held) => ({ ...held, since: held.since.toISOString() })),
+        kept: kept.filter((_, i) => !removed[i]).map(keptDevice),
       };
     },
 
@@ -104,6 +115,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
         migrations: migrations.map((m) => ({ ...m, finishedAt: m.finishedAt?.toISOString() ?? null })),
         volumes: await volumeUses(registry, [...of.volumeIds, ...migrations.map((m) => m.volumeId)]),
         beingCleanedUp: migrations.filter((_, i) => running[i]).map(({ id }) => id),
+        kept: (await listKeptSources(registry, { volumeIds: of.volumeIds })).map(keptDevice),
         orphanGraceSeconds,
       };
     },
@@ -115,5 +127,7 @@ export interface LeftoverFacts {
   volumes: VolumeUse[];
   /** Migrations whose clean-up runs. */
   beingCleanedUp: string[];
+  /** Kept sources of these volumes, also those that are being removed; looks that began before there were any do not know. */
+  kept?: KeptDevice[];
   orphanGraceSeconds: number;
 }

@@ -4,7 +4,7 @@ import type { Copier, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
-import { migrationTag, volumeTag } from '../../model/names.ts';
+import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { takeInventory, type Inventory } from './inventory.ts';
@@ -21,6 +21,8 @@ export interface StorageDependencies {
   readonly slots: CopySlots;
   /** Whether the registry holds this device for some volume's truth: asked before any device is deleted. */
   readonly isCurrentLocation: (backEnd: string, deviceName: string) => Promise<boolean>;
+  /** Whether the registry keeps this device so that a migration can be undone: asked then as well. */
+  readonly isKeptSource: (backEnd: string, deviceName: string) => Promise<boolean>;
   /** Which devices of a back end hold volumes, as the registry has it. */
   readonly currentDevices: (backEnd: string) => Promise<ReadonlySet<string>>;
   /** Tells the migration's workflow, seldom, where its copy is. */
@@ -92,9 +94,12 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
-  const deleteUnlessCurrent = async (at: OnDevice, tag: string): Promise<void> => {
+  const deleteUnlessWanted = async (at: OnDevice, tag: string): Promise<void> => {
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
       throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} holds a volume; it is not deleted.`);
+    }
+    if (await deps.isKeptSource(at.backEnd, at.deviceName)) {
+      throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} is a kept source; it is not deleted.`);
     }
     await driverOf(at.backEnd).delete(at.deviceName, tag);
   };
@@ -129,15 +134,22 @@ export function createStorageActivities(deps: StorageDependencies) {
     ),
 
     /**
-     * Makes the device that a volume moves to within this node. `shared`: it holds the volume's bytes already, without a copy.
-     * `nameTaken`: it cannot have the name of the volume's device as long as that is there; nothing was made. Both back ends are one
-     * storage: `SameBackEnd`, and nothing was made.
+     * Makes the device that a volume moves to within this node. `shared`: it holds the volume's bytes already, without a copy; what is
+     * written to one of the two then shows in the other, so `mayShare: false` forbids it where both live on. `nameTaken`: it cannot have the
+     * name of the volume's device as long as that is there; nothing was made. Both back ends are one storage: `SameBackEnd`, and nothing was
+     * made.
      */
     prepareLocalMove: beating(
       async (
-        input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string; source: OnDevice },
+        input: OnDevice & {
+          sizeBytes: number;
+          volumeId: string;
+          migrationId: string;
+          source: OnDevice;
+          mayShare?: boolean | undefined;
+        },
       ): Promise<{ readsZero: boolean; shared: boolean; nameTaken?: boolean }> => {
-        const { deviceName: name, sizeBytes, volumeId, migrationId, source } = input;
+        const { deviceName: name, sizeBytes, volumeId, migrationId, source, mayShare = true } = input;
         const [from, to] = [driverOf(source.backEnd), driverOf(input.backEnd)];
         if (from.place === to.place)
           throw new FerryError('SameBackEnd', `${source.backEnd} and ${input.backEnd} are one storage: ${to.place}.`);
@@ -145,7 +157,7 @@ export function createStorageActivities(deps: StorageDependencies) {
           return { readsZero: false, shared: false, nameTaken: true };
         const device = await deviceOf(source, sizeBytes, volumeTag(volumeId));
         const tags = [volumeTag(volumeId), migrationTag(migrationId)];
-        if (from.kind === to.kind && (await to.share({ name, sizeBytes, tags }, device)))
+        if (mayShare && from.kind === to.kind && (await to.share({ name, sizeBytes, tags }, device)))
           return { readsZero: false, shared: true };
         const { readsZero } = await to.create({ name, sizeBytes, tags, zero: false });
         return { readsZero, shared: false };
@@ -224,10 +236,17 @@ export function createStorageActivities(deps: StorageDependencies) {
         );
       }),
 
-    /** Reads the destination back from its device and digests it, the way the copy digested what arrived. */
-    digestVolume: async (input: TransferInput): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+    /**
+     * Reads the destination back from its device and digests it, the way the copy digested what arrived. With `volumeId`: a device of
+     * that volume, which this migration did not make.
+     */
+    digestVolume: async (
+      input: TransferInput & { volumeId?: string | undefined },
+    ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       runWithProgress(deps, input, async (from, options) => {
-        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        const { volumeId, migrationId } = input;
+        const tag = volumeId === undefined ? migrationTag(migrationId) : volumeTag(volumeId);
+        const device = await deviceOf(input, input.sizeBytes, tag);
         return deps.copier.run({ kind: 'digest', device, from, bandwidth: input.bandwidth }, options);
       }),
 
@@ -238,7 +257,7 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** Takes back what `prepareDestination` made. Nothing there: done. Not made by this migration: `NotOwned`. */
     deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
-      await deleteUnlessCurrent(input, migrationTag(input.migrationId));
+      await deleteUnlessWanted(input, migrationTag(input.migrationId));
     }),
 
     /**
@@ -247,8 +266,23 @@ export function createStorageActivities(deps: StorageDependencies) {
      */
     retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
       await deps.exports.remove(input.exportName);
-      await deleteUnlessCurrent(input, volumeTag(input.volumeId));
+      await deleteUnlessWanted(input, volumeTag(input.volumeId));
     }),
+
+    /**
+     * Ends the export of the device that a volume has left, and marks it as kept; only after the registry's switch. A late repeat changes
+     * nothing: not there any more, or not kept any more.
+     */
+    keepSource: beating(
+      async (input: OnDevice & { volumeId: string; exportName: string; migrationId: string }): Promise<void> => {
+        await deps.exports.remove(input.exportName);
+        const driver = driverOf(input.backEnd);
+        const device = await driver.find(input.deviceName);
+        if (!device?.tags.includes(volumeTag(input.volumeId))) return;
+        if (!(await deps.isKeptSource(input.backEnd, input.deviceName))) return;
+        await driver.retag(input.deviceName, { add: [keptTag(input.migrationId)], remove: [] });
+      },
+    ),
 
     /** Every device and export of a back end, Ferry's or not, in words. Changes nothing. */
     listEverything: beating(async ({ backEnd }: { backEnd: string }): Promise<string[]> => {
@@ -256,7 +290,7 @@ export function createStorageActivities(deps: StorageDependencies) {
       const devices = await driver.list();
       const exported = (await deps.exports.list()).filter(({ path }) => devices.some((device) => device.path === path));
       return [
-        ...devices.map(({ name }) => `${name} on ${backEnd}`),
+        ...devices.map(({ name, tags }) => `${name} on ${backEnd}${keptNote(tags)}`),
         ...exported.map(({ exportName }) => `the export ${exportName}`),
       ];
     }),
@@ -264,9 +298,21 @@ export function createStorageActivities(deps: StorageDependencies) {
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
     inventory: beating<null, Inventory>(() => takeInventory(deps)),
 
-    /** The destination is an ordinary volume's device now: its migration's tag comes off. */
-    settleDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
-      await driverOf(input.backEnd).retag(input.deviceName, { add: [], remove: [migrationTag(input.migrationId)] });
-    }),
+    /** The destination is an ordinary volume's device now: its migration's tag comes off, and that of the one which had kept it. */
+    settleDestination: beating(
+      async (input: OnDevice & { migrationId: string; keptBy?: string | undefined }): Promise<void> => {
+        const kept = input.keptBy === undefined ? [] : [keptTag(input.keptBy)];
+        const remove = [migrationTag(input.migrationId), ...kept];
+        await driverOf(input.backEnd).retag(input.deviceName, { add: [], remove });
+      },
+    ),
   };
+}
+
+/** What an operator must know of a device that is only kept. */
+function keptNote(tags: readonly string[]): string {
+  const [prefix, of] = [keptTag(''), volumeTag('')];
+  if (!tags.some((tag) => tag.startsWith(prefix))) return '';
+  const volumeId = tags.find((tag) => tag.startsWith(of))?.slice(of.length);
+  return `: the kept source of volume ${volumeId}; remove it: ferry migration discard ${volumeId}`;
 }

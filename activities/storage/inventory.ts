@@ -1,4 +1,4 @@
-import { migrationTag, volumeTag } from '../../model/names.ts';
+import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
 import type { VolumeDriver } from './driver.ts';
 import type { Exports } from './exports.ts';
 
@@ -8,6 +8,8 @@ export interface LeftoverDevice {
   name: string;
   volumeId: string | null;
   migrationId: string | null;
+  /** The migration that has kept it, by its tag; older workers do not tell. */
+  keptBy?: string | null;
   /** The registry has a volume on it. */
   current: boolean;
 }
@@ -33,8 +35,8 @@ export interface Inventory {
 const volumeDevice = /^volume-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Looks at all back ends and exports of the node, and tells what is not simply the device of a volume: what carries a migration's tag,
- * and volumes' devices at which the registry has no volume. The devices are read before the registry is asked: a device that is made
+ * Looks at all back ends and exports of the node, and tells what is not simply the device of a volume: what carries a migration's tag or
+ * that of a kept source, and volumes' devices at which the registry has no volume. The devices are read before the registry is asked: a device that is made
  * meanwhile has its row before.
  */
 export async function takeInventory(deps: {
@@ -55,10 +57,11 @@ export async function takeInventory(deps: {
           name,
           volumeId: tagged(tags, volumeTag('')),
           migrationId: tagged(tags, migrationTag('')),
+          keptBy: tagged(tags, keptTag('')),
           current: current.has(name),
         };
         const leftVolume = device.volumeId !== null && !device.current && volumeDevice.test(name);
-        if (device.migrationId !== null || leftVolume) found.devices.push(device);
+        if (device.migrationId !== null || device.keptBy !== null || leftVolume) found.devices.push(device);
       }
     } catch (error) {
       found.unseen.push({ backEnd, why: error instanceof Error ? error.message : String(error) });

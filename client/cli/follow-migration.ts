@@ -66,8 +66,13 @@ export function resultLine(r: MigrationRecord): string {
   }
   const seconds = ((r.finishedAt?.getTime() ?? r.startedAt.getTime()) - r.startedAt.getTime()) / 1000;
   const sent = r.transferredBytes === null ? '' : `, ${formatBytes(r.transferredBytes)} of them sent`;
+  if (r.flow === 'undo')
+    return `Volume ${r.volumeId} is back on ${r.destination}: it holds what it held on ${r.source}, compared in ${duration(seconds)}.`;
   const type = r.newType === null ? '' : ` Its type is ${r.newType} now.`;
-  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}`;
+  const kept = r.keptUntil
+    ? `\nThe source is kept until ${r.keptUntil.toISOString()}. Go back to it: ferry migration undo ${r.volumeId}`
+    : '';
+  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}${kept}`;
 }
 
 /** Short ones with a tenth: half a second is not `1s`. */

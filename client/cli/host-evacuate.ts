@@ -6,6 +6,7 @@ import { durationSeconds } from '../../model/sizes.ts';
 import { checked } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import { followMoves } from './follow-moves.ts';
+import { keepSourceOption } from './keep-source-option.ts';
 import { addMovesOptions, moveSettingsOf, sourceArgument, type MovesOptions } from './moves-options.ts';
 import { planOfEvacuation } from './moves-text.ts';
 import { withFerry } from './session.ts';
@@ -16,6 +17,7 @@ export interface EvacuateOptions extends MovesOptions {
   reason?: string;
   startAt?: string;
   window?: number;
+  keepSource?: number;
   schedule?: string;
   dryRun?: true;
 }
@@ -38,6 +40,7 @@ export function addHostEvacuate(host: Command): void {
       'every time this comes, e.g. "0 22 * * 6" (UTC), until it is empty',
       checked('schedule', z.string().regex(/^\S+( \S+){4}$/, 'is not a cron line of five fields')),
     )
+    .addOption(keepSourceOption())
     .option('--dry-run', 'only say what would move where, and what would stay and why')
     .action((source: string, o: EvacuateOptions, command: Command) =>
       withFerry(command, async (session) => {
@@ -87,6 +90,7 @@ export function evacuationOf(source: string, o: EvacuateOptions) {
     order: o.order,
     ...(o.to ? { to: o.to } : {}),
     ...(o.reason === undefined ? {} : { reason: o.reason }),
+    ...(o.keepSource === undefined ? {} : { keepSourceSeconds: o.keepSource }),
     ...(o.startAt === undefined ? {} : { startAt: o.startAt }),
     ...(o.window === undefined ? {} : { windowSeconds: o.window }),
   };

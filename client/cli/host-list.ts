@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { backEndState, type BackEnd } from '../../model/back-end.ts';
 import { capabilitiesText } from '../../model/volume-type.ts';
 import { formatBytes } from '../../model/sizes.ts';
+import type { ListedBackEnd } from '../back-ends.ts';
 import { withFerry } from './session.ts';
 import { columns, table } from './table.ts';
 
@@ -25,9 +26,9 @@ export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availability
   return columns(backEnds.map((b) => [b.name, b.availabilityZone]));
 }
 
-export function longList(backEnds: readonly (BackEnd & { volumes: number })[], now: Date): string {
+export function longList(backEnds: readonly ListedBackEnd[], now: Date): string {
   return table(
-    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Free', 'Total', 'Capabilities', 'Remark'],
+    ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Kept', 'Free', 'Total', 'Capabilities', 'Remark'],
     backEnds.map((b) => [
       b.name,
       b.availabilityZone,
@@ -35,6 +36,7 @@ export function longList(backEnds: readonly (BackEnd & { volumes: number })[], n
       b.decommissionedAt ? 'decommissioned' : b.disabled ? 'disabled' : 'enabled',
       backEndState(b, now),
       String(b.volumes),
+      b.kept.sources === 0 ? '' : `${b.kept.sources} (${formatBytes(b.kept.bytes)})`,
       formatBytes(b.freeBytes),
       formatBytes(b.totalBytes),
       capabilitiesText(b.capabilities),

@@ -11,6 +11,7 @@ import { pythonTime } from './volume-properties.ts';
 
 interface Options {
   running?: true;
+  kept?: true;
   volume?: string;
   host?: string;
   outcome?: Outcome;
@@ -23,6 +24,7 @@ export function addMigrationList(migration: Command): void {
     .command('list')
     .description('list migrations, the last begun first, also the finished ones')
     .option('--running', 'only those that run')
+    .option('--kept', 'only those whose source is kept')
     .addOption(new Option('--volume <volume>', "only this volume's").argParser(checked('volume', volumeId)))
     .addOption(
       new Option('--host <host>', 'only those from or to this back end').argParser(checked('host', backEndName)),
@@ -41,6 +43,7 @@ export function addMigrationList(migration: Command): void {
       withFerry(command, async ({ ferry, answer }) => {
         const records = await ferry.listMigrations({
           running: o.running,
+          kept: o.kept,
           volumeId: o.volume,
           backEnd: o.host,
           outcome: o.outcome,
@@ -53,7 +56,7 @@ export function addMigrationList(migration: Command): void {
 
 export function migrationTable(records: readonly MigrationRecord[], now: Date): string {
   return table(
-    ['Volume', 'From', 'To', 'State', 'Size', 'Started', 'Took', 'By'],
+    ['Volume', 'From', 'To', 'State', 'Size', 'Started', 'Took', 'By', 'Source kept until'],
     records.map((r) => [
       r.volumeId,
       r.source,
@@ -63,6 +66,7 @@ export function migrationTable(records: readonly MigrationRecord[], now: Date): 
       pythonTime(r.startedAt).slice(0, 19),
       duration(((r.finishedAt ?? now).getTime() - r.startedAt.getTime()) / 1000),
       r.requestedBy,
+      r.keptUntil ? pythonTime(r.keptUntil).slice(0, 19) : '',
     ]),
   );
 }

@@ -60,6 +60,8 @@ export function migrationProperties(r: MigrationRecord, live: MigrationView | nu
     ...(live ? { progress: progressText(live) || null, note: stateNote(live) } : {}),
     outcome: r.outcome,
     error: r.error ? `${r.error.type}: ${r.error.message}` : null,
+    ...(r.undoes ? { undoes: r.undoes } : {}),
+    source_kept_until: r.keptUntil ? pythonTime(r.keptUntil) : null,
     total_bytes: r.totalBytes,
     transferred_bytes: r.transferredBytes,
     digest: r.digest,

@@ -1,3 +1,5 @@
+import type { UndoPlan } from '../kept-sources.ts';
+import { pythonTime } from './volume-properties.ts';
 import { formatBytes, gib } from '../../model/sizes.ts';
 import type { MigrationPlan } from '../migrations.ts';
 
@@ -5,6 +7,7 @@ const how: Record<MigrationPlan['flow'], string> = {
   assisted: 'the storage moves it itself',
   'generic-detached': 'the destination copies it from the source',
   'generic-attached': "the instance's hypervisor mirrors it while it is in use",
+  undo: 'it goes back to its kept source',
 };
 
 /** What a migration would do, or every reason why it would be refused. */
@@ -24,5 +27,23 @@ export function planText(plan: MigrationPlan): string {
     `  to     ${facts.destinationName} (${formatBytes(free)} free, ${formatBytes(free - size)} afterwards)`,
     `  bytes  ${formatBytes(size)}`,
     `  flow   ${plan.flow}: ${how[plan.flow]}`,
+  ].join('\n');
+}
+
+/** What an undo would do, or every reason why it would be refused. */
+export function undoText({ allowed, facts, reasons }: UndoPlan): string {
+  if (!allowed) {
+    return [
+      `The last migration of volume ${facts.volumeId} would not be undone:`,
+      ...reasons.map((r) => `  - ${r.message}`),
+    ].join('\n');
+  }
+  const kept = facts.kept!;
+  return [
+    `Volume ${facts.volumeId} would go back if it has not been written since; nothing was done.`,
+    `  from   ${facts.volume?.host}`,
+    `  to     ${kept.backEnd} (kept until ${pythonTime(kept.keptUntil).slice(0, 19)})`,
+    `  bytes  ${formatBytes(kept.sizeBytes)}, read on both sides and compared; none is copied`,
+    `  flow   undo: ${how.undo}`,
   ].join('\n');
 }

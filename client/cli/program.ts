@@ -29,12 +29,14 @@ import { addHostList } from './host-list.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addMigrationCancel } from './migration-cancel.ts';
+import { addMigrationDiscard } from './migration-discard.ts';
 import { addMigrationList } from './migration-list.ts';
 import { addMigrationPause } from './migration-pause.ts';
 import { addMigrationResolve } from './migration-resolve.ts';
 import { addMigrationResume } from './migration-resume.ts';
 import { addMigrationSetBandwidth } from './migration-set-bandwidth.ts';
 import { addMigrationShow } from './migration-show.ts';
+import { addMigrationUndo } from './migration-undo.ts';
 import { addMigrationWatch } from './migration-watch.ts';
 import { addRepair } from './repair.ts';
 import { addRetype } from './retype.ts';
@@ -104,6 +106,8 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addMigrationResume(migration);
   addMigrationSetBandwidth(migration);
   addMigrationResolve(migration);
+  addMigrationUndo(migration);
+  addMigrationDiscard(migration);
 
   const evacuation = program
     .command('evacuation')

@@ -40,10 +40,10 @@ export function addRepair(program: Command): void {
 }
 
 export function reportText(report: RepairReport): string {
-  const { dryRun, migrations, operations, orphans, unseen } = report;
+  const { dryRun, migrations, operations, keptSources, orphans, unseen } = report;
   const state = (s: string) => (dryRun && s === 'none' ? 'would be repaired' : s);
   const parts: string[] = [];
-  if (migrations.length + operations.length > 0) {
+  if (migrations.length + operations.length + keptSources.length > 0) {
     parts.push(
       table(
         ['Volume', 'Was', 'Goes', 'State', 'Remark'],
@@ -56,6 +56,7 @@ export function reportText(report: RepairReport): string {
             m.note ?? '',
           ]),
           ...operations.map((o) => [o.volumeId, o.operation, 'back', state(o.state), o.note ?? '']),
+          ...keptSources.map((k) => [k.volumeId, `kept on ${k.backEnd}`, 'on', state(k.state), k.note ?? '']),
         ],
       ),
     );

@@ -23,6 +23,8 @@ export interface Expected {
   contents: string;
   /** What the record of the volume's last migration says; one of several; `null` for none. */
   outcome?: string | readonly (string | null)[];
+  /** The back ends that keep a source of it; none if not given. */
+  kept?: readonly string[];
 }
 
 export interface Polling {
@@ -74,10 +76,24 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
       found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
     if (volume.status !== 'available' && volume.status !== 'in-use') found.push(`status is ${volume.status}`);
     const own = `${volume.host}/volume-${volume.name_id ?? volumeId} ferry.volume=${volumeId}`;
+    const kept = await query<{ migration_id: string; back_end: string; name_id: string | null }>(
+      'SELECT migration_id, back_end, name_id FROM kept_sources WHERE volume_id = $1 ORDER BY back_end',
+      [volumeId],
+    );
+    const keptOn = kept.map((k) => k.back_end);
+    if (keptOn.join() !== (expected.kept ?? []).join()) found.push(`kept sources on: ${JSON.stringify(keptOn)}`);
+    const wanted = [
+      own,
+      ...kept.map(
+        (k) => `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.kept=${k.migration_id},ferry.volume=${volumeId}`,
+      ),
+    ].toSorted();
     const all = (await sight.devices())
-      .map(({ place: [node, group, device], tags }) => `${node}@${group}/${device} ${tags.join(',')}`)
-      .filter((line) => line.includes(volumeId));
-    if (all.length !== 1 || all[0] !== own) found.push(`devices: ${JSON.stringify(all)}, expected only ${own}`);
+      .map(({ place: [node, group, device], tags }) => `${node}@${group}/${device} ${tags.toSorted().join(',')}`)
+      .filter((line) => line.includes(volumeId))
+      .toSorted();
+    if (all.join() !== wanted.join())
+      found.push(`devices: ${JSON.stringify(all)}, expected only ${wanted.join(' and ')}`);
     const records = await query<{ id: string; outcome: string | null; destination_name_id: string | null }>(
       'SELECT id, outcome, destination_name_id FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC',
       [volumeId],

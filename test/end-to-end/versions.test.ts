@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { execa } from 'execa';
 import { ferryMain, type ManagedWorker, node, processWorker } from '../../testbed/process-worker.ts';
-import { poll, server2, setStage, type Stage } from './stage.ts';
+import { keptSourceWorkflowId } from '../../model/names.ts';
+import { poll, server1, server2, setStage, type Stage } from './stage.ts';
 
 const name = 'ferry';
 let stage: Stage;
@@ -54,7 +55,7 @@ async function buildOf(handle: { describe(): Promise<{ raw: unknown }> }): Promi
 
 test('a migration ends on the code that it began with; what begins after an upgrade runs on the new code', async () => {
   await poll(async () => (await versions())['old'] === 'current');
-  const first = await stage.midCopy({ bandwidth: 2 * 1024 ** 2 });
+  const first = await stage.midCopy({ bandwidth: 2 * 1024 ** 2, keepSourceSeconds: 86_400 });
   assert.equal(await buildOf(first.handle), 'old');
 
   const upgraded = await configurationOf('new');
@@ -77,6 +78,14 @@ test('a migration ends on the code that it began with; what begins after an upgr
   await stage.hurry(first.handle);
   assert.equal(await stage.outcome(first.handle), 'success');
   assert.equal(await buildOf(first.handle), 'old');
+  await stage.checker.assertAt(first.id, { ...first.moved, kept: [server1] });
+  // Its source is kept for a day: no version has to stay for that.
+  const migrationId = (await first.handle.describe()).runId;
+  const discarded = await stage.ferry('migration', 'discard', first.id);
+  assert.equal(discarded.exitCode, 0, discarded.stderr);
+  const expiry = stage.client.workflow.getHandle(keptSourceWorkflowId(migrationId));
+  await expiry.result();
+  assert.equal(await buildOf(expiry), 'new');
   await stage.checker.assertAt(first.id, first.moved);
   const { old, new: current } = await versions();
   assert.equal(current, 'current');

@@ -1,6 +1,7 @@
 const operations = 'test/end-to-end/operations.test.ts and operation-repair.test.ts';
 const attached = 'test/end-to-end/attached.test.ts and test/workflows/attached.test.ts';
 const thin = 'test/end-to-end/thin.test.ts and test/registry/migration-steps.test.ts';
+const kept = 'test/end-to-end/kept-source.test.ts';
 const looks = 'changes nothing';
 
 /** The activities that no migration of a detached volume runs, and where their faults are tested. */
@@ -17,6 +18,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(operations, ['beginSnapshot', 'finishSnapshot', 'failSnapshot', 'snapshotDevice']),
   ...rows(operations, ['beginSnapshotDelete', 'finishSnapshotDelete', 'failSnapshotDelete', 'deleteSnapshotDevice']),
   ...rows(thin, ['nameDestination']),
+  ...rows(kept, ['takeDueKeptSource', 'forgetKeptSource']),
   ...rows(attached, ['exportDestination', 'mirrorDisk', 'setMirrorBandwidth', 'pauseMirror', 'pivotDisk']),
   ...rows(attached, ['abortMirror', 'resumeAfterIoError']),
 };

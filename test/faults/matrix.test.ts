@@ -6,7 +6,7 @@ import { createStorageActivities } from '../../activities/storage/create-storage
 import { type Case, endOf, type Path } from './cases.ts';
 import { activitiesElsewhere } from './elsewhere.ts';
 import { type Fault, faults, type Order } from './orders.ts';
-import { FaultStage, type Faulted } from './stage.ts';
+import { FaultStage, type Faulted, type Route } from './stage.ts';
 
 /** Migrations at once: most of a case is a wait for a time limit. */
 const atOnce = 12;
@@ -19,13 +19,15 @@ const cancelledType = 'CancelledFailure';
 /** How long a lost node is waited for, in the cases that lose one. Seconds. */
 const lostAfterSeconds = 5;
 
-const near = { source: 'server1@one', destination: 'server1@near' };
-const far = { source: 'server1@one', destination: 'server1@far' };
-const remote = { source: 'server1@one', destination: 'server2@two' };
-const routes: Record<string, typeof near> = {
+const near: Route = { source: 'server1@one', destination: 'server1@near' };
+const far: Route = { source: 'server1@one', destination: 'server1@far', keeps: true };
+const remote: Route = { source: 'server1@one', destination: 'server2@two' };
+const undo: Route = { source: 'server2@two', destination: 'server1@one', undoes: true };
+const routes: Record<string, Route> = {
   'generic-detached': remote,
-  'assisted, with a copy': far,
+  'assisted, with a copy, its source is kept': far,
   'assisted, shared': near,
+  undo,
 };
 
 /**
@@ -72,6 +74,12 @@ function casesOf(path: Path, which: readonly Fault[]): Case[] {
   return [...on(path.forward, false), ...on(path.back, true)];
 }
 
+/** Which back ends keep a source of it in the end. */
+function keptAt({ keeps, undoes, source, destination }: Route, side: Case['end']['side']): string[] {
+  if (keeps && side === 'destination') return [source];
+  return undoes && side === 'source' ? [destination] : [];
+}
+
 async function begin(c: Case, at = routes[c.flow]!, request = {}): Promise<{ migration: Faulted; index: number }> {
   const order: Order = { step: c.step, what: c.fault };
   const orders = c.goesBack ? [cancelsAt(c.flow), order] : [order];
@@ -83,9 +91,13 @@ async function begin(c: Case, at = routes[c.flow]!, request = {}): Promise<{ mig
 async function assertEnd(c: Case, migration: Faulted, meanwhile?: () => Promise<void>): Promise<void> {
   const host = migration[c.end.side];
   const { contents } = migration;
+  const route = routes[c.flow]!;
+  const kept = keptAt({ ...route, source: migration.source, destination: migration.destination }, c.end.side);
+  // Before an undo there was the migration that it takes back.
+  const outcome = [c.end.outcome].flat().map((each) => each ?? (route.undoes ? 'success' : null));
   await stage.stage.checker.assertAt(
     migration.id,
-    { host, contents, outcome: c.end.outcome },
+    { host, contents, outcome, kept },
     { ...(meanwhile ? { meanwhile } : {}) },
   );
 }
@@ -158,7 +170,7 @@ describe('the worker of a step is killed', { concurrency: killsAtOnce }, () => {
 
 function loseNodes(): void {
   /** All steps on one node are held, then it is lost under all of them. */
-  async function lose(node: string, path: Path, at: typeof near): Promise<void> {
+  async function lose(node: string, path: Path, at: Route): Promise<void> {
     const queue = `storage:${node}`;
     const cases = casesOf(path, [lasting]);
     const begun = await Promise.all(
@@ -195,7 +207,7 @@ function loseNodes(): void {
     lose('lost-destination', generic, { source: remote.source, destination: on('lost-destination', 'two') }));
   test('the node of an assisted migration', async () => {
     const source = on('lost-both', 'one');
-    await lose('lost-both', copied, { source, destination: on('lost-both', 'far') });
+    await lose('lost-both', copied, { ...far, source, destination: on('lost-both', 'far') });
     await lose('lost-both', shared, { source, destination: on('lost-both', 'near') });
   });
 }

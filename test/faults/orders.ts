@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What may befall a step. Those that are "held" wait until the test has done its part. */
@@ -89,6 +89,11 @@ export class OrderBook {
 
   note(volumeId: string, step: { activity: string; step: string; worker: string }): void {
     writeFileSync(this.#file(volumeId, 'steps'), `${JSON.stringify(step)}\n`, { flag: 'a' });
+  }
+
+  /** The steps so far are of another migration. */
+  forget(volumeId: string): void {
+    rmSync(this.#file(volumeId, 'steps'), { force: true });
   }
 
   notes(volumeId: string): { activity: string; step: string; worker: string }[] {

@@ -32,6 +32,19 @@ const lost = [
   { name: 'lost-both', groups: ['one', 'near', 'far'] },
 ];
 
+/** From where to where. */
+export interface Route {
+  readonly source: string;
+  readonly destination: string;
+  /** The source is kept. */
+  readonly keeps?: boolean;
+  /** The volume came from there before, and goes back to the source that was kept. */
+  readonly undoes?: boolean;
+}
+
+/** For as long as the tests may take. Seconds. */
+const keepSourceSeconds = 86_400;
+
 /** A migration that something befalls. */
 export interface Faulted {
   readonly id: string;
@@ -90,7 +103,7 @@ export class FaultStage {
 
   /** A filled volume on `source` that begins to move, with what shall befall it. */
   async begin(
-    at: { source: string; destination: string },
+    at: Route,
     orders: readonly Order[] | ((volumeId: string) => readonly Order[]),
     request: Partial<MigrationRequestInput> = {},
   ): Promise<Faulted> {
@@ -99,16 +112,34 @@ export class FaultStage {
     await client.workflow.execute('createVolume', {
       taskQueue: controlQueue,
       workflowId: `create-${id}`,
-      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd: at.source }],
+      args: [
+        {
+          volumeId: id,
+          tenantId: 'tenant-1',
+          name: 'test',
+          sizeGib: 1,
+          backEnd: at.undoes ? at.destination : at.source,
+        },
+      ],
     });
     const contents = await checker.fill(id, filledMib);
+    const undoes = at.undoes ? await this.#leave(id, at.source) : null;
     this.book.give(id, typeof orders === 'function' ? orders(id) : orders);
     const handle = await client.workflow.start('migrateVolume', {
       taskQueue: controlQueue,
       workflowId: migrationWorkflowId(id),
-      args: [{ volumeId: id, destination: at.destination, nodeTimeoutSeconds: 600, ...request }],
+      args: [
+        {
+          volumeId: id,
+          destination: at.destination,
+          nodeTimeoutSeconds: 600,
+          undoes,
+          keepSourceSeconds: at.keeps ? keepSourceSeconds : null,
+          ...request,
+        },
+      ],
     });
-    return { id, contents, ...at, handle };
+    return { id, contents, source: at.source, destination: at.destination, handle };
   }
 
   async untilHeld({ id, handle }: Faulted, index: number): Promise<void> {
@@ -149,6 +180,17 @@ export class FaultStage {
       workflowId: `reconcile-${randomUUID()}`,
       args: [{ volumeId, orphanGraceSeconds: 0 }],
     });
+  }
+
+  /** Moves a volume, and keeps where it was; the migration's id. What its steps were is not remembered. */
+  async #leave(volumeId: string, destination: string): Promise<string> {
+    const { migrationId } = (await this.stage.client.workflow.execute('migrateVolume', {
+      taskQueue: controlQueue,
+      workflowId: migrationWorkflowId(volumeId),
+      args: [{ volumeId, destination, nodeTimeoutSeconds: 600, keepSourceSeconds, verify: 'none' }],
+    })) as { migrationId: string };
+    this.book.forget(volumeId);
+    return migrationId;
   }
 
   async #until(ask: () => boolean, complaint: () => string): Promise<void> {

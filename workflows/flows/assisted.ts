@@ -30,7 +30,8 @@ export async function assisted(
     undo.push({ kind: 'deleteDestination', ...there });
     return storageSteps(node, patience).prepareLocalMove.executeWithOptions(
       { summary: `make ${there.deviceName} (${formatBytes(sizeBytes)}) on ${there.backEnd}` },
-      [{ ...there, volumeId, sizeBytes, source }],
+      // What is kept must not change with what the volume's next user writes.
+      [{ ...there, volumeId, sizeBytes, source, mayShare: run.request.keepSourceSeconds === null }],
     );
   };
   let device = await make();

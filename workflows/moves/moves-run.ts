@@ -134,6 +134,7 @@ export class MovesRun {
       destination: move.destination,
       bandwidth: share,
       verify: this.settings.verify,
+      keepSourceSeconds: this.settings.keepSourceSeconds,
       nodeTimeoutSeconds: this.settings.nodeTimeoutSeconds,
       requestedBy: this.settings.requestedBy,
     });

@@ -1,7 +1,9 @@
 import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import { deviceName } from '../../model/names.ts';
+import type { KeptDevice } from '../../model/kept-source.ts';
 import { registry } from '../activities.ts';
+import { removeKeptSources } from '../kept-sources.ts';
 import { workflowOwner } from '../owner.ts';
 import { operationRequest, parsed, runOperation } from './run-operation.ts';
 import { storageDeletion } from './storage-work.ts';
@@ -13,11 +15,13 @@ export const deleteVolumeRequest = operationRequest.extend({
 
 /**
  * Deletes a volume: its exports end, its device goes, then its row. A device that is not there is no obstacle. When the device stays,
- * so does the row, with status `error_deleting`; delete it again when the cause is gone.
+ * so does the row, with status `error_deleting`; delete it again when the cause is gone. What was kept of it is removed by its own workflow:
+ * its node may be away.
  */
 export async function deleteVolume(input: unknown): Promise<void> {
   const { volumeId, asTenant, force } = parsed(deleteVolumeRequest, input);
   const ticket = { volumeId, owner: workflowOwner() };
+  let kept: KeptDevice[] | undefined;
   await runOperation({
     begin: () => registry.beginDelete({ ...ticket, tenantId: asTenant ?? undefined, force }),
     work: (volume) =>
@@ -25,7 +29,9 @@ export async function deleteVolume(input: unknown): Promise<void> {
         { summary: `delete ${deviceName(volume)} on ${volume.host}` },
         [{ backEnd: volume.host, deviceName: deviceName(volume), volumeId }],
       ),
-    finish: () => registry.finishDelete(ticket),
+    finish: async () => void (kept = await registry.finishDelete(ticket)),
     fail: (reason) => registry.failDelete({ ...ticket, reason }),
   });
+  // Those that were deleted before there were any were not told of them.
+  await removeKeptSources(kept ?? []);
 }

@@ -1,14 +1,17 @@
 import { nodeOf } from '../../model/ids.ts';
 import { deviceName } from '../../model/names.ts';
+import type { KeptDevice } from '../../model/kept-source.ts';
 import { registry, storageSteps } from '../activities.ts';
+import { removeKeptSources } from '../kept-sources.ts';
 import { workflowOwner } from '../owner.ts';
 import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
 
-/** Forgets a volume and leaves its device, with its bytes and its name, without Ferry's tags. */
+/** Forgets a volume and leaves its device, with its bytes and its name, without Ferry's tags. What was kept of it is removed. */
 export async function unmanageVolume(input: unknown): Promise<{ backEnd: string; deviceName: string }> {
   const { volumeId, asTenant } = parsed(operationRequest, input);
   const ticket = { volumeId, owner: workflowOwner() };
-  return runOperation({
+  let kept: KeptDevice[] | undefined;
+  const forgotten = await runOperation({
     begin: () => registry.beginUnmanage({ ...ticket, tenantId: asTenant ?? undefined }),
     work: async (volume) => {
       const left = { backEnd: volume.host, deviceName: deviceName(volume) };
@@ -18,7 +21,9 @@ export async function unmanageVolume(input: unknown): Promise<{ backEnd: string;
       );
       return left;
     },
-    finish: () => registry.finishUnmanage(ticket),
+    finish: async () => void (kept = await registry.finishUnmanage(ticket)),
     fail: (reason) => registry.failUnmanage({ ...ticket, reason }),
   });
+  await removeKeptSources(kept ?? []);
+  return forgotten;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostList, longList } from '../../../client/cli/host-list.ts';
-import { planText } from '../../../client/cli/plan-text.ts';
+import { planText, undoText } from '../../../client/cli/plan-text.ts';
 import type { BackEnd } from '../../../model/back-end.ts';
 import { gib } from '../../../model/sizes.ts';
 import { seedVolume } from './sample-volume.ts';
@@ -33,6 +33,7 @@ const facts = {
   promisedBytes: 3 * gib,
   newType: null,
   volumeType: null,
+  nameIsKept: false,
   now,
 };
 
@@ -62,6 +63,32 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would not move to server2@lvmstorage
   );
 });
 
+test('a plan to undo tells until when the source is kept', () => {
+  const kept = {
+    migrationId: seedVolume.id,
+    volumeId: seedVolume.id,
+    backEnd: 'server1@lvmstorage-1',
+    nameId: null,
+    sizeBytes: 2 * gib,
+    keptAt: now,
+    keptUntil: new Date('2026-01-02T12:00:00Z'),
+    removingAt: null,
+  };
+  const { destinationName: _, promisedBytes: __, nameIsKept: ___, ...rest } = facts;
+  const undoFacts = { ...rest, last: null, kept };
+  assert.equal(
+    undoText({ allowed: true, facts: undoFacts, reasons: [] }),
+    `
+Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would go back if it has not been written since; nothing was done.
+  from   server1@lvmstorage-1
+  to     server1@lvmstorage-1 (kept until 2026-01-02T12:00:00)
+  bytes  2.0 GiB, read on both sides and compared; none is copied
+  flow   undo: it goes back to its kept source`.trim(),
+  );
+  const reasons = [{ type: 'SourceNotKept' as const, message: 'It is not kept.' }];
+  assert.match(undoText({ allowed: false, facts: undoFacts, reasons }), /would not be undone:\n  - It is not kept\.$/);
+});
+
 test("the list of hosts is the seed's, the long one says why a back end cannot be used", () => {
   const backEnds = [
     backEnd('server1@lvmstorage-1', { capabilities: { media: 'ssd', driver: 'lvm' } }),
@@ -75,15 +102,19 @@ test("the list of hosts is the seed's, the long one says why a back end cannot b
   assert.equal(hostList(backEnds), 'server1@lvmstorage-1  zone1\nserver2@lvmstorage-2  zone1');
   assert.equal(
     longList(
-      backEnds.map((b, i) => ({ ...b, volumes: i === 0 ? 3 : 0 })),
+      backEnds.map((b, i) => ({
+        ...b,
+        volumes: i === 0 ? 3 : 0,
+        kept: i === 0 ? { sources: 2, bytes: 3 * gib } : { sources: 0, bytes: 0 },
+      })),
       now,
     ),
     `
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+
-| Host                 | Zone  | Driver | Status   | State | Volumes | Free     | Total    | Capabilities         | Remark               |
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+
-| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 3       | 10.0 GiB | 20.0 GiB | driver=lvm media=ssd |                      |
-| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 0       | 10.0 GiB | 20.0 GiB |                      | old; no volume group |
-+----------------------+-------+--------+----------+-------+---------+----------+----------+----------------------+----------------------+`.trim(),
++----------------------+-------+--------+----------+-------+---------+-------------+----------+----------+----------------------+----------------------+
+| Host                 | Zone  | Driver | Status   | State | Volumes | Kept        | Free     | Total    | Capabilities         | Remark               |
++----------------------+-------+--------+----------+-------+---------+-------------+----------+----------+----------------------+----------------------+
+| server1@lvmstorage-1 | zone1 | lvm    | enabled  | up    | 3       | 2 (3.0 GiB) | 10.0 GiB | 20.0 GiB | driver=lvm media=ssd |                      |
+| server2@lvmstorage-2 | zone1 | lvm    | disabled | down  | 0       |             | 10.0 GiB | 20.0 GiB |                      | old; no volume group |
++----------------------+-------+--------+----------+-------+---------+-------------+----------+----------+----------------------+----------------------+`.trim(),
   );
 });
