@@ -122,11 +122,16 @@ describe('volumes in thin pools', () => {
     assert.equal(await allocated('server1', 'lvmstorage-1/pool-2'), 0);
   });
 
+  // Held back, writes are longer than a transfer may stand still, and shorter than the kernel does it if nobody says otherwise.
+  const heldBackSeconds = 40;
+
   for (const whenFull of ['error', 'queue'] as const) {
     test(`a destination pool that runs full (${whenFull}) is told by its name, and everything goes back`, async () => {
       await stage.nodes.exec('server2', [
         ...['lvchange', '-qq', '--errorwhenfull', whenFull === 'error' ? 'y' : 'n', 'lvmstorage-2/small'],
       ]);
+      const timeout = '/sys/module/dm_thin_pool/parameters/no_space_timeout';
+      await stage.nodes.exec('server2', ['sh', '-c', `echo ${heldBackSeconds} >${timeout}`]);
       const { id, contents } = await stage.volume(first);
       const handle = await stage.migrate(id, { destination: small });
       assert.equal(await stage.outcome(handle), 'InsufficientSpace');

@@ -7,7 +7,7 @@ import { deviceExists, deviceMissing, isOurs, sizeDiffers } from '../refusals.ts
 import type { RunCommand } from '../run-command.ts';
 import { extend } from './extend.ts';
 import { deviceOf, logicalVolumeMethods } from './logical-volume-methods.ts';
-import { poolCapacity, writableBytes } from './pool-capacity.ts';
+import { isMetadataFull, poolCapacity, writableBytes } from './pool-capacity.ts';
 import type { LogicalVolume, ThinPool } from './report.ts';
 import { createVolumeGroup, type PoolContents } from './volume-group.ts';
 import { unmapFrom } from './zero-range.ts';
@@ -127,11 +127,13 @@ export function createThinLvmDriver({
     },
 
     async exhaustion() {
-      const { pool } = await vg.pool();
+      const pool = await vg.anyPool();
       if (writableBytes(pool) >= pool.chunkBytes) return null;
+      const { metadataBytes, metadataPercent } = pool;
+      const what = isMetadataFull(metadataBytes, metadataPercent) ? '--poolmetadatasize' : '--size';
       return new FerryError(
         'InsufficientSpace',
-        `${describePool(vg.where, pool)}: no volume in it can be given any more; make it larger: lvextend --size +SIZE ${vg.where}`,
+        `${describePool(vg.where, pool)}: none of its volumes can get more; make it larger: lvextend ${what} +SIZE ${vg.where}`,
         fillOf(pool),
       );
     },

@@ -109,6 +109,8 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: Vo
       const found = await named(name);
       return found && (isOwn(found) || isForeign(found)) ? found : null;
     },
+    /** The thin pool, well or not. Only for a back end that is one. */
+    anyPool: async (): Promise<ThinPool> => (await report()).pool!,
     /**
      * The thin pool, what is in it, and what else is in the group, as they are at one moment. `BackEndUnavailable` when there is no such
      * pool, or it is not well. Only for a back end that is one.

@@ -133,7 +133,7 @@ describe('a thin LVM back end', () => {
     await assert.rejects(scribble(path, 80 * mib), /No space left/);
     const why = await driver.exhaustion();
     assert.equal(why?.type, 'InsufficientSpace');
-    assert.match(why.message, /thin pool lvm-2\/pool-a .* 100 % of its data/);
+    assert.match(why.message, /thin pool lvm-2\/pool-a .* 100 % of its data .*: lvextend --size /);
     await refuses(driver.create({ ...spec, name: 'volume-2' }), 'InsufficientSpace');
     await driver.delete('volume-1', mine);
     assert.equal(await driver.exhaustion(), null);
