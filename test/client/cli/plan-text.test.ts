@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostList, longList } from '../../../client/cli/host-list.ts';
 import { planText } from '../../../client/cli/plan-text.ts';
+import { retypePlanText } from '../../../client/cli/retype.ts';
 import type { BackEnd } from '../../../model/back-end.ts';
 import { gib } from '../../../model/sizes.ts';
 import { seedVolume } from './sample-volume.ts';
@@ -59,6 +60,24 @@ test('a plan that would be refused tells every reason', () => {
 Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would not move to server2@lvmstorage-2:
   - It has 1 snapshot; delete it first.
   - Back end is disabled.`.trim(),
+  );
+});
+
+test('the plan of a retype tells the change, and the move if there is one', () => {
+  const plan = { allowed: true, volumeId: seedVolume.id, oldType: null, newType: 'fast', migration: null, reasons: [] };
+  assert.equal(
+    retypePlanText(plan),
+    `Volume ${seedVolume.id} would stay where it is; nothing was done.\n  type   None becomes fast`,
+  );
+  const migration = { allowed: true, flow: 'generic-detached' as const, facts, reasons: [] };
+  assert.equal(
+    retypePlanText({ ...plan, oldType: 'slow', migration }),
+    `${planText(migration)}\n  type   slow becomes fast`,
+  );
+  const reasons = [{ type: 'SameVolumeType' as const, message: 'It has that type already.' }];
+  assert.equal(
+    retypePlanText({ ...plan, allowed: false, reasons }),
+    `Volume ${seedVolume.id} would not get type fast:\n  - It has that type already.`,
   );
 });
 
