@@ -69,6 +69,13 @@ export function retypeCommands(context: Context) {
   /** A refusal as the caller may hear it: tenants hear nothing of back ends and migrations. */
   const told = (reason: Reason): Reason => (isAdmin(identity) ? reason : forTenant(reason));
 
+  /** A refusal because of a migration, with how far that is. */
+  const withProgress = async (error: FerryError): Promise<unknown> => {
+    if (error.type !== 'VolumeMigrating') return error;
+    const { explained } = await import('./run-operation.ts');
+    return explained(context, error, 'retype');
+  };
+
   return {
     /** What `retypeVolume` would do now. Changes nothing, and needs no Temporal. */
     planRetype,
@@ -82,7 +89,7 @@ export function retypeCommands(context: Context) {
       if (input.destination !== undefined) requireAdmin(identity, 'say where a volume is moved');
       const { allowed, volumeId, newType, migration, reasons } = await planRetype(input, options);
       const [first, ...others] = reasons;
-      if (!allowed && first) throw refusal([first, ...others]);
+      if (!allowed && first) throw await withProgress(refusal([first, ...others]));
       if (migration) {
         const { startMigration } = await import('./start-migration.ts');
         const destination = migration.facts.destinationName;
@@ -95,7 +102,7 @@ export function retypeCommands(context: Context) {
       } catch (error) {
         if (!(error instanceof FerryError)) throw error;
         const { type, message, details } = told(error);
-        throw new FerryError(type, message, details, { cause: error });
+        throw await withProgress(new FerryError(type, message, details, { cause: error }));
       }
     },
   };

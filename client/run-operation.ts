@@ -7,7 +7,6 @@ import { waitForControlWorker } from './control-worker.ts';
 import { movingForTenant } from './for-tenant.ts';
 import { isAdmin } from './identity.ts';
 import { readMigration } from './migration-view.ts';
-import type { Temporal } from './temporal.ts';
 import { workflowResult } from './workflow-result.ts';
 
 /** An operation as its workflow knows it. */
@@ -46,19 +45,22 @@ export async function runOperation<Result>(context: Context, operation: Operatio
         operation: name,
       });
     }
-    throw await explained(context, temporal, error, name);
+    throw await explained(context, error, name);
   }
 }
 
 /** A refusal because of a migration, with how far that is. Tenants hear that they must wait, not what is done with their volume. */
-async function explained(context: Context, temporal: Temporal, error: unknown, name: string): Promise<unknown> {
+export async function explained(context: Context, error: unknown, name: string): Promise<unknown> {
   if (!(error instanceof FerryError) || error.type !== 'VolumeMigrating') return error;
   if (!isAdmin(context.identity)) {
     const { type, message, details } = movingForTenant(error, name);
     return new FerryError(type, message, details);
   }
   const volumeId = String(error.details['volumeId']);
-  const running = await readMigration(temporal, volumeId).catch(() => null);
+  const running = await context
+    .temporal()
+    .then((temporal) => readMigration(temporal, volumeId))
+    .catch(() => null);
   if (!running?.running) return error;
   const { phase, bytesDone, totalBytes, bytesPerSecond, destination } = running.view;
   const progress = progressText(running.view);

@@ -29,7 +29,8 @@ export function gatherRetypeFacts(
   return registry.transaction(async (q) => {
     const volume = await findVolume(q, wanted.volumeId, wanted);
     const type = await findVolumeType(q, wanted.type);
-    const refusal = volume.volumeType === type.name ? sameVolumeType(volume) : await reasonAgainst(q, 'retype', volume);
+    const held = await reasonAgainst(q, 'retype', volume);
+    const refusal = held ?? (volume.volumeType === type.name ? sameVolumeType(volume) : null);
     return { volume, type, refusal, lacking: await lackingWhereItIs(q, volume, type) };
   }, 'snapshot');
 }

@@ -118,11 +118,13 @@ async function mustBeUnused(q: Queries, { name }: VolumeType, what: string): Pro
   );
   const { volumes, migrations } = used!;
   if (volumes + migrations === 0) return;
-  const have = `${volumes} volume${volumes === 1 ? ' has' : 's have'} it`;
-  const moving = migrations === 0 ? '' : `, ${migrations} ${migrations === 1 ? 'is' : 'are'} being moved to it`;
+  const by = [
+    ...(volumes === 0 ? [] : [`${volumes} volume${volumes === 1 ? ' has' : 's have'} it`]),
+    ...(migrations === 0 ? [] : [`${migrations} migration${migrations === 1 ? ' gives' : 's give'} it to a volume`]),
+  ];
   throw new FerryError(
     'VolumeTypeInUse',
-    `Volume type ${name} is in use: ${have}${moving}. To ${what}, retype them first.`,
+    `Volume type ${name} is in use: ${by.join(', ')}. To ${what}, first ${volumes === 0 ? 'let that end' : 'retype these volumes'}.`,
     { volumeType: name, volumes, migrations },
   );
 }

@@ -292,25 +292,14 @@ test('types are made, shown, changed and deleted by administrators; tenants see 
   assert.equal((await refused('type', 'create', 'fast')).type, 'VolumeTypeExists');
   assert.match(await said('type', 'list'), /fast \| for databases \| media=ssd \|\n.*slow \| +\| media=hdd/);
   assert.match(await said('type', 'show', made.id), /extra_specs \| \{"media":"ssd"\}/);
-  for (const seen of [
-    await said('type', 'list', '--as', seedTenant),
-    await said('type', 'show', 'fast', '--as', seedTenant),
-  ]) {
-    assert.match(seen, /fast/);
-    assert.doesNotMatch(seen, /ssd/);
-  }
+  const seenByTenant = await said('type', 'list', '--as', seedTenant);
+  assert.match(seenByTenant, /fast/);
+  assert.doesNotMatch(seenByTenant, /ssd/);
+  assert.equal((await refused('type', 'delete', 'fast', '--as', seedTenant)).type, 'Forbidden');
   await said('type', 'create', 'other');
   assert.match(await said('type', 'set', 'other', 'tier=1', 'media=ssd', '--description', 'x'), /"tier":"1"/);
   assert.match(await said('type', 'unset', 'other', 'tier', 'none'), /\{"media":"ssd"\}/);
   assert.match(await said('type', 'delete', 'other'), /other is deleted/);
-  assert.equal((await refused('type', 'show', 'other')).type, 'VolumeTypeNotFound');
-  for (const command of [
-    ['create', 'x'],
-    ['delete', 'fast'],
-    ['set', 'fast', 'a=b'],
-    ['unset', 'fast', 'media'],
-  ])
-    assert.equal((await refused('type', ...command, '--as', seedTenant)).type, 'Forbidden');
 });
 
 test('a volume of a type is made where that is satisfied, and goes nowhere else', async () => {
@@ -322,7 +311,6 @@ test('a volume of a type is made where that is satisfied, and goes nowhere else'
   assert.deepEqual([made['volume_type'], made['os-vol-host-attr:host']], ['fast', 'node2@files']);
   const lacking = await refused('create', '--size', '1', '--type', 'fast', '--host', 'node1@files');
   assert.deepEqual([lacking.type, lacking.details['missing']], ['CapabilityMissing', { media: 'ssd' }]);
-  assert.equal((await refused('create', '--size', '1', '--type', 'none')).type, 'VolumeTypeNotFound');
   const { type, message } = await refused('migrate', made['id']!, 'node1@files');
   assert.equal(type, 'CapabilityMissing');
   assert.equal(message, 'Back end node1@files lacks what volume type fast asks for: media=ssd (it has media=hdd).');
@@ -335,17 +323,13 @@ test('a volume of a type is made where that is satisfied, and goes nowhere else'
     ['CapabilityMissing'],
   );
   assert.equal((await refused('type', 'delete', 'fast')).type, 'VolumeTypeInUse');
-  assert.equal((await refused('type', 'set', 'fast', 'tier=1')).type, 'VolumeTypeInUse');
-  await said('delete', made['id']!);
 });
 
 test('retype changes the type where the volume is; to move it must be asked for, by an administrator', async () => {
   const { id } = JSON.parse(
     await said('create', '--size', '1', '--host', 'node1@files', '--tenant', seedTenant, '--json'),
   ) as { id: string };
-  assert.match(await said('retype', id, 'slow', '--dry-run'), /would stay where it is[^]*None becomes slow/);
   assert.match(await said('retype', id, 'slow', '--as', seedTenant), /volume_type +\| slow/);
-  assert.equal((await refused('retype', id, 'slow')).type, 'SameVolumeType');
   const never = await refused('retype', id, 'fast');
   assert.equal(never.type, 'MigrationNeeded');
   assert.equal(
@@ -357,7 +341,6 @@ test('retype changes the type where the volume is; to move it must be asked for,
   assert.doesNotMatch(JSON.stringify(asTenant), /node1|ssd|hdd/);
   const onDemand = ['retype', id, 'fast', '--migration-policy', 'on-demand'];
   assert.equal((await refused(...onDemand, '--as', seedTenant)).type, 'Forbidden');
-  assert.equal((await refused('retype', id, 'fast', '--to', 'node2@files', '--as', seedTenant)).type, 'Forbidden');
   assert.match(
     await said(...onDemand, '--dry-run'),
     /would move; nothing was done\.[^]*to +node2@files[^]*type +slow becomes fast/,
@@ -366,7 +349,6 @@ test('retype changes the type where the volume is; to move it must be asked for,
   assert.match(await said(...onDemand), /is on node2@files now: .* Its type is fast now\./);
   assert.match(await said('show', id), /os-vol-host-attr:host +\| node2@files[^]*volume_type +\| fast/);
   assert.match(await said('migration', 'show', id), /old_type +\| slow[^]*new_type +\| fast/);
-  await said('delete', id);
 });
 
 test('migrate moves a volume, tells its phases on standard error and the result on standard output', async () => {

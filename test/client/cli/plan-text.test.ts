@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostList, longList } from '../../../client/cli/host-list.ts';
 import { planText, undoText } from '../../../client/cli/plan-text.ts';
+import { retypePlanText } from '../../../client/cli/retype.ts';
 import type { BackEnd } from '../../../model/back-end.ts';
 import { gib } from '../../../model/sizes.ts';
 import { seedVolume } from './sample-volume.ts';
@@ -87,6 +88,24 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would go back if it has not been wri
   );
   const reasons = [{ type: 'SourceNotKept' as const, message: 'It is not kept.' }];
   assert.match(undoText({ allowed: false, facts: undoFacts, reasons }), /would not be undone:\n  - It is not kept\.$/);
+});
+
+test('the plan of a retype tells the change, and the move if there is one', () => {
+  const plan = { allowed: true, volumeId: seedVolume.id, oldType: null, newType: 'fast', migration: null, reasons: [] };
+  assert.equal(
+    retypePlanText(plan),
+    `Volume ${seedVolume.id} would stay where it is; nothing was done.\n  type   None becomes fast`,
+  );
+  const migration = { allowed: true, flow: 'generic-detached' as const, facts, reasons: [] };
+  assert.equal(
+    retypePlanText({ ...plan, oldType: 'slow', migration }),
+    `${planText(migration)}\n  type   slow becomes fast`,
+  );
+  const reasons = [{ type: 'SameVolumeType' as const, message: 'It has that type already.' }];
+  assert.equal(
+    retypePlanText({ ...plan, allowed: false, reasons }),
+    `Volume ${seedVolume.id} would not get type fast:\n  - It has that type already.`,
+  );
 });
 
 test("the list of hosts is the seed's, the long one says why a back end cannot be used", () => {
