@@ -42,7 +42,10 @@ export type Disturbance =
   | { what: 'a worker is suspended'; worker: string; ms: number }
   | { what: 'an export server is killed'; which: number }
   | { what: 'Temporal crashes' | 'Postgres crashes' }
+  | { what: 'connections are cut'; to: 'Temporal' | 'Postgres' | 'an export server'; which: number }
   | { what: 'a back end is full'; backEnd: string; ms: number }
+  | { what: 'a back end gives I/O errors'; backEnd: string; errors: number; ms: number }
+  | { what: 'a back end is slow'; backEnd: string; delayMs: number; ms: number }
   | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean };
 
 /** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
@@ -90,8 +93,35 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ what: fc.constantFrom('Temporal crashes' as const, 'Postgres crashes') }) },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      what: fc.constant('connections are cut' as const),
+      to: fc.constantFrom('Temporal' as const, 'Postgres', 'an export server', 'an export server'),
+      which: fc.nat(1000),
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({ what: fc.constant('a back end is full' as const), backEnd, ms: aMoment }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      what: fc.constant('a back end gives I/O errors' as const),
+      backEnd,
+      // Now and then, often, always.
+      errors: fc.constantFrom(0.01, 0.2, 1),
+      ms: fc.integer({ min: 100, max: 8000 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('a back end is slow' as const),
+      backEnd,
+      delayMs: fc.constantFrom(20, 200, 1000),
+      ms: fc.integer({ min: 1000, max: 8000 }),
+    }),
   },
   {
     weight: 2,
