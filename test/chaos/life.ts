@@ -16,7 +16,7 @@ import { backEnds, type Life, slotBytes, slotOffset, type Step } from './scenari
 import type { Tally } from './tally.ts';
 
 /** For what must come to an end by itself on a busy machine on which everything is killed now and then. Milliseconds. */
-const patienceMs = 300_000;
+const patienceMs = 600_000;
 /** For what is left of a volume at rest to be taken away. Milliseconds. */
 const leftoversMs = 120_000;
 /** Between two looks. Milliseconds. */
