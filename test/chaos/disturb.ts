@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
 import { type FaultyFiles, type FileFault } from '../../testbed/faulty-files.ts';
 import type { Stage } from '../end-to-end/stage.ts';
+import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { cutConnections } from './cut-connections.ts';
 import type { Disturbance } from './scenario.ts';
 import type { Tally } from './tally.ts';
@@ -19,11 +20,12 @@ export interface Victim {
   ferry: Ferry;
   files: FaultyFiles;
   tally: Tally;
+  /** By their names. */
+  workers: ReadonlyMap<string, ManagedWorker>;
 }
 
 /** Does harm to a stage. What it suspends, fills, breaks or disables is made good when it resolves. */
-export async function disturb({ stage, ferry, files, tally }: Victim, it: Disturbance): Promise<void> {
-  const worker = (name: string) => (name === 'control' ? stage.control : stage.storage[name]!);
+export async function disturb({ stage, ferry, files, tally, workers }: Victim, it: Disturbance): Promise<void> {
   const nodes = join(stage.directory, 'nodes');
   const folderOf = (backEnd: string) => join(nodes, ...backEnd.split('@'));
   const faulty = async (backEnd: string, fault: FileFault, ms: number) => {
@@ -34,11 +36,11 @@ export async function disturb({ stage, ferry, files, tally }: Victim, it: Distur
   tally.count('disturbance', it.what);
   switch (it.what) {
     case 'a worker is killed':
-      return worker(it.worker).signal('SIGKILL');
+      return workers.get(it.worker)?.signal('SIGKILL');
     case 'a worker is suspended':
-      await worker(it.worker).signal('SIGSTOP');
+      await workers.get(it.worker)?.signal('SIGSTOP');
       await sleep(it.ms);
-      return worker(it.worker).signal('SIGCONT');
+      return workers.get(it.worker)?.signal('SIGCONT');
     case 'an export server is killed': {
       const server = pick(await exportServers(nodes), it.which);
       if (server) process.kill(server.pid, 'SIGKILL');

@@ -1,4 +1,5 @@
 // npm run chaos -- --runs N --seed S --lanes L --only K: volumes live random lives while everything is killed at random.
+// --only, once or more: only these of the lives.
 import { parseArgs } from 'node:util';
 import * as z from 'zod';
 import { chaos } from './chaos.ts';
@@ -9,7 +10,7 @@ const { values } = parseArgs({
     runs: { type: 'string' },
     seed: { type: 'string' },
     lanes: { type: 'string' },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true },
   },
 });
 const options = z
@@ -20,7 +21,7 @@ const options = z
       .int()
       .default(() => Math.floor(Math.random() * 2 ** 31)),
     lanes: count.default(8),
-    only: z.coerce.number().int().nonnegative().optional(),
+    only: z.array(z.coerce.number().int().nonnegative()).optional(),
   })
   .parse(values);
 
@@ -32,5 +33,6 @@ const tally = await chaos({ ...options, log: console.log });
 console.log(`${options.runs} runs with seed ${options.seed} in ${Math.round((Date.now() - startedAt) / 1000)} s`);
 console.log(tally.text());
 for (const { run } of tally.violations)
-  console.log(`run ${run} alone: npm run chaos -- --runs ${options.runs} --seed ${options.seed} --only ${run}`);
+  if (run !== null)
+    console.log(`run ${run} alone: npm run chaos -- --runs ${options.runs} --seed ${options.seed} --only ${run}`);
 process.exitCode = tally.violations.length > 0 ? 1 : 0;
