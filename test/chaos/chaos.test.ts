@@ -5,7 +5,7 @@ import { chaos } from './chaos.ts';
 /** The whole thousand is started by hand: `npm run chaos -- --runs 1000`. One of these has a guest. */
 const bounded = { runs: 8, seed: 20_261_126, lanes: 7 };
 
-test('volumes live random lives while everything is killed at random: none is harmed', async () => {
+test('volumes live random lives while everything fails at random: none is harmed', async () => {
   const tally = await chaos(bounded);
   console.log(tally.text());
   assert.deepEqual(tally.violations, []);

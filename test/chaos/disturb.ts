@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
@@ -62,7 +62,10 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       await stage.postgres.crash();
       return stage.postgres.restart();
     case 'a back end is full': {
-      const stranger = join(folderOf(it.backEnd), 'volumes', 'stranger');
+      const volumes = join(folderOf(it.backEnd), 'volumes');
+      const stranger = join(volumes, 'stranger');
+      // Made with the first volume otherwise.
+      await mkdir(volumes, { recursive: true, mode: 0o700 });
       await writeFile(stranger, '');
       await truncate(stranger, everything).catch(() => truncate(stranger, everything / 8));
       await sleep(it.ms);

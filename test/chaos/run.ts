@@ -1,4 +1,4 @@
-// npm run chaos -- --runs N --seed S --lanes L --only K: volumes live random lives while everything is killed at random.
+// npm run chaos -- --runs N --seed S --lanes L --only K: volumes live random lives while everything fails at random.
 // --only, once or more: only these of the lives.
 import { parseArgs } from 'node:util';
 import * as z from 'zod';
