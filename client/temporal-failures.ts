@@ -17,7 +17,13 @@ import { temporalUnreachable } from '../configuration/temporal.ts';
 import { FerryError, ferryErrorTypes, type FerryErrorType } from '../model/errors.ts';
 
 /** Codes of gRPC, as far as they mean something to people. */
-const grpc = { deadlineExceeded: 4, permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
+const grpc = {
+  deadlineExceeded: 4,
+  permissionDenied: 7,
+  failedPrecondition: 9,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
 
 /**
  * What a server says that is just going down or coming up: cancelled, unknown, resource exhausted, aborted, internal, data loss. The
@@ -73,6 +79,19 @@ export function noControlWorker(address: string): FerryError {
   );
 }
 
+/** Temporal's words for a workflow whose tasks end in nothing, time after time: it takes no update until one has come to an end. */
+const stuckTasks = /Workflow Task in failed state/;
+
+function stuckWorkflow(address: string, cause: unknown): FerryError {
+  return new FerryError(
+    'ServiceUnreachable',
+    `The control workers do not get on with this workflow (Temporal at ${address} says that its tasks fail or time out). ` +
+      'See their logs: they may be overloaded. Then try again.',
+    { service: 'control worker', address },
+    { cause },
+  );
+}
+
 function grpcMeaning(error: unknown, address: string): FerryError | null {
   if (!isGrpcServiceError(error)) return notReady(error, address);
   switch (error.code as number) {
@@ -80,6 +99,8 @@ function grpcMeaning(error: unknown, address: string): FerryError | null {
       return temporalUnreachable(address, error.details || 'unavailable', error);
     case grpc.deadlineExceeded:
       return temporalUnreachable(address, 'no answer in time', error);
+    case grpc.failedPrecondition:
+      return stuckTasks.test(error.details) ? stuckWorkflow(address, error) : null;
     case grpc.unauthenticated:
     case grpc.permissionDenied:
       return new FerryError(

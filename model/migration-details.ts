@@ -145,9 +145,14 @@ function took({ phases }: MigrationStory): string {
   return formatSeconds((phases.at(-1)!.at - phases[0]!.at) / 1000);
 }
 
+/** Of 1. A mirror carries more than the disk holds: what the guest writes meanwhile goes over again. */
+function shareDone({ totalBytes, bytesDone }: Pick<MigrationState, 'totalBytes' | 'bytesDone'>): number {
+  return totalBytes === 0 ? 0 : Math.min(1, bytesDone / totalBytes);
+}
+
 /** Twenty blocks, filled as far as the bytes are done. */
 function bar(s: Pick<MigrationState, 'totalBytes' | 'bytesDone'>): string {
-  const filled = s.totalBytes === 0 ? 0 : Math.floor((s.bytesDone / s.totalBytes) * 20);
+  const filled = Math.floor(shareDone(s) * 20);
   return '█'.repeat(filled) + '░'.repeat(20 - filled);
 }
 
@@ -158,7 +163,7 @@ const capitalized = (phase: Phase) => phase.charAt(0).toUpperCase() + phase.slic
 /** `42 % — 0.8 GiB of 2.0 GiB, 120 MiB/s, ETA 10s`; empty before the size is known. */
 export function progressText(s: Pick<MigrationState, 'totalBytes' | 'bytesDone' | 'bytesPerSecond'>): string {
   if (s.totalBytes === 0) return '';
-  const percent = Math.floor((s.bytesDone / s.totalBytes) * 100);
+  const percent = Math.floor(shareDone(s) * 100);
   const speed = s.bytesPerSecond > 0 ? `, ${formatBytes(s.bytesPerSecond)}/s` : '';
   const left = s.totalBytes - s.bytesDone;
   const eta = s.bytesPerSecond > 0 && left > 0 ? `, ETA ${formatSeconds(left / s.bytesPerSecond)}` : '';

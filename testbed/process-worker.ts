@@ -28,7 +28,7 @@ export function processWorker(args: readonly string[], env: Record<string, strin
   const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null;
   return {
     async start() {
-      const output = await open(log, 'a+');
+      await using output = await open(log, 'a+');
       const from = (await output.stat()).size;
       child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', node, ferryMain, ...args], {
         env: { ...process.env, ...env },
@@ -42,7 +42,6 @@ export function processWorker(args: readonly string[], env: Record<string, strin
         const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
         return buffer.toString();
       });
-      await output.close();
     },
     async signal(signal) {
       const running = child;

@@ -70,7 +70,7 @@ export interface VolumeDriver {
 
   /**
    * Deletes the device if it carries `tag`. Already gone: nothing happens. There without the tag: `NotOwned`.
-   * Open (exported, used by a guest): `DeviceInUse`, and it stays whole.
+   * Open (exported, used by a guest): `DeviceInUse`, and it stays whole; one that shares its bytes goes, as they stay with the other.
    */
   delete(name: string, tag: string): Promise<void>;
 

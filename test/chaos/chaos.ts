@@ -1,73 +1,108 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFerry } from '../../client/open-ferry.ts';
 import { configuration } from '../../configuration/schema.ts';
+import { computeNode } from '../../testbed/compute-node.ts';
+import { FaultyFiles } from '../../testbed/faulty-files.ts';
+import { Hypervisor } from '../activities/compute/hypervisor.ts';
 import { keepAlive } from '../end-to-end/keep-alive.ts';
-import type { Place } from '../end-to-end/sight.ts';
 import { setStage } from '../end-to-end/stage.ts';
 import { disturb } from './disturb.ts';
-import { LivingVolume } from './life.ts';
-import { chaosNodes, scenario } from './scenario.ts';
+import { GuestLife } from './guest-life.ts';
+import { chaosNodes, computeHost, type Life, scenario } from './scenario.ts';
 import { Tally } from './tally.ts';
+import { TenantLife } from './tenant-life.ts';
 
 export interface ChaosOptions {
   /** How many volumes live. */
   runs: number;
   seed: number;
-  /** How many of them at once. */
+  /** How many of them at once; those with guests are one at a time, in a lane of their own. */
   lanes: number;
+  /** The only ones of the lives that are lived: to look at them alone. */
+  only?: readonly number[] | undefined;
   log?: (line: string) => void;
-  /** Told where each volume is before the last look at it: for a test of the look. */
-  beforeTheEnd?: (place: Place) => Promise<void>;
 }
 
 /** Room for many volumes: they are sparse. */
 const sizeMib = 4096 * 1024;
 
 /** Volumes live their random lives on one system while random things befall that. What was seen of both. */
-export async function chaos({ runs, seed, lanes, log = () => {}, beforeTheEnd }: ChaosOptions): Promise<Tally> {
+export async function chaos(options: ChaosOptions): Promise<Tally> {
+  const { runs, seed, lanes, only, log = () => {} } = options;
   const { lives, disturbances } = scenario(seed, runs);
+  const all = lives.map((life, run) => ({ life, run })).filter(({ run }) => only?.includes(run) ?? true);
   const tally = new Tally();
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'ferry-chaos-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const files = await FaultyFiles.open(join(folder, 'faults'));
+  stack.defer(() => files.close());
   const nodes = chaosNodes.map(({ name, groups }) => ({
     name,
     volumeGroups: groups.map((group) => ({ name: group, sizeMib })),
   }));
-  const stage = await setStage({ backing: 'directory', nodes });
-  const over = new AbortController();
+  const stage = await setStage({ backing: 'directory', nodes, workerEnv: files.env });
+  stack.defer(() => stage.strike());
+  const workers = new Map([['control', stage.control], ...Object.entries(stage.storage)]);
+
+  let hypervisor: Hypervisor | null = null;
+  if (all.some(({ life }) => life.user === 'guest')) {
+    hypervisor = await Hypervisor.start();
+    stack.defer(() => hypervisor!.stop());
+    const at = { name: computeHost, directory: join(folder, 'compute'), libvirtUri: hypervisor.libvirt.uri };
+    const compute = await computeNode({ ...at, configuration: {}, env: stage.env });
+    stack.defer(() => compute.signal('SIGKILL'));
+    await compute.start();
+    workers.set(computeHost, compute);
+  }
+
   process.env['TEMPORAL_ADDRESS'] = stage.temporal.address;
   const ferry = await openFerry({ configuration: configuration.parse({ databaseUrl: stage.postgres.url }) });
-  const alive = keepAlive([stage.control, ...Object.values(stage.storage)], over.signal);
+  stack.defer(() => ferry.close());
+  const over = new AbortController();
+  const alive = keepAlive([...workers.values()], over.signal);
+  stack.defer(() => alive);
   const disturbing = (async () => {
     for (let n = 0; !over.signal.aborted; n++) {
       const { afterMs, it } = disturbances[n % disturbances.length]!;
       await sleep(afterMs, undefined, { signal: over.signal }).catch(() => {});
       if (over.signal.aborted) return;
       log(`  ${JSON.stringify(it)}`);
-      await disturb(stage, ferry, tally, it);
+      await disturb({ stage, ferry, files, tally, workers }, it).catch((error: unknown) =>
+        tally.violations.push({ run: null, steps: it, what: String(error) }),
+      );
     }
   })();
-  let next = 0;
-  const lane = async () => {
-    while (next < lives.length) {
-      const run = next++;
-      const life = lives[run]!;
+
+  const world = { ferry, stage, tally };
+  const live = (life: Life) =>
+    life.user === 'guest'
+      ? new GuestLife({ ...world, hypervisor: hypervisor! }, life).live()
+      : new TenantLife(world, life).live();
+  const lane = async (left: { life: Life; run: number }[]) => {
+    for (let one = left.shift(); one; one = left.shift()) {
+      const { life, run } = one;
       try {
-        await new LivingVolume(ferry, stage, tally, life).live(beforeTheEnd);
-        log(`run ${run}: well`);
+        await live(life);
+        tally.count('life', `${life.user}'s: well`);
+        log(`run ${run}, a ${life.user}'s: well`);
       } catch (error) {
         const what = error instanceof Error ? error.message : String(error);
         tally.violations.push({ run, steps: life, what });
-        log(`run ${run}: ${what}`);
+        log(`run ${run}, a ${life.user}'s: ${what}`);
       }
     }
   };
+  const guests = all.filter(({ life }) => life.user === 'guest');
+  const tenants = all.filter(({ life }) => life.user === 'tenant');
   try {
-    await Promise.all(Array.from({ length: lanes }, lane));
+    await Promise.all([lane(guests), ...Array.from({ length: lanes }, () => lane(tenants))]);
   } finally {
     over.abort();
-    await disturbing.catch((error: unknown) => tally.violations.push({ run: -1, steps: null, what: String(error) }));
-    await ferry.close();
-    await alive;
-    await stage.strike();
+    await disturbing;
   }
   return tally;
 }

@@ -1,8 +1,11 @@
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
+import { type FaultyFiles, type FileFault } from '../../testbed/faulty-files.ts';
 import type { Stage } from '../end-to-end/stage.ts';
+import type { ManagedWorker } from '../../testbed/process-worker.ts';
+import { cutConnections } from './cut-connections.ts';
 import type { Disturbance } from './scenario.ts';
 import type { Tally } from './tally.ts';
 
@@ -11,21 +14,46 @@ const evacuationMs = 15_000;
 /** More than any back end has. Bytes. */
 const everything = 64 * 1024 ** 4;
 
-/** Does harm to a stage. What it suspends, fills or disables is made good when it resolves. */
-export async function disturb(stage: Stage, ferry: Ferry, tally: Tally, it: Disturbance): Promise<void> {
-  const worker = (name: string) => (name === 'control' ? stage.control : stage.storage[name]!);
+/** What can be harmed, and those who tell of it. */
+export interface Victim {
+  stage: Stage;
+  ferry: Ferry;
+  files: FaultyFiles;
+  tally: Tally;
+  /** By their names. */
+  workers: ReadonlyMap<string, ManagedWorker>;
+}
+
+/** Does harm to a stage. What it suspends, fills, breaks or disables is made good when it resolves. */
+export async function disturb({ stage, ferry, files, tally, workers }: Victim, it: Disturbance): Promise<void> {
+  const nodes = join(stage.directory, 'nodes');
+  const folderOf = (backEnd: string) => join(nodes, ...backEnd.split('@'));
+  const faulty = async (backEnd: string, fault: FileFault, ms: number) => {
+    await files.inject(folderOf(backEnd), fault);
+    await sleep(ms);
+    await files.heal(folderOf(backEnd));
+  };
   tally.count('disturbance', it.what);
   switch (it.what) {
     case 'a worker is killed':
-      return worker(it.worker).signal('SIGKILL');
+      return workers.get(it.worker)?.signal('SIGKILL');
     case 'a worker is suspended':
-      await worker(it.worker).signal('SIGSTOP');
+      await workers.get(it.worker)?.signal('SIGSTOP');
       await sleep(it.ms);
-      return worker(it.worker).signal('SIGCONT');
+      return workers.get(it.worker)?.signal('SIGCONT');
     case 'an export server is killed': {
-      const pids = await exportServers(join(stage.directory, 'nodes'));
-      if (pids.length > 0) process.kill(pids[it.which % pids.length]!, 'SIGKILL');
+      const server = pick(await exportServers(nodes), it.which);
+      if (server) process.kill(server.pid, 'SIGKILL');
       return;
+    }
+    case 'connections are cut': {
+      const ports = {
+        Temporal: async () => Number(stage.temporal.address.split(':')[1]),
+        Postgres: async () => Number(new URL(stage.postgres.url).port),
+        'an export server': async () => pick(await exportServers(nodes), it.which)?.port,
+      };
+      const port = await ports[it.to]();
+      return port === undefined ? undefined : cutConnections(port);
     }
     case 'Temporal crashes':
       await stage.temporal.crash();
@@ -34,13 +62,19 @@ export async function disturb(stage: Stage, ferry: Ferry, tally: Tally, it: Dist
       await stage.postgres.crash();
       return stage.postgres.restart();
     case 'a back end is full': {
-      const [node, group] = it.backEnd.split('@') as [string, string];
-      const stranger = join(stage.directory, 'nodes', node, group, 'volumes', 'stranger');
+      const volumes = join(folderOf(it.backEnd), 'volumes');
+      const stranger = join(volumes, 'stranger');
+      // Made with the first volume otherwise.
+      await mkdir(volumes, { recursive: true, mode: 0o700 });
       await writeFile(stranger, '');
       await truncate(stranger, everything).catch(() => truncate(stranger, everything / 8));
       await sleep(it.ms);
       return rm(stranger);
     }
+    case 'a back end gives I/O errors':
+      return faulty(it.backEnd, { errors: it.errors }, it.ms);
+    case 'a back end is slow':
+      return faulty(it.backEnd, { delayMs: it.delayMs }, it.ms);
     case 'a back end is evacuated':
       try {
         await ferry.startEvacuation({ source: it.backEnd, nodeTimeoutSeconds: 120 });
@@ -65,9 +99,21 @@ async function enabled(ferry: Ferry, backEnd: string): Promise<void> {
   }
 }
 
-/** The pids of the export servers of the nodes in `folder`. */
-async function exportServers(folder: string): Promise<number[]> {
+interface ExportServer {
+  pid: number;
+  port: number;
+}
+
+/** The export servers of the nodes in `folder`. */
+async function exportServers(folder: string): Promise<ExportServer[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
   const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return pids.filter((_, n) => /qemu-nbd\0/.test(lines[n]!) && lines[n]!.includes(folder)).map(Number);
+  return pids.flatMap((pid, n) => {
+    const port = /^[^\0]*qemu-nbd\0.*\0--port=(\d+)\0/s.exec(lines[n]!)?.[1];
+    return port !== undefined && lines[n]!.includes(folder) ? [{ pid: Number(pid), port: Number(port) }] : [];
+  });
+}
+
+function pick<T>(all: readonly T[], which: number): T | undefined {
+  return all[which % all.length];
 }

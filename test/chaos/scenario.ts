@@ -6,20 +6,17 @@ export const chaosNodes = [
   { name: 'server2', groups: ['c', 'd'] },
 ] as const;
 export const backEnds = chaosNodes.flatMap(({ name, groups }) => groups.map((group) => `${name}@${group}`));
-export const workers = ['control', ...chaosNodes.map(({ name }) => name)];
+/** The hypervisor of the guests. */
+export const computeHost = 'hv1';
+const workers = ['control', computeHost, ...chaosNodes.map(({ name }) => name)];
 
 const mib = 1024 ** 2;
 const backEnd = fc.constantFrom(...backEnds);
 /** Milliseconds. */
 const aMoment = fc.integer({ min: 0, max: 4000 });
 
-/** What a tenant or an operator does with one volume. A migration is begun, and the next steps race with it. */
-export type Step =
-  | { do: 'write'; slot: number; byte: number }
-  | { do: 'read'; slot: number }
-  | { do: 'extend' }
-  | { do: 'snapshot' }
-  | { do: 'delete snapshot' }
+/** What is done with a volume however it is used. A migration is only begun, and the next steps race with it. */
+export type SharedStep =
   | {
       do: 'migrate';
       to: string;
@@ -30,11 +27,30 @@ export type Step =
   | { do: 'cancel' | 'pause' | 'resume' | 'wait for migration' }
   | { do: 'wait'; ms: number };
 
-/** The life of one volume, from its creation to its deletion. */
-export interface Life {
+/** What is done with a volume that is attached only now and then, for a read or a write. */
+export type TenantStep =
+  | SharedStep
+  | { do: 'write'; slot: number; byte: number }
+  | { do: 'read'; slot: number }
+  | { do: 'extend' | 'snapshot' | 'delete snapshot' };
+
+/** What is done with a volume that a guest writes to all the time. */
+export type GuestStep = SharedStep | { do: 'detach and attach' | 'cut the power' };
+
+export interface VolumeLife {
+  user: 'tenant';
   home: string;
-  steps: Step[];
+  steps: TenantStep[];
 }
+
+export interface GuestsLife {
+  user: 'guest';
+  home: string;
+  steps: GuestStep[];
+}
+
+/** The life of one volume, from its creation to its deletion. */
+export type Life = VolumeLife | GuestsLife;
 
 /** What befalls the whole system; each ends, or is made good, after a while. */
 export type Disturbance =
@@ -42,7 +58,10 @@ export type Disturbance =
   | { what: 'a worker is suspended'; worker: string; ms: number }
   | { what: 'an export server is killed'; which: number }
   | { what: 'Temporal crashes' | 'Postgres crashes' }
+  | { what: 'connections are cut'; to: 'Temporal' | 'Postgres' | 'an export server'; which: number }
   | { what: 'a back end is full'; backEnd: string; ms: number }
+  | { what: 'a back end gives I/O errors'; backEnd: string; errors: number; ms: number }
+  | { what: 'a back end is slow'; backEnd: string; delayMs: number; ms: number }
   | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean };
 
 /** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
@@ -60,18 +79,30 @@ const migrate = fc.record({
   bandwidth: fc.constantFrom(null, mib, 4 * mib),
   forceHostCopy: fc.boolean(),
 });
-const plain = (...what: ('extend' | 'snapshot' | 'delete snapshot')[]) =>
-  fc.record({ do: fc.constantFrom(...what) }) as fc.Arbitrary<Step>;
-const control = fc.record({ do: fc.constantFrom('cancel', 'pause', 'resume', 'wait for migration') });
-const step: fc.Arbitrary<Step> = fc.oneof(
+const plain = (...what: ('extend' | 'snapshot' | 'delete snapshot')[]) => fc.record({ do: fc.constantFrom(...what) });
+const control = fc.record({ do: fc.constantFrom('cancel' as const, 'pause', 'resume', 'wait for migration') });
+const wait = fc.record({ do: fc.constant('wait' as const), ms: aMoment });
+const tenantStep: fc.Arbitrary<TenantStep> = fc.oneof(
   { weight: 4, arbitrary: write },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('read' as const), slot }) },
   { weight: 6, arbitrary: migrate },
   { weight: 3, arbitrary: control },
   { weight: 2, arbitrary: plain('extend', 'snapshot', 'delete snapshot') },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: aMoment }) },
+  { weight: 2, arbitrary: wait },
 );
-const life: fc.Arbitrary<Life> = fc.record({ home: backEnd, steps: fc.array(step, { minLength: 5, maxLength: 10 }) });
+const guestStep: fc.Arbitrary<GuestStep> = fc.oneof(
+  { weight: 6, arbitrary: migrate },
+  { weight: 4, arbitrary: control },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('detach and attach' as const, 'cut the power') }) },
+  { weight: 2, arbitrary: wait },
+);
+const lifeOf = <U extends Life['user'], S>(user: U, step: fc.Arbitrary<S>) =>
+  fc.record({ user: fc.constant(user), home: backEnd, steps: fc.array(step, { minLength: 5, maxLength: 10 }) });
+/** A guest is dear: it is a whole machine, emulated. */
+const life: fc.Arbitrary<Life> = fc.oneof(
+  { weight: 15, arbitrary: lifeOf('tenant', tenantStep) },
+  { weight: 1, arbitrary: lifeOf('guest', guestStep) },
+);
 
 const worker = fc.constantFrom(...workers);
 const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
@@ -90,8 +121,35 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ what: fc.constantFrom('Temporal crashes' as const, 'Postgres crashes') }) },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      what: fc.constant('connections are cut' as const),
+      to: fc.constantFrom('Temporal' as const, 'Postgres', 'an export server', 'an export server'),
+      which: fc.nat(1000),
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({ what: fc.constant('a back end is full' as const), backEnd, ms: aMoment }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      what: fc.constant('a back end gives I/O errors' as const),
+      backEnd,
+      // Now and then, often, always.
+      errors: fc.constantFrom(0.01, 0.2, 1),
+      ms: fc.integer({ min: 100, max: 8000 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('a back end is slow' as const),
+      backEnd,
+      delayMs: fc.constantFrom(20, 200, 1000),
+      ms: fc.integer({ min: 1000, max: 8000 }),
+    }),
   },
   {
     weight: 2,

@@ -1,7 +1,8 @@
 /** What happened, counted: `counts.migrate['success']`. */
 export class Tally {
   readonly counts: Record<string, Record<string, number>> = {};
-  readonly violations: { run: number; steps: unknown; what: string }[] = [];
+  /** `run`: null for one of the disturbances, which could not be made. */
+  readonly violations: { run: number | null; steps: unknown; what: string }[] = [];
 
   count(what: string, how: string): void {
     const of = (this.counts[what] ??= {});
@@ -19,7 +20,9 @@ export class Tally {
         const parts = Object.entries(hows).toSorted(([, a], [, b]) => b - a);
         return `  ${what}: ${parts.map(([how, n]) => `${n} ${how}`).join(', ')}`;
       });
-    const found = this.violations.map(({ run, steps, what }) => `  run ${run}: ${what}\n    ${JSON.stringify(steps)}`);
+    const found = this.violations.map(
+      ({ run, steps, what }) => `  run ${run ?? '-'}: ${what}\n    ${JSON.stringify(steps)}`,
+    );
     return [...lines, `violations: ${found.length}`, ...found].join('\n');
   }
 }

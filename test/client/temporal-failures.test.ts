@@ -78,6 +78,14 @@ test('an update that nobody takes means that no control worker runs', () => {
   assert.match(meaning.message, /ferry worker control/);
 });
 
+test('a workflow whose tasks time out on overloaded control workers says so', () => {
+  const words = 'Unable to perform workflow execution update due to Workflow Task in failed state.';
+  const meaning = explainFailure(grpcError(9, words), address);
+  assert.equal(meaning?.type, 'ServiceUnreachable');
+  assert.match(meaning.message, /overloaded/);
+  assert.equal(explainFailure(grpcError(9, 'something else'), address), null);
+});
+
 test('credentials and namespaces that are wrong are said to be so', () => {
   assert.match(
     explainFailure(grpcError(16, 'no token'), address)?.message ?? '',

@@ -162,15 +162,34 @@ export class Guest {
 
   /** Turns it on, with the disks of its definition, and waits until its system is up. Its console begins anew. */
   async start(): Promise<void> {
-    await this.#hypervisor.virsh('start', '--domain', this.name);
+    await this.turnOn();
     await this.console.up();
+  }
+
+  async turnOn(): Promise<void> {
+    await this.#hypervisor.virsh('start', '--domain', this.name);
+  }
+
+  /** Ends it at once, whatever it does. */
+  async cutPower(): Promise<void> {
+    await this.#hypervisor.virsh('destroy', '--domain', this.name);
+  }
+
+  async isOn(): Promise<boolean> {
+    return (await this.#hypervisor.virsh('list', '--name')).split('\n').includes(this.name);
+  }
+
+  /** Ends it for good. */
+  async remove(): Promise<void> {
+    if (await this.isOn()) await this.cutPower();
+    await this.#hypervisor.virsh('undefine', '--domain', this.name);
   }
 
   /** Presses the power button, and waits until the guest is off. */
   async powerOff(): Promise<void> {
     await this.#hypervisor.virsh('shutdown', '--domain', this.name);
     for (let tries = 0; tries < 300; tries += 1) {
-      if ((await this.#hypervisor.virsh('list', '--name')).split('\n').every((name) => name !== this.name)) return;
+      if (!(await this.isOn())) return;
       await sleep(100);
     }
     throw new Error(`${this.name} does not turn off`);

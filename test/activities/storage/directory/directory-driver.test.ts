@@ -173,6 +173,23 @@ describe('a directory back end', () => {
     await driver.delete('volume-1', mine);
   });
 
+  test('a device that shared its bytes goes while they are used under their other name', async () => {
+    const elsewhere = join(path, 'elsewhere');
+    await mkdir(elsewhere);
+    const other = createDirectoryDriver({ path: elsewhere, capacityBytes: 64 * mib });
+    const shared = await other.share({ name: 'volume-1', sizeBytes, tags }, await make());
+    assert.ok(shared);
+    {
+      await using user = await open(shared.path, 'r+');
+      await user.write('in use');
+      await driver.delete('volume-1', mine);
+      assert.equal(await driver.find('volume-1'), null);
+      await refuses(other.delete('volume-1', mine), 'DeviceInUse');
+    }
+    assert.equal((await other.find('volume-1'))?.sizeBytes, sizeBytes);
+    await rm(elsewhere, { recursive: true });
+  });
+
   test('a link or folder in a device’s place is a stranger', async () => {
     const secret = join(path, 'secret');
     await writeFile(secret, 'precious');

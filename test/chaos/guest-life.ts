@@ -1,0 +1,128 @@
+import { readRecords, fillImage } from '../../testbed/guest/records.ts';
+import type { Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
+import { Violation } from './answers.ts';
+import { LivingVolume, type World } from './living-volume.ts';
+import { computeHost, type GuestsLife, type GuestStep } from './scenario.ts';
+
+const mib = 1024 ** 2;
+/** How much of the volume has known content, into the first half of which the guest writes its records; the rest are zeros. */
+const filledBytes = 16 * mib;
+
+/** A volume that a running guest writes records to, through everything that befalls it. */
+export class GuestLife extends LivingVolume {
+  readonly #life: GuestsLife;
+  readonly #hypervisor: Hypervisor;
+  #guest: Guest | null = null;
+  #device: string | null = null;
+  /** All records up to this number were acknowledged to the guest. */
+  #acked = 0;
+
+  constructor(world: World & { hypervisor: Hypervisor }, life: GuestsLife) {
+    super(world, life.home);
+    this.#life = life;
+    this.#hypervisor = world.hypervisor;
+  }
+
+  async live(): Promise<void> {
+    try {
+      await this.lived(() => this.#used());
+    } finally {
+      await this.#guest?.remove();
+    }
+  }
+
+  async #used(): Promise<void> {
+    await fillImage(this.file(await this.place()), filledBytes);
+    this.#guest = await this.#hypervisor.guest(`vm-${this.id}`);
+    await this.#attach();
+    for (const step of this.#life.steps) await this.#take(step);
+    await this.migrated();
+    await this.#attach();
+    await this.#writesOn();
+    await this.#note();
+  }
+
+  async #take(step: GuestStep): Promise<void> {
+    switch (step.do) {
+      case 'detach and attach': {
+        await this.#note();
+        const detach = () => this.ask('detach from a guest', () => this.ferry.detachVolume(this.id));
+        if ((await detach()).how === 'refused') return;
+        // Of one that failed it is not known what of it was done: again, as an operator would.
+        await this.until('it is detached from its guest', async () => {
+          if ((await this.ferry.findVolume(this.id)).attachments.length === 0) return true;
+          await detach();
+          return false;
+        });
+        return this.#attach();
+      }
+      case 'cut the power': {
+        await this.#note();
+        await this.#guest!.cutPower();
+        this.tally.count('guest', 'lost its power');
+        await this.until('its guest starts again', async () => {
+          // It does not while its disk is away.
+          if (!(await this.#guest!.isOn())) await this.#guest!.turnOn();
+          return (await this.#guest!.console.report()).up;
+        });
+        return;
+      }
+      case 'migrate':
+      case 'cancel':
+      case 'pause':
+      case 'resume':
+      case 'wait for migration':
+      case 'wait':
+        return this.take(step);
+    }
+  }
+
+  /** Has the volume attached to the guest, which writes to it. */
+  async #attach(): Promise<void> {
+    await this.until('the guest has it', async () => {
+      const [attachment] = (await this.ferry.findVolume(this.id)).attachments;
+      if (attachment?.status === 'attached') {
+        this.#device = attachment.device;
+        return true;
+      }
+      // A detach that failed has left it attached, or attaching is for later.
+      const at = { volumeId: this.id, instanceId: this.#guest!.name, computeHost };
+      await this.ask('attach to a guest', () => this.ferry.attachVolume(at));
+      return false;
+    });
+  }
+
+  /** Resolves when the guest has written more records. */
+  async #writesOn(): Promise<void> {
+    const from = (await this.#report()).acked;
+    await this.until('its guest writes on', async () => (await this.#report()).acked > from);
+    this.tally.count('guest', 'writes on');
+  }
+
+  /** Remembers what the guest was told, and that it was told of no error. */
+  async #note(): Promise<void> {
+    const { acked, errors, complaints } = await this.#report();
+    this.#acked = Math.max(this.#acked, acked);
+    if (errors > 0 || complaints.length > 0)
+      throw new Violation(`its guest saw ${errors} errors; ${complaints.join('; ')}`);
+  }
+
+  #report() {
+    return this.#guest!.console.disk(this.#device!);
+  }
+
+  protected override async wrong(file: string): Promise<string[]> {
+    const { torn, missing, highest, fillers, records } = await readRecords(file);
+    const wrong = torn > 0 ? [`${torn} torn blocks`] : [];
+    if (missing.length > 0) wrong.push(`records ${missing.slice(0, 10).join()} of ${missing.length} are missing`);
+    if (highest < this.#acked) wrong.push(`record ${this.#acked} was acknowledged, ${highest} is the last one there`);
+    const lost = filledBytes / 4096 - fillers - records;
+    if (lost !== 0) wrong.push(`${lost} blocks of its content are lost`);
+    this.tally.count('guest', 'all records there');
+    return wrong;
+  }
+
+  protected override async tidy(): Promise<void> {
+    // Nothing but the volume is its.
+  }
+}

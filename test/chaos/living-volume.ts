@@ -1,0 +1,221 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import type { Ferry } from '../../client/open-ferry.ts';
+import type { MigrationRecord } from '../../model/migration.ts';
+import type { Place } from '../end-to-end/sight.ts';
+import type { Stage } from '../end-to-end/stage.ts';
+import { type Answer, ask, until, Violation } from './answers.ts';
+import { backEnds, type SharedStep } from './scenario.ts';
+import type { Tally } from './tally.ts';
+
+/** For what is left of a volume at rest to be taken away. Milliseconds. */
+const leftoversMs = 120_000;
+/** What nobody carries on is looked for so often. Looks. */
+export const repairEveryNthLook = 6;
+
+/** Where volumes live. */
+export interface World {
+  ferry: Ferry;
+  stage: Stage;
+  tally: Tally;
+}
+
+/** One volume from its creation to its deletion, whoever uses it. */
+export abstract class LivingVolume {
+  protected readonly ferry: Ferry;
+  protected readonly stage: Stage;
+  protected readonly tally: Tally;
+  protected readonly home: string;
+  protected id = '';
+  /** Where it was made: `home`, if there was room. */
+  #firstHost = '';
+
+  constructor({ ferry, stage, tally }: World, home: string) {
+    this.ferry = ferry;
+    this.stage = stage;
+    this.tally = tally;
+    this.home = home;
+  }
+
+  /** Lives a whole life, of which `living` is the middle; throws `Violation`. */
+  protected async lived(living: () => Promise<void>): Promise<void> {
+    if (!(await this.#born())) return;
+    await living();
+    await this.settle();
+    await this.#look();
+    await this.#die();
+  }
+
+  /** What its bytes, of a volume at rest, must not be; empty when all is well. */
+  protected abstract wrong(file: string): Promise<string[]>;
+
+  /** Before the last look: takes away what only this kind of life has. */
+  protected abstract tidy(): Promise<void>;
+
+  async #born(): Promise<boolean> {
+    const name = `life-${randomUUID()}`;
+    const tries = [this.home, ...backEnds.filter((other) => other !== this.home)];
+    for (const backEnd of tries) {
+      const made = await this.ask('create', () => this.ferry.createVolume({ sizeGib: 1, name, backEnd }));
+      if (made.how === 'done') {
+        this.id = made.value.volume.id;
+        this.#firstHost = backEnd;
+        return true;
+      }
+      if (made.how === 'unclear') break;
+    }
+    // What may have come of it goes, whatever state it is in.
+    await this.until('what a failed create left is deleted', async () => {
+      const [left] = (await this.ferry.listVolumes()).filter((volume) => volume.name === name);
+      if (!left) return true;
+      await this.ask('delete', () => this.ferry.deleteVolume(left.id, { force: true }));
+      return false;
+    });
+    return false;
+  }
+
+  /** What was not clear is tidied up, as an operator would. */
+  protected async afterwards(answer: Answer<unknown>): Promise<void> {
+    if (answer.how === 'unclear') await this.settle();
+  }
+
+  /** Resolves when no migration runs. */
+  protected async migrated(): Promise<void> {
+    await this.until('its migration ends', async (look) => {
+      const [last] = await this.ferry.listMigrations({ volumeId: this.id });
+      if (!last || last.outcome !== null) return true;
+      // One that was paused waits for its operator.
+      if (look % 4 === 3) await this.ask('resume', () => this.ferry.resumeMigration(this.id));
+      return false;
+    });
+  }
+
+  /** Brings it to rest: no migration, no operation, no attachment, and `available`. Fails when Ferry cannot be brought to that. */
+  protected async settle(): Promise<void> {
+    await this.migrated();
+    let calm = 0;
+    await this.until('it comes to rest', async (look) => {
+      const { volume, attachments } = await this.ferry.findVolume(this.id);
+      const isFree = volume.migrationStatus === null && volume.operation === null;
+      if (isFree && volume.status === 'available' && attachments.length === 0) return ++calm === 2;
+      calm = 0;
+      if (look % repairEveryNthLook === repairEveryNthLook - 1)
+        await this.ask('repair', () => this.ferry.repair({ volumeId: this.id }));
+      if (!isFree) return false;
+      if (attachments.length > 0) await this.ask('detach', () => this.ferry.detachVolume(this.id));
+      else if (volume.status !== 'available')
+        await this.ask('reset-state', () => this.ferry.resetState({ volumeId: this.id, status: 'available' }));
+      return false;
+    });
+  }
+
+  /** All that an onlooker who knows nothing of Ferry can see. An evacuation may move the volume meanwhile: then it looks again. */
+  async #look(): Promise<void> {
+    await this.tidy();
+    for (;;) {
+      await this.settle();
+      const records = await this.migrations();
+      const seen = await this.#see(records).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if ((await this.migrations()).length !== records.length) continue;
+      if (seen !== null) throw seen instanceof Violation ? seen : new Violation(inspect(seen));
+      for (const { outcome } of records) this.tally.count('migration', outcome ?? 'unfinished');
+      return;
+    }
+  }
+
+  protected migrations(): Promise<MigrationRecord[]> {
+    return this.asked(() => this.ferry.listMigrations({ volumeId: this.id }));
+  }
+
+  async #see(records: readonly MigrationRecord[]): Promise<void> {
+    const host = records.find(({ outcome }) => outcome === 'success')?.destination ?? this.#firstHost;
+    const meanwhile = () => this.ask('repair', () => this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0 }));
+    const { checker } = this.stage;
+    const contents = await this.asked(() => checker.contents(this.id));
+    await this.asked(() => checker.assertAt(this.id, { host, contents }, { settleMs: leftoversMs, meanwhile }));
+    const wrong = await this.wrong(this.file(await this.place()));
+    if (wrong.length > 0) throw new Violation(wrong.join('; '));
+  }
+
+  async #die(): Promise<void> {
+    await this.until('it is deleted', async (look) => {
+      if (look % repairEveryNthLook === repairEveryNthLook - 1)
+        await this.ask('repair', () => this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0 }));
+      const deleted = await this.ask('delete', () => this.ferry.deleteVolume(this.id, { force: true }));
+      return deleted.how === 'done' || (deleted.how === 'refused' && (await this.#isGone()));
+    });
+    const left = (await this.stage.sight.devices()).filter(({ place, tags }) =>
+      `${place.join('/')} ${tags.join(' ')}`.includes(this.id),
+    );
+    if (left.length > 0) throw new Violation(`it was deleted, and left ${JSON.stringify(left)}`);
+  }
+
+  async #isGone(): Promise<boolean> {
+    return (await this.ferry.listVolumes()).every(({ id }) => id !== this.id);
+  }
+
+  protected async place(): Promise<Place> {
+    const { volume } = await this.asked(() => this.ferry.findVolume(this.id));
+    const [node, group] = volume.host.split('@') as [string, string];
+    return [node, group, `volume-${volume.nameId ?? volume.id}`];
+  }
+
+  protected file([node, group, device]: Place): string {
+    return join(this.stage.directory, 'nodes', node, group, 'volumes', device);
+  }
+
+  /** Of all volumes, however they are used. */
+  protected async take(step: SharedStep): Promise<void> {
+    switch (step.do) {
+      case 'migrate': {
+        const { to, verify, bandwidth, forceHostCopy } = step;
+        const request = {
+          volumeId: this.id,
+          destination: to,
+          verify,
+          bandwidth,
+          forceHostCopy,
+          nodeTimeoutSeconds: 120,
+        };
+        await this.ask('migrate', () => this.ferry.startMigration(request));
+        return;
+      }
+      case 'cancel':
+        await this.ask('cancel', () => this.ferry.cancelMigration(this.id));
+        return;
+      case 'pause':
+        await this.ask('pause', () => this.ferry.pauseMigration(this.id));
+        return;
+      case 'resume':
+        await this.ask('resume', () => this.ferry.resumeMigration(this.id));
+        return;
+      case 'wait for migration':
+        return this.migrated();
+      case 'wait':
+        await sleep(step.ms);
+    }
+  }
+
+  protected ask<T>(what: string, question: () => Promise<T>): Promise<Answer<T>> {
+    return ask(this.tally, what, question);
+  }
+
+  /** Asks until Postgres answers: for what only looks. */
+  protected async asked<T>(question: () => Promise<T>): Promise<T> {
+    let answer: { value: T } | undefined;
+    await this.until('an answer', async () => {
+      answer = { value: await question() };
+      return true;
+    });
+    return answer!.value;
+  }
+
+  protected until(what: string, look: (nth: number) => Promise<boolean>): Promise<void> {
+    return until(what, look, () => this.ferry.findVolume(this.id));
+  }
+}

@@ -1,0 +1,109 @@
+// Lets reads and writes of chosen files fail or take long, for tests of what a program makes of a device that does. Loaded before a
+// program's own libraries (LD_PRELOAD); which files, how often and how long is in a table that its test writes while it runs: see
+// faulty-files.ts, which has the same layout.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+struct entry {
+    // Read without a lock: it is set last and cleared first.
+    volatile uint32_t is_on;
+    uint32_t errors_per_million;
+    uint32_t delay_ms;
+    char folder[244];
+};
+enum { entries = 16 };
+
+static const struct entry *table;
+
+__attribute__((constructor)) static void open_table(void) {
+    const char *path = getenv("FERRY_FAULTY_FILES");
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return;
+    void *mapped = mmap(NULL, entries * sizeof *table, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    if (mapped != MAP_FAILED) table = mapped;
+}
+
+static uint32_t chance(void) {
+    static __thread uint64_t state;
+    if (!state) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        state = ((uint64_t)now.tv_nsec ^ (uint64_t)(uintptr_t)&state << 20 ^ (uint64_t)getpid()) | 1;
+    }
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 20) % 1000000;
+}
+
+/** Whether this access fails; waits as long as it takes. */
+static int fails(int fd) {
+    if (!table) return 0;
+    char path[PATH_MAX], link[32];
+    ssize_t length = -1;
+    for (const struct entry *e = table; e < table + entries; e++) {
+        if (!e->is_on) continue;
+        if (length < 0) {
+            snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+            length = readlink(link, path, sizeof path);
+            if (length < 0) return 0;
+        }
+        size_t prefix = strnlen(e->folder, sizeof e->folder);
+        if ((size_t)length <= prefix || memcmp(path, e->folder, prefix) || path[prefix] != '/') continue;
+        if (e->delay_ms) {
+            struct timespec wait = {e->delay_ms / 1000, e->delay_ms % 1000 * 1000000L};
+            nanosleep(&wait, NULL);
+        }
+        if (chance() < e->errors_per_million) {
+            errno = EIO;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+#define GUARD(type, name, parameters, arguments)                        \
+    type name parameters {                                              \
+        static type(*real) parameters;                                  \
+        if (!real) real = (type(*) parameters)dlsym(RTLD_NEXT, #name);  \
+        if (fails(fd)) return -1;                                       \
+        return real arguments;                                          \
+    }
+
+GUARD(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n))
+GUARD(ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n))
+GUARD(ssize_t, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at))
+GUARD(ssize_t, pread64, (int fd, void *b, size_t n, off_t at), (fd, b, n, at))
+GUARD(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
+GUARD(ssize_t, pwrite64, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
+GUARD(ssize_t, preadv, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+GUARD(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+GUARD(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+GUARD(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
+GUARD(ssize_t, preadv2, (int fd, const struct iovec *v, int n, off_t at, int f), (fd, v, n, at, f))
+GUARD(ssize_t, preadv64v2, (int fd, const struct iovec *v, int n, off_t at, int f), (fd, v, n, at, f))
+GUARD(ssize_t, pwritev2, (int fd, const struct iovec *v, int n, off_t at, int f), (fd, v, n, at, f))
+GUARD(ssize_t, pwritev64v2, (int fd, const struct iovec *v, int n, off_t at, int f), (fd, v, n, at, f))
+GUARD(ssize_t, copy_file_range, (int fd, off_t *i, int to, off_t *o, size_t n, unsigned f), (fd, i, to, o, n, f))
+GUARD(int, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))
+GUARD(int, fallocate64, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))
+GUARD(int, fsync, (int fd), (fd))
+GUARD(int, fdatasync, (int fd), (fd))
+
+// What goes through the kernel's rings passes by all of the above: as on a kernel that refuses them.
+int io_uring_queue_init(unsigned size, void *ring, unsigned flags) {
+    (void)size, (void)ring, (void)flags;
+    return -ENOSYS;
+}
