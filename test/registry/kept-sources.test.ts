@@ -21,6 +21,7 @@ import { findMigration, listMigrations } from '../../registry/migrations.ts';
 import { beginOperation } from '../../registry/operations.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { planUndo } from '../../registry/undo-facts.ts';
+import { createVolumeType } from '../../registry/volume-types.ts';
 import { findVolume, isCurrentLocation } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
 import {
@@ -206,6 +207,16 @@ describe('a source that is kept', () => {
       ({ volumeId }) => beginOperation(registry, 'delete', ticket(volumeId)),
       'MigrationRefused',
       /delete is under way/,
+    ],
+    [
+      'of a type now that its old place has not what it asks for',
+      async ({ volumeId }) => {
+        const name = `type-${volumeId}`;
+        await createVolumeType(registry, { name, description: null, extraSpecs: { media: 'ssd' } });
+        await sql('UPDATE volumes SET volume_type = $2 WHERE id = $1', volumeId, name);
+      },
+      'CapabilityMissing',
+      /lacks what volume type/,
     ],
     ['being discarded', ({ volumeId }) => discardKeptSources(registry, volumeId), 'SourceNotKept', /is being removed/],
     [
