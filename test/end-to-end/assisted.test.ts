@@ -52,6 +52,15 @@ describe('between two volume groups of one node, the node moves the volume itsel
     assert.notEqual(await nameId(id), null);
   });
 
+  test('its source stays as a logical volume with a tag when it is kept, and is the volume again', async () => {
+    const { id, contents } = await stage.volume();
+    await ferry('migrate', id, second, '--keep-source', '1d');
+    await stage.checker.assertAt(id, { host: second, contents, outcome: 'success', kept: [server1] });
+    await ferry('migration', 'undo', id);
+    await stage.checker.assertAt(id, { host: server1, contents, outcome: 'success' });
+    assert.equal((await record(id)).flow, 'undo');
+  });
+
   test('a cancel in mid-copy goes back', async () => {
     const { id, handle, old } = await midCopy();
     await handle.executeUpdate(messages.cancelMigration);

@@ -1,14 +1,20 @@
-// node test/replay/record.ts
+// node test/replay/record.ts [kept]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
-// and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading).
+// and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
+// part it records that one only and adds it to what is there: for workflows and paths that are new.
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { messages } from '../../model/messages.ts';
-import { evacuationWorkflowId, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import {
+  evacuationWorkflowId,
+  keptSourceWorkflowId,
+  migrationWorkflowId,
+  reconcileSchedule,
+} from '../../model/names.ts';
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
 import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
-import { writeHistories, type RecordedHistory } from './histories.ts';
+import { readHistories, writeHistories, type RecordedHistory } from './histories.ts';
 
 const sizeMib = 64 * 1024;
 
@@ -25,9 +31,16 @@ const withSecondBackEnd = [
 ];
 
 const recorded = new Map<string, RecordedHistory>();
-await recordDetached();
-await recordAttached();
-await recordWithinOneGroup();
+const [part] = process.argv.slice(2);
+if (part === 'kept') {
+  for (const each of await readHistories()) recorded.set(kindOf(each), each);
+  await recordKept();
+} else {
+  await recordDetached();
+  await recordKept();
+  await recordAttached();
+  await recordWithinOneGroup();
+}
 await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
 
@@ -145,6 +158,65 @@ async function evacuations(stage: Stage): Promise<void> {
   await ferry('delete', assisted.id);
 }
 
+/** Sources that are kept: gone back to, or not; removed, by all that removes them. */
+async function recordKept(): Promise<void> {
+  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20, nodes: withSecondBackEnd });
+  const { ferry, refused } = stageCli(() => stage);
+  const kept = ['--keep-source', '1d'];
+  const moved = async (...options: string[]) => {
+    const { id } = await stage.volume();
+    await ferry('migrate', id, server2, ...(options.length > 0 ? options : kept));
+    const { id: migrationId } = await ferry<{ id: string }>('migration', 'show', id);
+    return { id, migrationId, timer: stage.client.workflow.getHandle(keptSourceWorkflowId(migrationId)) };
+  };
+  const undo = async ({ id, migrationId }: Awaited<ReturnType<typeof moved>>) => {
+    const handle = await stage.migrate(id, { destination: server1, undoes: migrationId, bandwidth: 16 * 1024 ** 2 });
+    await stage.untilCopied(handle, 8 * 1024 ** 2);
+    return handle;
+  };
+  try {
+    await stage.client.schedule.getHandle(reconcileSchedule).pause();
+    const back = await moved();
+    await ferry('migration', 'undo', back.id);
+    await back.timer.result();
+
+    const written = await moved();
+    await stage.checker.fill(written.id, 1);
+    await refused('migration', 'undo', written.id);
+    await ferry('migration', 'discard', written.id);
+
+    const expired = await moved('--keep-source', '5s');
+    await expired.timer.result();
+
+    const cancelled = await moved();
+    const undoing = await undo(cancelled);
+    await undoing.executeUpdate(messages.cancelMigration);
+    await stage.outcome(undoing);
+    await (await undo(cancelled)).terminate();
+    await stage.ferry('repair');
+    await cancelled.timer.terminate();
+    await stage.ferry('repair');
+    await ferry('delete', cancelled.id);
+    await cancelled.timer.result();
+    await ferry('unmanage', (await moved()).id);
+
+    const forward = await stage.midCopy({ keepSourceSeconds: 86_400 });
+    await stage.storage['server1']!.signal('SIGSTOP');
+    await stage.hurry(forward.handle);
+    await stage.untilPhase(forward.handle, 'cleaning-up');
+    await forward.handle.terminate();
+    await stage.storage['server1']!.signal('SIGCONT');
+    await stage.ferry('repair');
+    await ferry('migration', 'discard', forward.id);
+    const assisted = await stage.volume();
+    await ferry('migrate', assisted.id, 'server1@second', ...kept);
+    await ferry('migration', 'discard', assisted.id);
+    await record(stage.client);
+  } finally {
+    await stage.strike();
+  }
+}
+
 async function recordAttached(): Promise<void> {
   const stage = await AttachedStage.set();
   try {
@@ -193,7 +265,14 @@ async function record(client: Client): Promise<void> {
     if (workflowId.startsWith('temporal-sys')) continue;
     const handle: WorkflowHandle = client.workflow.getHandle(workflowId, runId);
     const history = await handle.fetchHistory();
-    const kind = `${type} ${(history.events ?? []).map(({ eventType }) => eventType).join(' ')}`;
-    recorded.set(kind, { workflowId, type, history: JSON.parse(historyToJSON(history)) as unknown });
+    const found = { workflowId, type, history: JSON.parse(historyToJSON(history)) as unknown };
+    const kind = kindOf(found);
+    // Those of an earlier release stay: it is their like that is under way somewhere.
+    if (!recorded.has(kind)) recorded.set(kind, found);
   }
+}
+
+function kindOf({ type, history }: RecordedHistory): string {
+  const { events = [] } = history as { events?: { eventType: string }[] };
+  return `${type} ${events.map(({ eventType }) => eventType).join(' ')}`;
 }

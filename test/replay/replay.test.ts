@@ -25,6 +25,7 @@ const types = [
   'discoverDevices',
   'evacuateHost',
   'evacuateInWindow',
+  'expireKeptSource',
   'extendVolume',
   'manageVolume',
   'migrateVolume',

@@ -5,6 +5,7 @@ import { WorkflowFailedError, WorkflowUpdateFailedError, type WorkflowHandle } f
 import { FerryError } from '../../model/errors.ts';
 import { messages, type Resolution } from '../../model/messages.ts';
 import { listAttachments } from '../../registry/attachments.ts';
+import { listKeptSources } from '../../registry/kept-sources.ts';
 import { findMigration } from '../../registry/migrations.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { destination, source } from '../registry/world.ts';
@@ -61,6 +62,19 @@ describe('a volume that a guest has', () => {
     await assertOn(id, destination, 'success');
     const { events } = await handle.fetchHistory();
     assert.ok(events!.length < 100, `${events!.length} events`);
+  });
+
+  test('leaves its source to be kept; while a guest has it, it does not go back', async () => {
+    const id = await nodes.attached();
+    const handle = await nodes.migrate(id, { keepSourceSeconds: 86_400 });
+    assert.equal(await failure(handle.result()), 'success');
+    assert.deepEqual(nodes.steps.slice(5).toSorted(), ['keepSource', 'settleDestination']);
+    await assertOn(id, destination, 'success');
+    const { migrationId: undoes, keptUntil } = (await listKeptSources(nodes.registry, { volumeId: id }))[0]!;
+    assert.ok(keptUntil > new Date());
+    const undo = await nodes.migrate(id, { destination: source, undoes });
+    assert.equal(await failure(undo.result()), 'VolumeStatusRefused');
+    await assertOn(id, destination, 'success');
   });
 
   test('stays where it is when its disk cannot be mirrored, and nothing is made', async () => {

@@ -172,6 +172,7 @@ export class PlayedNodes {
       removeExport: this.#step('removeExport', undefined),
       deleteDestination: this.#step('deleteDestination', undefined),
       retireSource: this.#step('retireSource', undefined),
+      keepSource: this.#step('keepSource', undefined),
       settleDestination: this.#step('settleDestination', undefined),
       inventory: async () => ({ devices: [], exports: [], unseen: [] }),
     };

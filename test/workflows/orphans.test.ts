@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { LeftoverFacts } from '../../activities/repair/create-repair-activities.ts';
+import type { LeftoverDevice } from '../../activities/storage/inventory.ts';
+import { judgeDevice } from '../../workflows/orphans.ts';
+
+const [volumeId, migrationId] = [randomUUID(), randomUUID()];
+const [here, there] = ['server1@a', 'server2@b'];
+const finishedAt = '2026-01-01T12:00:00.000Z';
+const device: LeftoverDevice = {
+  backEnd: here,
+  name: `volume-${volumeId}`,
+  volumeId,
+  migrationId: null,
+  keptBy: migrationId,
+  current: false,
+};
+const facts: LeftoverFacts = {
+  migrations: [{ id: migrationId, volumeId, source: here, sourceNameId: null, outcome: 'success', finishedAt }],
+  volumes: [{ id: volumeId, host: there, nameId: randomUUID(), held: false, attached: false }],
+  beingCleanedUp: [],
+  kept: [{ migrationId, volumeId, backEnd: here, deviceName: device.name }],
+  orphanGraceSeconds: 60,
+};
+const back = { ...facts, kept: [], volumes: [{ ...facts.volumes[0]!, host: here, nameId: null }] };
+
+describe('the device of a kept source', () => {
+  test('is nobody else’s business while the registry has it, also when its volume is gone', () => {
+    assert.equal(judgeDevice(device, facts), null);
+    assert.equal(judgeDevice(device, { ...facts, volumes: [] }), null);
+    assert.equal(judgeDevice({ ...device, keptBy: null }, facts), null, 'not marked yet');
+    assert.equal(judgeDevice({ ...device, migrationId: randomUUID() }, facts), null, 'made by an earlier one');
+  });
+
+  test('is an orphan on another back end, and when the registry keeps it no more', () => {
+    const cases: [LeftoverDevice, LeftoverFacts][] = [
+      [device, { ...facts, kept: [] }],
+      [device, { ...facts, kept: [{ ...facts.kept![0]!, backEnd: there }] }],
+    ];
+    for (const [found, known] of cases) {
+      const judged = judgeDevice(found, known);
+      assert.equal(judged?.step?.kind, 'retireSource');
+      assert.equal(judged.orphan.removableFrom, '2026-01-01T12:01:00.000Z');
+    }
+  });
+
+  test('has only a tag too much when its volume is on it again, and nothing while that is held', () => {
+    const judged = judgeDevice({ ...device, current: true }, back);
+    assert.equal(judged?.orphan.kind, 'tag');
+    assert.deepEqual(judged.step, {
+      kind: 'settleDestination',
+      backEnd: here,
+      deviceName: device.name,
+      migrationId,
+      keptBy: migrationId,
+    });
+    const held = { ...back, volumes: [{ ...back.volumes[0]!, held: true }] };
+    assert.equal(judgeDevice({ ...device, current: true }, held), null);
+  });
+
+  test('is judged as before by looks that know of no kept sources', () => {
+    const { kept: _, ...older } = facts;
+    assert.equal(judgeDevice(device, older)?.step?.kind, 'retireSource');
+    const { keptBy: __, ...unmarked } = { ...device, current: true };
+    assert.equal(judgeDevice(unmarked, older), null);
+  });
+});
