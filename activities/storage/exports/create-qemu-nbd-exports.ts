@@ -53,10 +53,14 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     return withNamedLock(join(folder, 'locks'), exportName, action);
   }
 
-  async function end(servers: readonly Server[], exportName: string): Promise<void> {
+  async function endServers(servers: readonly Server[], exportName: string): Promise<void> {
     await Promise.all(servers.map(endServer));
-    await records.remove(exportName);
     await rm(pidFile(folder, exportName), { force: true });
+  }
+
+  async function end(servers: readonly Server[], exportName: string): Promise<void> {
+    await endServers(servers, exportName);
+    await records.remove(exportName);
   }
 
   return {
@@ -70,20 +74,25 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
         const named = running.filter((server) => server.exportName === exportName);
         const [server] = named;
         if (server && named.length === 1 && serves(server, wanted) && (await listens(server))) {
-          await records.write(exportName, tags);
+          await records.write(exportName, { tags, port: server.port });
           return addressOf(server);
         }
-        await end(named, exportName);
-        await records.write(exportName, tags);
+        await endServers(named, exportName);
+        await records.write(exportName, { tags, port: preferred ?? null });
         try {
-          const port = await startServer(wanted, new Set(running.map((other) => other.port)), preferred);
+          // A dead server's clients come back to its port: nobody else gets it as long as there is another one.
+          const port = await startServer(
+            wanted,
+            { taken: new Set(running.map((other) => other.port)), reserved: await records.portsOfOthers(exportName) },
+            preferred,
+          );
+          await records.write(exportName, { tags, port });
           return addressOf({ exportName, port });
         } catch (error) {
           // Cancelled or out of time: the server may have come up nevertheless.
-          await end(
-            (await runningServers(folder)).filter((late) => late.exportName === exportName),
-            exportName,
-          );
+          const late = (await runningServers(folder)).filter((server) => server.exportName === exportName);
+          // One that is to come back to its port keeps it until then.
+          await (preferred === undefined ? end : endServers)(late, exportName);
           throw error;
         }
       });

@@ -15,7 +15,7 @@ const startMs = 20_000;
 
 /**
  * Makes the function that starts a server on the first port of the range that nobody has, and answers with the port once it
- * listens. Throws `DeviceMissing`, `DeviceInUse`, or `ToolFailed` with the server's last words.
+ * listens. Ports that are reserved for others are taken only when there is no other one. Throws `DeviceMissing`, `DeviceInUse`, or `ToolFailed` with the server's last words.
  */
 export function createStartServer(folder: string, ports: PortRange, run: RunCommand) {
   // Some kernels and containers refuse io_uring. What they refused once is not asked for again.
@@ -35,13 +35,13 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
 
   return async (
     settings: Omit<ServerSettings, 'port'>,
-    taken: ReadonlySet<number>,
+    { taken, reserved }: { taken: ReadonlySet<number>; reserved: ReadonlySet<number> },
     preferred?: number,
   ): Promise<number> => {
     const { exportName, path, address } = settings;
     if (!(await exists(path)))
       throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
-    for (const port of candidates(ports, preferred)) {
+    for (const port of candidates(ports, reserved, preferred)) {
       if (taken.has(port) || (await isTaken({ address, port }))) continue;
       try {
         await tryStart({ ...settings, port });
@@ -60,10 +60,11 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
   };
 }
 
-/** The preferred port, if it is in the range, then all of the range. */
-function* candidates({ from, to }: PortRange, preferred?: number): Generator<number> {
+/** The preferred port, if it is in the range, then all of the range, the reserved ones last. */
+function* candidates({ from, to }: PortRange, reserved: ReadonlySet<number>, preferred?: number): Generator<number> {
   if (preferred !== undefined && preferred >= from && preferred <= to) yield preferred;
-  for (let port = from; port <= to; port += 1) yield port;
+  for (let port = from; port <= to; port += 1) if (!reserved.has(port)) yield port;
+  for (let port = from; port <= to; port += 1) if (reserved.has(port)) yield port;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -275,6 +275,29 @@ describe('exports by qemu-nbd', () => {
     }
   });
 
+  test('the port of an export whose server is dead stays its own, as long as there is another one', async () => {
+    const exports = exportsOf();
+    const { port } = await exports.ensure(readOnly());
+    const { pid } = (await exports.list())[0]!;
+    process.kill(pid, 'SIGKILL');
+    while ((await exports.list()).length > 0) await sleep(10);
+    const other = await exports.ensure({ ...readOnly(), exportName: 'volume-2' });
+    assert.notEqual(other.port, port);
+    assert.equal((await exports.ensure({ ...readOnly(), port })).port, port);
+    await exports.remove('volume-1');
+    assert.equal((await exports.ensure({ ...readOnly(), exportName: 'volume-3' })).port, port);
+  });
+
+  test('where there is no other port, that of a dead server serves', async () => {
+    const port = await freePort();
+    const exports = exportsOf({ ports: { from: port, to: port } });
+    await exports.ensure(readOnly());
+    const { pid } = (await exports.list())[0]!;
+    process.kill(pid, 'SIGKILL');
+    while ((await exports.list()).length > 0) await sleep(10);
+    assert.equal((await exports.ensure({ ...readOnly(), exportName: 'volume-2' })).port, port);
+  });
+
   test('a port that is taken at the last moment is passed over', async () => {
     const thieves: Server[] = [];
     try {
