@@ -13,6 +13,7 @@ import {
   type AbandonedMigration,
   type AbandonedOperation,
   type RepairReport,
+  type RepairRequest,
   type RepairState,
 } from '../model/repair.ts';
 import { computeSteps, repair } from './activities.ts';
@@ -36,9 +37,9 @@ const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'O
 export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const parsed = repairRequest.safeParse(input ?? {});
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
-  const { dryRun, volumeId, orphanGraceSeconds } = parsed.data;
+  const { dryRun, volumeId, orphanGraceSeconds, guestOn } = parsed.data;
   const { claims, operations } = await repair.listAbandoned({ volumeId });
-  const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, dryRun)));
+  const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, { dryRun, guestOn })));
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
   const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
   orphansSeen.add(judged.length);
@@ -54,7 +55,10 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   return report;
 }
 
-async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<AbandonedMigration> {
+async function repairMigration(
+  found: AbandonedClaim,
+  { dryRun, guestOn }: Pick<RepairRequest, 'dryRun' | 'guestOn'>,
+): Promise<AbandonedMigration> {
   const { claim, since, phase } = found;
   const { volumeId, migrationId, owner } = claim;
   const told = { volumeId, migrationId, owner, since, phase, direction: directionOf(found) };
@@ -63,11 +67,12 @@ async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<
     const done = await executeChild(repairVolume, {
       workflowId: repairWorkflowId(volumeId),
       parentClosePolicy: 'ABANDON',
-      args: [{ claim }],
+      args: [{ claim, ...(guestOn ? { guestOn } : {}) }],
       staticSummary: `repair volume ${volumeId}: its migration's workflow is gone`,
     });
     if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
-    if (done.direction === 'parked') return { ...told, direction: 'parked', state: 'none', note: parkedNote };
+    if (done.direction === 'parked')
+      return { ...told, direction: 'parked', state: 'none', note: parkedNote(volumeId, done.why) };
     const handedOver =
       done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
     return { ...told, direction: done.direction, state: 'repaired', note: handedOver };
@@ -77,7 +82,10 @@ async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<
   }
 }
 
-const parkedNote = 'a guest may write to either side: look at the guest, then at both devices; nothing was touched';
+/** It is asked again at every look: an operator is needed only where no hypervisor will answer any more. */
+function parkedNote(volumeId: string, why: string): string {
+  return `a guest may write to either side, nothing was deleted: ${why} Asked again every minute; or: ferry migration resolve ${volumeId} source|destination`;
+}
 
 async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<AbandonedOperation> {
   const { volumeId, operation, owner, since, host, attachmentId } = held;

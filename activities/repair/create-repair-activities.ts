@@ -2,6 +2,8 @@ import { downAfterMs } from '../../model/back-end.ts';
 import type { Reason } from '../../model/errors.ts';
 import type { Claim, Flow, Phase } from '../../model/migration.ts';
 import { cleanUpWorkflowId, deviceName } from '../../model/names.ts';
+import type { Attachment } from '../../model/volume.ts';
+import { listAttachments } from '../../registry/attachments.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { failHeldOperation, listHeldOperations, type HeldOperation } from '../../registry/held-operations.ts';
 import { migrationsThatLeft, volumeUses, type LeavingMigration, type VolumeUse } from '../../registry/leftovers.ts';
@@ -26,7 +28,13 @@ export interface AbandonedClaim {
   switched: boolean;
   source: { backEnd: string; deviceName: string };
   destination: { backEnd: string; deviceName: string };
+  sizeBytes: number;
+  /** The one that an attached volume moves with. Absent: an older worker answered. */
+  attachment?: AbandonedAttachment | null;
 }
+
+/** Whom to ask which side the guest writes to. */
+export type AbandonedAttachment = Pick<Attachment, 'id' | 'instanceId' | 'computeHost' | 'connection'>;
 
 /** An operation that nobody carries on any more. */
 export type AbandonedOperation = Omit<HeldOperation, 'since'> & { since: string };
@@ -49,6 +57,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
   };
   const withRecord = async ({ since, phase, switched, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
     const record = await findMigration(registry, claim.migrationId);
+    const [attachment] = await listAttachments(registry, { volumeId: claim.volumeId });
     const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
     return {
       claim,
@@ -58,6 +67,15 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       switched,
       source: { backEnd: record.source, deviceName: device(record.sourceNameId) },
       destination: { backEnd: record.destination, deviceName: device(record.destinationNameId) },
+      sizeBytes: record.totalBytes,
+      attachment: attachment
+        ? {
+            id: attachment.id,
+            instanceId: attachment.instanceId,
+            computeHost: attachment.computeHost,
+            connection: attachment.connection,
+          }
+        : null,
     };
   };
 

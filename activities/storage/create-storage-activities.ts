@@ -1,5 +1,5 @@
 import type { CopySlots } from './copy-slots.ts';
-import type { Exports, ExportAddress } from './exports.ts';
+import { endExports, type Exports, type ExportAddress } from './exports.ts';
 import type { Copier, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
@@ -74,11 +74,10 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
-  const deleteUnlessCurrent = async (at: OnDevice, tag: string): Promise<void> => {
+  const refuseIfCurrent = async (at: OnDevice): Promise<void> => {
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
       throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} holds a volume; it is not deleted.`);
     }
-    await driverOf(at.backEnd).delete(at.deviceName, tag);
   };
 
   return {
@@ -213,16 +212,22 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** Takes back what `prepareDestination` made. Nothing there: done. Not made by this migration: `NotOwned`. */
     deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
-      await deleteUnlessCurrent(input, migrationTag(input.migrationId));
+      await refuseIfCurrent(input);
+      await driverOf(input.backEnd).delete(input.deviceName, migrationTag(input.migrationId));
     }),
 
     /**
-     * Ends the export of the device that a volume has left, then deletes it; only after the registry's switch. Still open
+     * Ends the exports of the device that a volume has left, then deletes it; only after the registry's switch. Still open
      * somewhere: `DeviceInUse`, tried again.
      */
     retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
+      const tag = volumeTag(input.volumeId);
       await deps.exports.remove(input.exportName);
-      await deleteUnlessCurrent(input, volumeTag(input.volumeId));
+      await refuseIfCurrent(input);
+      // The one through which a guest had it: a repair does not know its name.
+      const device = await driverOf(input.backEnd).find(input.deviceName);
+      if (device?.tags.includes(tag)) await endExports(deps.exports, device.path);
+      await driverOf(input.backEnd).delete(input.deviceName, tag);
     }),
 
     /** Every device and export of a back end, Ferry's or not, in words. Changes nothing. */
