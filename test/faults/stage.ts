@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -8,9 +9,10 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput } from '../../model/migration.ts';
 import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { keepAlive } from '../end-to-end/keep-alive.ts';
 import { setStage, type Stage } from '../end-to-end/stage.ts';
-import { type Order, OrderBook } from './orders.ts';
+import { type Fault, type Order, OrderBook } from './orders.ts';
 
 /** How often the test looks whether a worker did what it was ordered to. Milliseconds. */
 const lookEveryMs = 50;
@@ -34,8 +36,10 @@ const lost = [
 
 /** A migration that something befalls. */
 export interface Faulted {
+  /** Of the volume. */
   readonly id: string;
-  readonly contents: string;
+  /** Of its page in the order book. */
+  readonly key: string;
   readonly source: string;
   readonly destination: string;
   readonly handle: WorkflowHandle;
@@ -45,12 +49,16 @@ export interface Faulted {
 export class FaultStage {
   readonly stage: Stage;
   readonly book: OrderBook;
+  /** What a worker's environment needs, so that what it is ordered befalls it. */
+  readonly workerEnv: Readonly<Record<string, string>>;
   readonly #folder: string;
   readonly #struck = new AbortController();
+  readonly #ends: (() => Promise<unknown>)[] = [];
 
-  private constructor(stage: Stage, book: OrderBook, folder: string) {
-    this.stage = stage;
-    this.book = book;
+  private constructor(parts: Pick<FaultStage, 'stage' | 'book' | 'workerEnv'>, folder: string) {
+    this.stage = parts.stage;
+    this.book = parts.book;
+    this.workerEnv = parts.workerEnv;
     this.#folder = folder;
   }
 
@@ -63,29 +71,45 @@ export class FaultStage {
       volumeGroups: groups.map((group) => ({ name: group, sizeMib: 2048 * gib })),
     }));
     const preload = new URL('faulty-worker.ts', import.meta.url).href;
+    const workerEnv = { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders };
     const stage = await setStage({
       backing: 'directory',
       nodes,
-      workerEnv: { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders },
+      workerEnv,
     }).catch(async (error: unknown) => {
       await rm(folder, { recursive: true, force: true });
       throw error;
     });
     // What nobody carries on is found by the tests that expect it, and by nobody else.
     await stage.client.schedule.getHandle(reconcileSchedule).pause();
-    return new FaultStage(stage, new OrderBook(orders), folder);
+    return new FaultStage({ stage, book: new OrderBook(orders), workerEnv }, folder);
   }
 
   async strike(): Promise<void> {
     this.#struck.abort();
+    for (const end of this.#ends.toReversed()) await end();
     await this.stage.strike();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
+  /** What was set up on the stage, and is taken down before it. */
+  atStrike(end: () => Promise<unknown>): void {
+    this.#ends.push(end);
+  }
+
   /** See keepAlive in end-to-end/keep-alive.ts; until the stage is struck. */
-  keepAlive(...names: string[]): Promise<void> {
-    const workers = names.map((name) => (name === 'control' ? this.stage.control : this.stage.storage[name]!));
+  keepAlive(workers: readonly ManagedWorker[]): Promise<void> {
     return keepAlive(workers, this.#struck.signal);
+  }
+
+  async createVolume(backEnd: string): Promise<string> {
+    const id = randomUUID();
+    await this.stage.client.workflow.execute('createVolume', {
+      taskQueue: controlQueue,
+      workflowId: `create-${id}`,
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+    });
+    return id;
   }
 
   /** A filled volume on `source` that begins to move, with what shall befall it. */
@@ -93,42 +117,96 @@ export class FaultStage {
     at: { source: string; destination: string },
     orders: readonly Order[] | ((volumeId: string) => readonly Order[]),
     request: Partial<MigrationRequestInput> = {},
+  ): Promise<Faulted & { contents: string }> {
+    const id = await this.createVolume(at.source);
+    const contents = await this.stage.checker.fill(id, filledMib);
+    const migration = await this.beginMove(id, at, typeof orders === 'function' ? orders(id) : orders, request);
+    return { ...migration, contents };
+  }
+
+  /** The volume begins to move, with what shall befall it. */
+  async beginMove(
+    id: string,
+    at: { source: string; destination: string },
+    orders: readonly Order[],
+    request: Partial<MigrationRequestInput> = {},
   ): Promise<Faulted> {
-    const id = randomUUID();
-    const { client, checker } = this.stage;
-    await client.workflow.execute('createVolume', {
-      taskQueue: controlQueue,
-      workflowId: `create-${id}`,
-      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd: at.source }],
-    });
-    const contents = await checker.fill(id, filledMib);
-    this.book.give(id, typeof orders === 'function' ? orders(id) : orders);
-    const handle = await client.workflow.start('migrateVolume', {
+    const key = this.book.give(id, orders);
+    const handle = await this.stage.client.workflow.start('migrateVolume', {
       taskQueue: controlQueue,
       workflowId: migrationWorkflowId(id),
       args: [{ volumeId: id, destination: at.destination, nodeTimeoutSeconds: 600, ...request }],
     });
-    return { id, contents, ...at, handle };
+    return { id, key, ...at, handle };
   }
 
-  async untilHeld({ id, handle }: Faulted, index: number): Promise<void> {
+  /** Does to a migration what its step's fault needs of somebody outside. */
+  async befall(fault: Fault, migration: Faulted, index: number): Promise<void> {
+    if (fault.startsWith('terminated')) {
+      await this.untilHeld(migration, index);
+      await migration.handle.terminate('injected');
+      await this.repair(migration.id);
+      await this.release(migration, index);
+    } else if (fault.startsWith('cancel') || fault.startsWith('pause')) {
+      await this.untilHeld(migration, index);
+      if (fault.startsWith('pause')) await this.ask(migration, 'pauseMigration');
+      await this.ask(migration, 'cancelMigration');
+      await this.release(migration, index);
+    }
+  }
+
+  /** A workflow that was ended from outside, or by what no step ever answers, is the repair's. */
+  repairOf(fault: Fault, { id }: Faulted): (() => Promise<void>) | undefined {
+    const isNeeded = fault.startsWith('terminated') || fault === 'non-retryable error';
+    return isNeeded ? () => this.repair(id) : undefined;
+  }
+
+  /** What a held step waits for is asked of its migration: a cancel, a pause. */
+  async askHeld(migration: Faulted, message: 'cancelMigration' | 'pauseMigration', index = 0): Promise<void> {
+    await this.untilHeld(migration, index);
+    await this.ask(migration, message);
+    await this.release(migration, index);
+  }
+
+  /** The steps that a migration went through, each once, in the order in which they began. */
+  stepsOf({ key }: Faulted): string[] {
+    return [...new Set(this.book.notes(key).map(({ step }) => step))];
+  }
+
+  /** Whether a step ran on that queue. */
+  ranOn({ key }: Faulted, step: string, queue: string): boolean {
+    return this.book.notes(key).some((noted) => noted.step === step && noted.worker === queue);
+  }
+
+  assertStruck({ key }: Faulted, index: number): void {
+    assert.ok(this.book.marked(key, index, 'struck'), 'the fault did not strike');
+  }
+
+  async untilHeld({ key, handle }: Faulted, index: number): Promise<void> {
     await this.#until(
-      () => this.book.marked(id, index, 'held'),
-      () => `${handle.workflowId} was not held at ${JSON.stringify(this.book.read(id)[index])}`,
+      () => this.book.marked(key, index, 'held'),
+      () => `${handle.workflowId} was not held at ${JSON.stringify(this.book.read(key)[index])}`,
+    );
+  }
+
+  async untilStruck({ key, handle }: Faulted, index: number): Promise<void> {
+    await this.#until(
+      () => this.book.marked(key, index, 'struck'),
+      () => `${handle.workflowId} never came to ${JSON.stringify(this.book.read(key)[index])}`,
     );
   }
 
   /** Lets a held step go on, and waits for its end: nothing comes of it after that. */
-  async release({ id, handle }: Faulted, index: number): Promise<void> {
-    this.book.mark(id, index, 'released');
+  async release({ key, handle }: Faulted, index: number): Promise<void> {
+    this.book.mark(key, index, 'released');
     await this.#until(
-      () => this.book.marked(id, index, 'over'),
+      () => this.book.marked(key, index, 'over'),
       () => `${handle.workflowId} was released and came to no end`,
     );
   }
 
   /** The refusal of a cancel or pause that comes too late is an answer too. */
-  async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration'): Promise<void> {
+  async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration' | 'resumeMigration'): Promise<void> {
     const answered = handle.executeUpdate(messages[message]).catch(() => null);
     // One that is asked for while the volume is being claimed is answered after that.
     await Promise.race([answered, sleep(400)]);
