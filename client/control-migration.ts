@@ -57,9 +57,9 @@ export function controlCommands(context: Context) {
         const found = report.migrations.find((m) => m.volumeId === volumeId);
         if (!found) throw error;
         if (found.state === 'repaired') return;
-        throw new FerryError('ParkedForOperator', found.note ?? `The repair of volume ${volumeId} is under way.`, {
-          ...found,
-        });
+        throw found.state === 'under-way'
+          ? new FerryError('VolumeBusy', `A repair of volume ${volumeId} is under way. Try again when it is over.`)
+          : new FerryError('ParkedForOperator', found.note ?? 'It cannot be told which side the guest writes to.');
       }
     },
   };

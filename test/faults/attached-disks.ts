@@ -11,8 +11,10 @@ import { type Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
 import { AttachedChecker, type GuestDisk } from '../end-to-end/attached-checker.ts';
 import type { FaultStage } from './stage.ts';
 
+const mib = 1024 ** 2;
+
 /** Twice what the guest writes its records to. */
-const filledBytes = 16 * 1024 ** 2;
+const usuallyFilled = 16 * mib;
 
 /** Records a second that a guest writes to each of its disks: many disks share a small machine. */
 const rate = 10;
@@ -26,6 +28,8 @@ export class AttachedDisks {
   readonly #stage: FaultStage;
   readonly #hypervisor: Hypervisor;
   readonly #free: AttachedDisk[] = [];
+  /** Those that are free or lent. */
+  #added = 0;
 
   private constructor(stage: FaultStage, hypervisor: Hypervisor) {
     this.#stage = stage;
@@ -40,12 +44,12 @@ export class AttachedDisks {
     return new AttachedDisks(stage, hypervisor);
   }
 
-  /** A worker beside the one libvirt, as the hypervisor `name`; started. */
-  async worker(name: string): Promise<ManagedWorker> {
+  /** A worker beside the one libvirt, as the hypervisor `name`; started. `folder`: of its configuration, when it is not the only one. */
+  async worker(name: string, folder = 'compute'): Promise<ManagedWorker> {
     const { stage, workerEnv } = this.#stage;
     const worker = await computeNode({
       name,
-      directory: join(stage.directory, 'compute'),
+      directory: join(stage.directory, folder),
       libvirtUri: this.#hypervisor.libvirt.uri,
       configuration: { nodeTimeoutSeconds: 600, noProgressSeconds: 60 },
       env: { ...workerEnv, ...stage.env },
@@ -60,7 +64,7 @@ export class AttachedDisks {
   }
 
   /** A new volume of known content on the back end, and in the guest, which writes to it. */
-  async attach(guest: Guest, host: string, computeHost: string): Promise<AttachedDisk> {
+  async attach(guest: Guest, host: string, computeHost: string, filledBytes = usuallyFilled): Promise<AttachedDisk> {
     const { directory, client, postgres } = this.#stage.stage;
     const id = await this.#stage.createVolume(host);
     await fillImage(join(directory, 'nodes', ...host.split('@'), 'volumes', `volume-${id}`), filledBytes);
@@ -79,19 +83,38 @@ export class AttachedDisks {
 
   /** Disks that cases take turns with. */
   async add(guest: Guest, host: string, computeHost: string, count: number): Promise<void> {
-    for (let n = 0; n < count; n += 1) this.#free.push(await this.attach(guest, host, computeHost));
+    for (let n = 0; n < count; n += 1) {
+      this.#free.push(await this.attach(guest, host, computeHost));
+      this.#added += 1;
+    }
   }
 
   /** Lends a disk. What went wrong with it is not another case's: then it is not lent again, and a new one takes its place. */
   async lend(use: (disk: AttachedDisk) => Promise<void>): Promise<void> {
     let disk;
-    while (!(disk = this.#free.pop())) await sleep(200);
+    while (!(disk = this.#free.pop())) {
+      if (this.#added === 0) throw new Error('No disk is left: too many cases went wrong.');
+      await sleep(200);
+    }
     try {
       await use(disk);
       this.#free.push(disk);
     } catch (error) {
-      this.#free.push(await this.attach(disk.guest, disk.host, 'hv1'));
+      this.#added -= 1;
+      // Its place may be taken in vain: what went wrong first is what is told.
+      await this.add(disk.guest, disk.host, 'hv1', 1).catch(() => {});
       throw error;
+    }
+  }
+
+  /** Waits until the disk is being mirrored, and something of it has arrived. */
+  async untilMirroring({ guest, device }: AttachedDisk): Promise<void> {
+    for (;;) {
+      const command = ['--domain', guest.name, '--cmd', '{"execute":"query-block-jobs"}'] as const;
+      const told = await this.#hypervisor.virsh('qemu-monitor-command', ...command);
+      const jobs = (JSON.parse(told) as { return: { device: string; offset: number }[] }).return;
+      if (jobs.some((job) => job.device.startsWith(`copy-${device}-`) && job.offset > 0)) return;
+      await sleep(100);
     }
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messages } from '../../model/messages.ts';
-import type { MigrationState } from '../../model/migration.ts';
+import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { type AttachedDisk, AttachedDisks } from './attached-disks.ts';
 import { type Case, casesOf, lasting, nameOf, type Path, sampleOf, type Way } from './cases.ts';
@@ -20,7 +20,9 @@ const atOnce = guests * disksEach;
 const killsAtOnce = 5;
 
 /** How long a lost worker is waited for. Above what the steps before it take on a busy machine. Seconds. */
-const lostAfterSeconds = 20;
+const lostAfterSeconds = 40;
+
+const mib = 1024 ** 2;
 
 const [one, two] = ['server1@one', 'server2@two'];
 const otherSide = (host: string) => (host === one ? two : one);
@@ -52,7 +54,7 @@ async function begin(
   disk: AttachedDisk,
   way: Way,
   order: Order | null,
-  { destination = otherSide(disk.host), ...request }: { destination?: string; nodeTimeoutSeconds?: number } = {},
+  { destination = otherSide(disk.host), ...request }: Partial<MigrationRequestInput> = {},
 ): Promise<Begun> {
   const turn = turnedBy[way];
   const orders = [...(turn ? [held] : []), ...(order ? [order] : [])];
@@ -196,6 +198,51 @@ function loseWorkers(): void {
 }
 
 if (isWhole) describe('the worker of a step of an attached volume never comes back', loseWorkers);
+
+test('a worker that was suspended while another one did its work harms nothing when it wakes up', async () => {
+  const zombie = await disks.worker('hv3');
+  const guest = await disks.guest('vm-suspended');
+  const suspendedAt = async (way: Way, step: string | null, ends: string) => {
+    const filled = step === null ? { bytes: 64 * mib, bandwidth: 4 * mib } : { bytes: 16 * mib, bandwidth: null };
+    const disk = await disks.attach(guest, one, 'hv3', filled.bytes);
+    const order: Order | null = step === null ? null : { step, what: 'cancel before its effect' };
+    const begun = await begin(disk, way, order, { bandwidth: filled.bandwidth });
+    if (order) await stage.untilHeld(begun.migration, begun.index);
+    return { disk, begun, isHeld: order !== null, ends };
+  };
+  const all = [
+    await suspendedAt('forward', 'mirrorDisk', 'success'),
+    await suspendedAt('forward', 'pivotDisk', 'success'),
+    await suspendedAt('back', 'abortMirror', 'CancelledFailure'),
+    await suspendedAt('forward', null, 'success'),
+  ];
+  await disks.untilMirroring(all.at(-1)!.disk);
+  await zombie.signal('SIGSTOP');
+  await disks.worker('hv3', 'twin');
+  for (const { disk, begun, ends } of all) {
+    assert.equal(await stage.ended(begun.migration), ends);
+    const isMoved = ends === 'success';
+    disk.host = begun.migration[isMoved ? 'destination' : 'source'];
+    await disks.checker.assertAt(disk, { host: disk.host, outcome: isMoved ? 'success' : 'cancelled' });
+  }
+  // They move once more: complete mirrors that wait for their pivot are what it could harm.
+  const again = await Promise.all(
+    all.map(async ({ disk }) => {
+      const { migration, index } = await begin(disk, 'forward', held);
+      await stage.untilHeld(migration, index);
+      return { disk, migration, index };
+    }),
+  );
+  const asleep = all.filter(({ isHeld }) => isHeld);
+  for (const { begun } of asleep) stage.book.mark(begun.migration.key, begun.index, 'released');
+  await zombie.signal('SIGCONT');
+  for (const { begun } of asleep) await stage.untilOver(begun.migration, begun.index);
+  for (const { migration, index, disk } of again) {
+    await stage.release(migration, index);
+    assert.equal(await stage.ended(migration), 'success');
+    await disks.checker.assertAt(disk, { host: migration.destination, outcome: 'success' });
+  }
+});
 
 describe('the checker finds a planted defect of an attached volume', { concurrency: true }, () => {
   /** In a guest of its own: it does not survive some of them. */

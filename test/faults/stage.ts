@@ -17,7 +17,7 @@ import { type Fault, type Order, OrderBook } from './orders.ts';
 /** How often the test looks whether a worker did what it was ordered to. Milliseconds. */
 const lookEveryMs = 50;
 /** For what is waited for on a busy machine. Milliseconds. */
-const patienceMs = 180_000;
+const patienceMs = 300_000;
 
 /** Recognizable data of a volume: enough to be found missing, little enough to copy hundreds of them. MiB at each place. */
 const filledMib = 1;
@@ -197,8 +197,12 @@ export class FaultStage {
   }
 
   /** Lets a held step go on, and waits for its end: nothing comes of it after that. */
-  async release({ key, handle }: Faulted, index: number): Promise<void> {
-    this.book.mark(key, index, 'released');
+  async release(migration: Faulted, index: number): Promise<void> {
+    this.book.mark(migration.key, index, 'released');
+    await this.untilOver(migration, index);
+  }
+
+  async untilOver({ key, handle }: Faulted, index: number): Promise<void> {
     await this.#until(
       () => this.book.marked(key, index, 'over'),
       () => `${handle.workflowId} was released and came to no end`,
