@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 import { notMigrating } from './not-migrating.ts';
 import { parseInput } from './parse-input.ts';
+import { repairCommands } from './repair.ts';
 
 /**
  * What an administrator may ask of a running migration. Each answers when the migration has taken it in; each may be repeated.
@@ -27,6 +28,7 @@ export function controlCommands(context: Context) {
       throw none ? await notMigrating(context, volumeId) : error;
     }
   };
+  const repairs = repairCommands(context);
   return {
     /** The migration goes back: the volume stays where it was. Watch it to know when that is done. */
     cancelMigration: (volumeId: string) => send(volumeId, messages.cancelMigration),
@@ -41,8 +43,24 @@ export function controlCommands(context: Context) {
     setBandwidth: async (volumeId: string, bytesPerSecond: number | null) =>
       send(volumeId, messages.setBandwidth, parseInput(bandwidthPayload, bytesPerSecond)),
 
-    /** Tells a parked migration which side the guest writes to, or that it shall look again. Not parked: `InvalidInput`. */
-    resolveMigration: async (volumeId: string, resolution: Resolution) =>
-      send(volumeId, messages.resolveParked, parseInput(resolutionPayload, resolution)),
+    /**
+     * Tells a parked migration which side the guest writes to, or that it shall look again. Not parked: `InvalidInput`. When its workflow
+     * is gone, the repair is told: an error if that cannot end it either.
+     */
+    resolveMigration: async (volumeId: string, resolution: Resolution) => {
+      const word = parseInput(resolutionPayload, resolution);
+      try {
+        await send(volumeId, messages.resolveParked, word);
+      } catch (error) {
+        if (!(error instanceof FerryError) || error.type !== 'NotMigrating') throw error;
+        const report = await repairs.repair({ volumeId, ...(word === 'probe' ? {} : { guestOn: word }) });
+        const found = report.migrations.find((m) => m.volumeId === volumeId);
+        if (!found) throw error;
+        if (found.state === 'repaired') return;
+        throw found.state === 'under-way'
+          ? new FerryError('VolumeBusy', `A repair of volume ${volumeId} is under way. Try again when it is over.`)
+          : new FerryError('ParkedForOperator', found.note ?? 'It cannot be told which side the guest writes to.');
+      }
+    },
   };
 }

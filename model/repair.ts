@@ -2,6 +2,10 @@ import * as z from 'zod';
 import { volumeId } from './ids.ts';
 import type { KeptDevice } from './kept-source.ts';
 
+/** Which of a migration's two devices a guest writes to. */
+export const guestSide = z.enum(['source', 'destination']);
+export type GuestSide = z.infer<typeof guestSide>;
+
 /** What `reconcile` is started with. */
 export const repairRequest = z.object({
   /** Only look, and tell what would be done. */
@@ -10,15 +14,18 @@ export const repairRequest = z.object({
   volumeId: volumeId.optional(),
   /** What nobody owns is removed so long after its migration ended; the control worker's configuration says it if not given. */
   orphanGraceSeconds: z.number().int().nonnegative().optional(),
+  /** An operator's word where the guest of the volume writes to: it counts where no machine can tell. */
+  guestOn: guestSide.optional(),
 });
 export type RepairRequest = z.infer<typeof repairRequest>;
 export type RepairRequestInput = z.input<typeof repairRequest>;
 
 /**
  * What becomes of a migration whose workflow is gone. `forward`: it was switched, the rest is done. `back`: it was not, the volume is
- * as it was. `parked`: the registry alone cannot tell which side is true; nothing is touched.
+ * as it was. `by-guest`, before that is known: of an attached volume its guest decides, which writes to the one side or the other.
+ * `parked`: it could not be told at this look; nothing was deleted.
  */
-export type RepairDirection = 'forward' | 'back' | 'parked';
+export type RepairDirection = 'forward' | 'back' | 'by-guest' | 'parked';
 
 /** What was done about a finding: `none` in a dry run, or where nothing may be done. */
 export type RepairState = 'none' | 'repaired' | 'under-way' | 'failed';

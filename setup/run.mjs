@@ -14,7 +14,7 @@ import { NotReady, root } from './report.mjs';
 const programs = {
   demo: ['demo/run.ts'],
   test: ['setup/test.ts'],
-  matrix: ['--test', 'test/faults/matrix.test.ts'],
+  matrix: ['--test', 'test/faults/matrix.test.ts', 'test/faults/attached.test.ts'],
   chaos: ['test/chaos/run.ts'],
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],

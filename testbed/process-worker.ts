@@ -11,7 +11,7 @@ export const node = join(root, 'node_modules/node/bin/node');
 export const ferryMain = join(root, 'bin/ferry.ts');
 
 /** How long a worker may take to its first words on a machine under load. Milliseconds. */
-const readyMs = 90_000;
+const readyMs = 240_000;
 
 /** A worker that can be started, killed and started again, as a process manager would. */
 export interface ManagedWorker {

@@ -13,6 +13,7 @@ import {
   type AbandonedMigration,
   type AbandonedOperation,
   type RepairReport,
+  type RepairRequest,
   type RepairState,
   type UnwatchedKeptSource,
 } from '../model/repair.ts';
@@ -39,10 +40,10 @@ const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'O
 export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const parsed = repairRequest.safeParse(input ?? {});
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
-  const { dryRun, volumeId, orphanGraceSeconds } = parsed.data;
+  const { dryRun, volumeId, orphanGraceSeconds, guestOn } = parsed.data;
   // Looks that began before there were kept sources were not told of them.
   const { claims, operations, kept = [] } = await repair.listAbandoned({ volumeId });
-  const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, dryRun)));
+  const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, { dryRun, guestOn })));
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
   const unwatched = await Promise.all(kept.map((each) => watchAgain(each, dryRun)));
   const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
@@ -60,7 +61,10 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   return report;
 }
 
-async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<AbandonedMigration> {
+async function repairMigration(
+  found: AbandonedClaim,
+  { dryRun, guestOn }: Pick<RepairRequest, 'dryRun' | 'guestOn'>,
+): Promise<AbandonedMigration> {
   const { claim, since, phase } = found;
   const { volumeId, migrationId, owner } = claim;
   const told = { volumeId, migrationId, owner, since, phase, direction: directionOf(found) };
@@ -69,11 +73,12 @@ async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<
     const done = await executeChild(repairVolume, {
       workflowId: repairWorkflowId(volumeId),
       parentClosePolicy: 'ABANDON',
-      args: [{ claim }],
+      args: [{ claim, ...(guestOn ? { guestOn } : {}) }],
       staticSummary: `repair volume ${volumeId}: its migration's workflow is gone`,
     });
     if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
-    if (done.direction === 'parked') return { ...told, direction: 'parked', state: 'none', note: parkedNote };
+    if (done.direction === 'parked')
+      return { ...told, direction: 'parked', state: 'none', note: parkedNote(volumeId, done.why) };
     const handedOver =
       done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
     return { ...told, direction: done.direction, state: 'repaired', note: handedOver };
@@ -83,7 +88,10 @@ async function repairMigration(found: AbandonedClaim, dryRun: boolean): Promise<
   }
 }
 
-const parkedNote = 'a guest may write to either side: look at the guest, then at both devices; nothing was touched';
+/** It is asked again at every look: an operator is needed only where no hypervisor will answer any more. */
+function parkedNote(volumeId: string, why: string): string {
+  return `a guest may write to either side, nothing was deleted: ${why} Asked again every minute; or: ferry migration resolve ${volumeId} source|destination`;
+}
 
 async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<AbandonedOperation> {
   const { volumeId, operation, owner, since, host, attachmentId } = held;

@@ -4,6 +4,7 @@ import { type CutConnection, yankMirror } from './cut-connection.ts';
 import type { ObservationTools } from './observe-disk.ts';
 import type { EndingOptions } from './pivot-disk.ts';
 import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
+import { saveSource } from './saved-definition.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
 
 const lookEveryMs = 300;
@@ -27,6 +28,11 @@ export async function abortMirror(
       case 'done':
       case 'done-but-saved-xml-is-old':
       case 'off-on-destination':
+        // What goes forward from here must not find the source in the definition at the guest's next start.
+        if (stands.kind === 'done-but-saved-xml-is-old' && seen.persistent) {
+          await saveSource(tools.virsh, move, seen.live!.device, move.destination);
+          break;
+        }
         throw new FerryError(
           'PastPointOfNoReturn',
           `Instance ${move.instance} writes volume ${move.volumeId} to the destination already.`,

@@ -101,7 +101,7 @@ export function createComputeActivities(deps: ComputeDependencies) {
 
     /**
      * Ends the mirror; the guest goes on with the source, and nothing of this hypervisor writes to the destination any more. No
-     * mirror, guest off or gone: done. Turned to the destination already: `PastPointOfNoReturn`. `NoProgress`: it hangs; end the
+     * mirror, guest off or gone: done. Turned to the destination already: `PastPointOfNoReturn`, and its definition says so too. `NoProgress`: it hangs; end the
      * destination's export, then call again.
      */
     abortMirror: beating((input: DiskMove): Promise<void> => abortMirror(deps, input, deps)),

@@ -3,6 +3,8 @@ import type { Reason } from '../../model/errors.ts';
 import type { KeptDevice } from '../../model/kept-source.ts';
 import type { Claim, Flow, Phase } from '../../model/migration.ts';
 import { cleanUpWorkflowId, deviceName, keptSourceWorkflowId } from '../../model/names.ts';
+import type { Attachment } from '../../model/volume.ts';
+import { listAttachments } from '../../registry/attachments.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { failHeldOperation, listHeldOperations, type HeldOperation } from '../../registry/held-operations.ts';
 import { keptDevice, listKeptSources } from '../../registry/kept-sources.ts';
@@ -32,7 +34,13 @@ export interface AbandonedClaim {
   keepsSource?: boolean;
   /** Of an undo: the migration that is taken back. */
   undoes?: string | null;
+  sizeBytes: number;
+  /** The one that an attached volume moves with. Absent: an older worker answered. */
+  attachment?: AbandonedAttachment | null;
 }
+
+/** Whom to ask which side the guest writes to. */
+export type AbandonedAttachment = Pick<Attachment, 'id' | 'instanceId' | 'computeHost' | 'connection'>;
 
 /** An operation that nobody carries on any more. */
 export type AbandonedOperation = Omit<HeldOperation, 'since'> & { since: string };
@@ -55,6 +63,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
   };
   const withRecord = async ({ since, phase, switched, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
     const record = await findMigration(registry, claim.migrationId);
+    const [attachment] = await listAttachments(registry, { volumeId: claim.volumeId });
     const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
     return {
       claim,
@@ -66,6 +75,15 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       destination: { backEnd: record.destination, deviceName: device(record.destinationNameId) },
       keepsSource: record.keepSourceSeconds !== null,
       undoes: record.undoes,
+      sizeBytes: record.totalBytes,
+      attachment: attachment
+        ? {
+            id: attachment.id,
+            instanceId: attachment.instanceId,
+            computeHost: attachment.computeHost,
+            connection: attachment.connection,
+          }
+        : null,
     };
   };
 

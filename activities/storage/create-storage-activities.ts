@@ -1,5 +1,5 @@
 import type { CopySlots } from './copy-slots.ts';
-import type { Exports, ExportAddress } from './exports.ts';
+import { endExports, type Exports, type ExportAddress } from './exports.ts';
 import type { Copier, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
@@ -94,14 +94,13 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
-  const deleteUnlessWanted = async (at: OnDevice, tag: string): Promise<void> => {
+  const refuseIfWanted = async (at: OnDevice): Promise<void> => {
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
       throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} holds a volume; it is not deleted.`);
     }
     if (await deps.isKeptSource(at.backEnd, at.deviceName)) {
       throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} is a kept source; it is not deleted.`);
     }
-    await driverOf(at.backEnd).delete(at.deviceName, tag);
   };
 
   return {
@@ -257,20 +256,26 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** Takes back what `prepareDestination` made. Nothing there: done. Not made by this migration: `NotOwned`. */
     deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
-      await deleteUnlessWanted(input, migrationTag(input.migrationId));
+      await refuseIfWanted(input);
+      await driverOf(input.backEnd).delete(input.deviceName, migrationTag(input.migrationId));
     }),
 
     /**
-     * Ends the export of the device that a volume has left, then deletes it; only after the registry's switch. Still open
+     * Ends the exports of the device that a volume has left, then deletes it; only after the registry's switch. Still open
      * somewhere: `DeviceInUse`, tried again.
      */
     retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
+      const tag = volumeTag(input.volumeId);
       await deps.exports.remove(input.exportName);
-      await deleteUnlessWanted(input, volumeTag(input.volumeId));
+      await refuseIfWanted(input);
+      // The one through which a guest had it: a repair does not know its name.
+      const device = await driverOf(input.backEnd).find(input.deviceName);
+      if (device?.tags.includes(tag)) await endExports(deps.exports, device.path);
+      await driverOf(input.backEnd).delete(input.deviceName, tag);
     }),
 
     /**
-     * Ends the export of the device that a volume has left, and marks it as kept; only after the registry's switch. A late repeat changes
+     * Ends the exports of the device that a volume has left, and marks it as kept; only after the registry's switch. A late repeat changes
      * nothing: not there any more, or not kept any more.
      */
     keepSource: beating(
@@ -280,6 +285,7 @@ export function createStorageActivities(deps: StorageDependencies) {
         const device = await driver.find(input.deviceName);
         if (!device?.tags.includes(volumeTag(input.volumeId))) return;
         if (!(await deps.isKeptSource(input.backEnd, input.deviceName))) return;
+        await endExports(deps.exports, device.path);
         await driver.retag(input.deviceName, { add: [keptTag(input.migrationId)], remove: [] });
       },
     ),

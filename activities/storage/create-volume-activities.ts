@@ -4,7 +4,7 @@ import { snapshotTag, volumeTag } from '../../model/names.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
 import type { Device, Stranger, VolumeDriver } from './driver.ts';
-import type { ExportAddress, Exports } from './exports.ts';
+import { endExports, type ExportAddress, type Exports } from './exports.ts';
 
 interface OnDevice {
   backEnd: string;
@@ -21,12 +21,6 @@ export function createVolumeActivities(deps: {
   deviceOf: (at: OnDevice, sizeBytes: number, tag: string) => Promise<Device>;
 }) {
   const { exports, driverOf, deviceOf } = deps;
-
-  /** Ends every export of the device but one. */
-  const endExports = async (path: string, but: string | null): Promise<void> => {
-    const others = (await exports.list()).filter((each) => each.path === path && each.exportName !== but);
-    for (const { exportName } of others) await exports.remove(exportName);
-  };
 
   const strangerOf = async (at: OnDevice): Promise<Stranger> => {
     const found = (await driverOf(at.backEnd).strangers()).find(({ device }) => device.name === at.deviceName);
@@ -45,7 +39,7 @@ export function createVolumeActivities(deps: {
     deleteDevice: beating(async (input: OnDevice & { volumeId: string }): Promise<void> => {
       const driver = driverOf(input.backEnd);
       const device = await driver.find(input.deviceName);
-      if (device?.tags.includes(volumeTag(input.volumeId))) await endExports(device.path, null);
+      if (device?.tags.includes(volumeTag(input.volumeId))) await endExports(exports, device.path);
       await deleteUnlessHeld(driver, input.deviceName, volumeTag(input.volumeId));
     }),
 
@@ -75,7 +69,7 @@ export function createVolumeActivities(deps: {
         input: OnDevice & { volumeId: string; exportName: string; sizeBytes: number; writable: boolean },
       ): Promise<ExportAddress> => {
         const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
-        await endExports(device.path, input.exportName);
+        await endExports(exports, device.path, input.exportName);
         const { exportName, writable } = input;
         return exports.ensure({ exportName, path: device.path, writable, tags: [volumeTag(input.volumeId)] });
       },

@@ -40,3 +40,9 @@ export interface Exports {
     }[]
   >;
 }
+
+/** Ends every export of the device but one. */
+export async function endExports(exports: Exports, path: string, but: string | null = null): Promise<void> {
+  const others = (await exports.list()).filter((each) => each.path === path && each.exportName !== but);
+  for (const { exportName } of others) await exports.remove(exportName);
+}

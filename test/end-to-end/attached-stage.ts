@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { glob, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { messages } from '../../model/messages.ts';
@@ -9,11 +9,10 @@ import type { MigrationRequestInput, MigrationState } from '../../model/migratio
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
 import type { Attachment, Volume } from '../../model/volume.ts';
 import { listAttachments } from '../../registry/attachments.ts';
-import { findMigration } from '../../registry/migrations.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { computeNode } from '../../testbed/compute-node.ts';
-import { fillImage, readRecords } from '../../testbed/guest/records.ts';
+import { fillImage } from '../../testbed/guest/records.ts';
 import {
   certificateFolder,
   type ManagedWorker,
@@ -22,6 +21,7 @@ import {
   type PlainSystem,
 } from '../../testbed/system.ts';
 import { type Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
+import { AttachedChecker } from './attached-checker.ts';
 import { poll, server1, server2 } from './stage.ts';
 
 const mib = 1024 ** 2;
@@ -51,6 +51,7 @@ export class AttachedStage {
   readonly registry: Registry;
   readonly client: Client;
   readonly #ends: (() => Promise<unknown>)[];
+  readonly #checker: AttachedChecker;
 
   private constructor(
     parts: Pick<AttachedStage, 'system' | 'hypervisor' | 'guest' | 'compute' | 'computeOnServer1' | 'registry'>,
@@ -65,6 +66,8 @@ export class AttachedStage {
     this.registry = parts.registry;
     this.client = client;
     this.#ends = ends;
+    const nodes = join(parts.system.directory, 'nodes');
+    this.#checker = new AttachedChecker(nodes, () => parts.system.postgres.url, parts.hypervisor);
   }
 
   /** With `tls` every export asks for a certificate, and the hypervisor has one. */
@@ -221,60 +224,9 @@ export class AttachedStage {
     return found[0]!.pid;
   }
 
-  /**
-   * The guest goes on writing to the volume, which is wholly on `host`, with every record and every block of its content; what a tenant
-   * sees of it is as it was; and nothing else of it is left anywhere. Polls: clean-up may take a little.
-   */
-  async assertAt(volume: AttachedVolume, host: string, outcome: string): Promise<void> {
-    let complaints: string[] = [];
-    await poll(async () => {
-      complaints = await this.#complaints(volume, host, outcome);
-      return complaints.length === 0;
-    }).catch(() => assert.deepEqual(complaints, []));
-    const acked = await this.guest.console.progress(volume.device, 5);
-    await this.hypervisor.virsh('suspend', '--domain', this.guest.name);
-    try {
-      const found = await readRecords(await this.imageOf(volume.id));
-      assert.deepEqual([found.torn, found.missing], [0, []]);
-      assert.ok(found.highest >= acked, `record ${acked} was acknowledged, ${found.highest} is the last one there`);
-      assert.equal(found.fillers + found.records, filledBytes / 4096, 'blocks of the content are lost');
-    } finally {
-      await this.hypervisor.virsh('resume', '--domain', this.guest.name);
-    }
-    const { errors, complaints: kernel } = await this.guest.console.disk(volume.device);
-    assert.deepEqual([errors, kernel], [0, []], 'the guest saw an error');
-  }
-
-  async #complaints(volume: AttachedVolume, host: string, outcome: string): Promise<string[]> {
-    const found: string[] = [];
-    const row = await this.volume(volume.id);
-    if (row.host !== host) found.push(`host is ${row.host}`);
-    if (row.status !== 'in-use') found.push(`status is ${row.status}`);
-    if (row.migrationOwner !== null || row.migrationStatus !== null) found.push(`claimed: ${row.migrationStatus}`);
-    const attachment = await this.attachment(volume.id);
-    if (attachment.id !== volume.attachmentId) found.push(`attachment is ${attachment.id}`);
-    if (attachment.device !== volume.device) found.push(`device is ${attachment.device}`);
-    if (attachment.connection?.['backEnd'] !== host) found.push(`connection: ${JSON.stringify(attachment.connection)}`);
-    const record = await findMigration(this.registry, volume.id);
-    if (record.outcome !== outcome) found.push(`recorded outcome is ${record.outcome}`);
-    const device = deviceName(row);
-    const names = new Set([volume.id, record.sourceNameId, record.destinationNameId].filter((n) => n !== null));
-    const images = (await this.#images()).filter((path) => [...names].some((name) => path.includes(name)));
-    if (images.length !== 1 || basename(images[0]!) !== device) found.push(`devices: ${images.join(', ')}`);
-    const local = attachment.connection?.['protocol'] === 'local';
-    const servers = (await this.#servers()).filter(({ argv }) => [...names].some((n) => argv.at(-1)!.includes(n)));
-    if (servers.length !== (local ? 0 : 1)) found.push(`exports: ${JSON.stringify(servers)}`);
-    for (const which of [[], ['--inactive']]) {
-      const xml = await this.hypervisor.virsh('dumpxml', '--domain', this.guest.name, ...which);
-      const place = local ? `${device}"` : `name="${String(attachment.connection?.['exportName'])}"`;
-      if (!xml.replaceAll("'", '"').includes(place)) found.push(`${which.join()} definition does not name ${place}`);
-      if (xml.includes('<mirror')) found.push('a mirror is left');
-    }
-    return found;
-  }
-
-  async #images(): Promise<string[]> {
-    return Array.fromAsync(glob(join(this.system.directory, 'nodes/*/*/volumes/volume-*')));
+  /** See `AttachedChecker`. */
+  assertAt(volume: AttachedVolume, host: string, outcome: string): Promise<void> {
+    return this.#checker.assertAt({ ...volume, guest: this.guest, filledBytes }, { host, outcome });
   }
 
   #file(backEnd: string, device: string): string {

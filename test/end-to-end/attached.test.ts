@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { findQemuProcess } from '../../activities/compute/qemu-process.ts';
 import { messages } from '../../model/messages.ts';
+import { reconcileSchedule } from '../../model/names.ts';
 import { AttachedStage, type AttachedVolume } from './attached-stage.ts';
 import { poll, server1, server2 } from './stage.ts';
 
@@ -160,6 +161,23 @@ describe('in mid-mirror', () => {
       await stage.assertAt(volume, server1, 'error');
     });
   }
+});
+
+test('its workflow and its compute worker are gone in mid-mirror: an operator tells the repair where the guest is', async () => {
+  const schedule = stage.client.schedule.getHandle(reconcileSchedule);
+  await schedule.pause();
+  const { volume, handle } = await midMirror();
+  await stage.compute.signal('SIGKILL');
+  await handle.terminate('an operator was in a hurry');
+  const refused = await stage.refused('migration', 'resolve', volume.id, 'probe');
+  assert.equal(refused.type, 'ParkedForOperator');
+  assert.match(refused.message, /nothing was deleted/);
+  assert.equal((await stage.volume(volume.id)).migrationStatus, 'migrating');
+  await stage.ferry('migration', 'resolve', volume.id, 'source');
+  await stage.compute.start();
+  await stage.assertAt(volume, server1, 'error');
+  assert.equal((await stage.refused('migration', 'resolve', volume.id, 'source')).type, 'NotMigrating');
+  await schedule.unpause();
 });
 
 describe('around the pivot', () => {

@@ -15,16 +15,23 @@ export interface Checker {
    * The volume is wholly where `host` says, with `contents`, free, and nothing else of it is left anywhere. Polls: what a node
    * that was away must still take away may take a little; `meanwhile` is done before each new look.
    */
-  assertAt(volumeId: string, expected: Expected, polling?: Polling): Promise<void>;
+  assertAt(volumeId: string, expected: Expected & { contents: string }, polling?: Polling): Promise<void>;
+  /** All but the bytes: everything that is not as it must be; empty when all is well. */
+  complaints(volumeId: string, expected: Expected): Promise<string[]>;
+  /** The last migration that the registry has of the volume; null: it has none. */
+  lastMigration(volumeId: string): Promise<string | null>;
 }
 
 export interface Expected {
   host: string;
-  contents: string;
   /** What the record of the volume's last migration says; one of several; `null` for none. */
   outcome?: string | readonly (string | null)[];
   /** The back ends that keep a source of it; none if not given. */
   kept?: readonly string[];
+  /** The volume's last migration before: if it is the last one still, there is no record. */
+  after?: string | null;
+  /** The export that a guest has it through, the only one that may be there; null: none, it is a device of the hypervisor's own. */
+  guest?: { exportName: string | null };
 }
 
 export interface Polling {
@@ -67,14 +74,20 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
     return [node, group, `volume-${name_id ?? volumeId}`];
   };
 
-  /** Everything that is not as it must be; empty when all is well. */
-  const complaints = async (volumeId: string, expected: Expected): Promise<string[]> => {
+  const recordsOf = (volumeId: string) =>
+    query<{ id: string; outcome: string | null; destination_name_id: string | null }>(
+      'SELECT id, outcome, destination_name_id FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC',
+      [volumeId],
+    );
+
+  const complaints: Checker['complaints'] = async (volumeId, expected) => {
     const found: string[] = [];
     const volume = await row(volumeId);
     if (volume.host !== expected.host) found.push(`host is ${volume.host}`);
     if (volume.migration_status !== null || volume.migration_owner !== null)
       found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
-    if (volume.status !== 'available' && volume.status !== 'in-use') found.push(`status is ${volume.status}`);
+    const statuses = expected.guest ? ['in-use'] : ['available', 'in-use'];
+    if (!statuses.includes(volume.status)) found.push(`status is ${volume.status}`);
     const own = `${volume.host}/volume-${volume.name_id ?? volumeId} ferry.volume=${volumeId}`;
     const kept = await query<{ migration_id: string; back_end: string; name_id: string | null }>(
       'SELECT migration_id, back_end, name_id FROM kept_sources WHERE volume_id = $1 ORDER BY back_end',
@@ -82,7 +95,7 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
     );
     const keptOn = kept.map((k) => k.back_end);
     if (keptOn.join() !== (expected.kept ?? []).join()) found.push(`kept sources on: ${JSON.stringify(keptOn)}`);
-    const wanted = [
+    const devices = [
       own,
       ...kept.map(
         (k) => `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.kept=${k.migration_id},ferry.volume=${volumeId}`,
@@ -92,16 +105,17 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
       .map(({ place: [node, group, device], tags }) => `${node}@${group}/${device} ${tags.toSorted().join(',')}`)
       .filter((line) => line.includes(volumeId))
       .toSorted();
-    if (all.join() !== wanted.join())
-      found.push(`devices: ${JSON.stringify(all)}, expected only ${wanted.join(' and ')}`);
-    const records = await query<{ id: string; outcome: string | null; destination_name_id: string | null }>(
-      'SELECT id, outcome, destination_name_id FROM migrations WHERE volume_id = $1 ORDER BY started_at DESC',
-      [volumeId],
-    );
+    if (all.join() !== devices.join())
+      found.push(`devices: ${JSON.stringify(all)}, expected only ${devices.join(' and ')}`);
+    const records = await recordsOf(volumeId);
     const names = [volumeId, ...records.flatMap((record) => [record.id, record.destination_name_id ?? record.id])];
     const servers = (await sight.exports()).filter((line) => names.some((name) => line.includes(name)));
-    if (servers.length > 0) found.push(`exports left: ${JSON.stringify(servers)}`);
-    const outcome = records[0]?.outcome ?? null;
+    const wanted = servers.filter((line) => expected.guest?.exportName && line.includes(expected.guest.exportName));
+    if (servers.length > wanted.length) found.push(`exports left: ${JSON.stringify(servers)}`);
+    if (expected.guest?.exportName && wanted.length !== 1)
+      found.push(`${wanted.length} exports ${expected.guest.exportName}`);
+    const [last] = records;
+    const outcome = last && last.id !== expected.after ? last.outcome : null;
     if (expected.outcome !== undefined && ![expected.outcome].flat().includes(outcome))
       found.push(`recorded outcome is ${outcome}`);
     return found;
@@ -114,16 +128,28 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
       await sight.fill(await place(volumeId), mib);
       return contents(volumeId);
     },
-    async assertAt(volumeId, expected, { settleMs = usualSettleMs, meanwhile } = {}) {
-      const deadline = Date.now() + settleMs;
-      let left = await complaints(volumeId, expected);
-      while (left.length > 0 && Date.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, 500));
-        await meanwhile?.();
-        left = await complaints(volumeId, expected);
-      }
-      assert.deepEqual(left, []);
+    async assertAt(volumeId, expected, polling) {
+      await settle(() => complaints(volumeId, expected), polling);
       assert.equal(await contents(volumeId), expected.contents, 'the bytes are not the same');
     },
+    complaints,
+    async lastMigration(volumeId) {
+      return (await recordsOf(volumeId))[0]?.id ?? null;
+    },
   };
+}
+
+/** Looks until there is nothing to complain of, or what is left is not taken away any more. */
+export async function settle(
+  complaints: () => Promise<string[]>,
+  { settleMs = usualSettleMs, meanwhile }: Polling = {},
+): Promise<void> {
+  const deadline = Date.now() + settleMs;
+  let left = await complaints();
+  while (left.length > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await meanwhile?.();
+    left = await complaints();
+  }
+  assert.deepEqual(left, []);
 }

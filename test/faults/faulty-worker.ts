@@ -11,6 +11,24 @@ import { type Order, OrderBook, isHeld, stepOf } from './orders.ts';
 /** Above every time limit of a step. Milliseconds. */
 const tooLongMs = 30_000;
 
+/** What a step tells a guest's QEMU, and where it dies in the middle of its effect: what it asks before changes nothing. */
+const inQemu: Readonly<Record<string, RegExp>> = {
+  mirrorDisk: /"blockcopy"/,
+  pivotDisk: /"--pivot"/,
+  abortMirror: /"--abort"/,
+  pauseMirror: /block-job-pause/,
+};
+
+/** A step that its order befalls. */
+interface Struck {
+  volumeId: string;
+  key: string;
+  index: number;
+  order: Order;
+  input: unknown;
+  activity: string;
+}
+
 const folder = process.env['FERRY_FAULTS'];
 if (folder && process.argv.includes('worker')) await arm(folder);
 
@@ -20,7 +38,8 @@ async function arm(ordersFolder: string): Promise<void> {
   const { default: pg } = await import('pg');
   const { FerryError } = await import('../../model/errors.ts');
   const book = new OrderBook(ordersFolder);
-  const midway = new AsyncLocalStorage<true>();
+  /** Null: what the step changes first. */
+  const midway = new AsyncLocalStorage<{ at: RegExp | null }>();
 
   const die = (): Promise<never> => {
     process.kill(process.pid, 'SIGKILL');
@@ -37,7 +56,7 @@ async function arm(ordersFolder: string): Promise<void> {
     const wrapped = async (...args: unknown[]) => {
       if (name === 'link' && isFar(args)) throw Object.assign(new Error('another file system'), { code: 'EXDEV' });
       const done = await real(...args);
-      if (midway.getStore()) await die();
+      if (midway.getStore()?.at === null) await die();
       return done;
     };
     Object.assign(fs, { [name]: wrapped });
@@ -46,7 +65,9 @@ async function arm(ordersFolder: string): Promise<void> {
   Object.assign(childProcess, {
     spawn: (...args: Parameters<typeof spawn>) => {
       const child = spawn(...args);
-      dieIfMidway(2);
+      const { at = null } = midway.getStore() ?? {};
+      if (at === null) dieIfMidway(2);
+      else if (at.test(JSON.stringify(args[1]))) dieIfMidway(25);
       return child;
     },
   });
@@ -69,9 +90,9 @@ async function arm(ordersFolder: string): Promise<void> {
     },
   });
 
-  const heldUntilReleased = async (volumeId: string, index: number) => {
-    book.mark(volumeId, index, 'held');
-    while (!book.marked(volumeId, index, 'released')) {
+  const heldUntilReleased = async (key: string, index: number) => {
+    book.mark(key, index, 'held');
+    while (!book.marked(key, index, 'released')) {
       heartbeat();
       await sleep(50);
     }
@@ -88,20 +109,20 @@ async function arm(ordersFolder: string): Promise<void> {
     await client.end();
   };
 
-  const strike = async <T>(volumeId: string, index: number, order: Order, input: unknown, run: () => Promise<T>) => {
+  const strike = async <T>({ volumeId, key, index, order, input, activity }: Struck, run: () => Promise<T>) => {
     const { what } = order;
     if (isHeld(what)) {
       const isAfter = what.includes('after its effect');
-      if (!isAfter) await heldUntilReleased(volumeId, index);
+      if (!isAfter) await heldUntilReleased(key, index);
       const done = what === 'not fenced' ? await writeUnfenced(volumeId) : await run();
-      if (isAfter) await heldUntilReleased(volumeId, index);
+      if (isAfter) await heldUntilReleased(key, index);
       return done as T;
     }
     switch (what) {
       case 'killed before its effect':
         return die();
       case 'killed in the middle of its effect':
-        return midway.run(true, run);
+        return midway.run({ at: inQemu[activity] ?? null }, run);
       case 'killed after its effect':
         await run();
         return die();
@@ -115,7 +136,7 @@ async function arm(ordersFolder: string): Promise<void> {
         throw new Error('injected: it took too long');
       }
       case 'runs twice at once':
-        while (!book.marked(volumeId, index, 'second')) await sleep(10);
+        while (!book.marked(key, index, 'second')) await sleep(10);
         return run();
       case 'does not happen':
         return undefined as T;
@@ -150,15 +171,24 @@ async function arm(ordersFolder: string): Promise<void> {
                 const volumeId = /^migrate-(.*)$/.exec(workflowExecution?.workflowId ?? '')?.[1];
                 if (!volumeId) return next(input);
                 const step = stepOf(activityType, input.args[0]);
-                book.note(volumeId, { activity: activityType, step, worker: options.taskQueue });
-                const orders = book.read(volumeId);
+                const key = book.keyOf(volumeId, workflowExecution!.runId);
+                if (key === null) return next(input);
+                book.note(key, { activity: activityType, step, worker: options.taskQueue });
+                const orders = book.read(key);
                 const index = orders.findIndex((order) => order.step === step);
                 if (index === -1) return next(input);
-                if (book.mark(volumeId, index, 'struck'))
-                  return strike(volumeId, index, orders[index]!, input.args[0], () => next(input)).finally(() =>
-                    book.mark(volumeId, index, 'over'),
-                  );
-                if (book.mark(volumeId, index, 'second')) await sleep(30);
+                if (book.mark(key, index, 'struck')) {
+                  const struck = {
+                    volumeId,
+                    key,
+                    index,
+                    order: orders[index]!,
+                    input: input.args[0],
+                    activity: activityType,
+                  };
+                  return strike(struck, () => next(input)).finally(() => book.mark(key, index, 'over'));
+                }
+                if (book.mark(key, index, 'second')) await sleep(30);
                 return next(input);
               },
             },

@@ -3,8 +3,8 @@ import { after, describe, test } from 'node:test';
 import { createComputeActivities } from '../../activities/compute/create-compute-activities.ts';
 import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
 import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
-import { type Case, endOf, type Path } from './cases.ts';
-import { activitiesElsewhere } from './elsewhere.ts';
+import { type Case, casesOf, lasting, nameOf, type Path, sampleOf } from './cases.ts';
+import { activitiesElsewhere, attachedSteps } from './elsewhere.ts';
 import { type Fault, faults, type Order } from './orders.ts';
 import { FaultStage, type Faulted, type Route } from './stage.ts';
 
@@ -38,7 +38,8 @@ const isWhole = process.env['FERRY_MATRIX'] === 'whole';
 
 const stage = await FaultStage.set({ withLostNodes: isWhole });
 after(() => stage.strike());
-void stage.keepAlive('control', 'server1', 'server2');
+const { control, storage } = stage.stage;
+void stage.keepAlive([control, storage['server1']!, storage['server2']!]);
 
 /** What takes a flow's migration back, so that its way back can be faulted. */
 function cancelsAt(flow: string): Order {
@@ -46,33 +47,20 @@ function cancelsAt(flow: string): Order {
   return { step, what: 'cancel before its effect' };
 }
 
-async function cancelHeld(migration: Faulted, index = 0): Promise<void> {
-  await stage.untilHeld(migration, index);
-  await stage.ask(migration, 'cancelMigration');
-  await stage.release(migration, index);
-}
-
 /** The steps of a flow, as two migrations without a fault go through them. */
 async function explore(flow: string): Promise<Path> {
   const moved = await stage.begin(routes[flow]!, []);
   assert.equal(await stage.ended(moved), 'success');
   const cancelled = await stage.begin(routes[flow]!, [cancelsAt(flow)]);
-  await cancelHeld(cancelled);
+  await stage.askHeld(cancelled, 'cancelMigration');
   assert.equal(await stage.ended(cancelled), cancelledType);
-  const stepsOf = ({ id }: Faulted) => [...new Set(stage.book.notes(id).map(({ step }) => step))];
-  const forward = stepsOf(moved);
-  return { flow, forward, back: stepsOf(cancelled).filter((step) => !forward.includes(step)) };
+  const forward = stage.stepsOf(moved);
+  return { flow, forward, back: stage.stepsOf(cancelled).filter((step) => !forward.includes(step)), paused: [] };
 }
 
 const paths = await Promise.all(Object.keys(routes).map(explore));
 
-function casesOf(path: Path, which: readonly Fault[]): Case[] {
-  const on = (steps: readonly string[], goesBack: boolean) =>
-    steps.flatMap((step) =>
-      which.map((fault) => ({ flow: path.flow, step, fault, goesBack, end: endOf(path, step, fault, goesBack) })),
-    );
-  return [...on(path.forward, false), ...on(path.back, true)];
-}
+type Filled = Faulted & { contents: string };
 
 /** Which back ends keep a source of it in the end. */
 function keptAt({ keeps, undoes, source, destination }: Route, side: Case['end']['side']): string[] {
@@ -80,15 +68,15 @@ function keptAt({ keeps, undoes, source, destination }: Route, side: Case['end']
   return undoes && side === 'source' ? [destination] : [];
 }
 
-async function begin(c: Case, at = routes[c.flow]!, request = {}): Promise<{ migration: Faulted; index: number }> {
+async function begin(c: Case, at = routes[c.flow]!, request = {}): Promise<{ migration: Filled; index: number }> {
   const order: Order = { step: c.step, what: c.fault };
-  const orders = c.goesBack ? [cancelsAt(c.flow), order] : [order];
+  const orders = c.way === 'back' ? [cancelsAt(c.flow), order] : [order];
   const migration = await stage.begin(at, orders, request);
-  if (c.goesBack) await cancelHeld(migration);
+  if (c.way === 'back') await stage.askHeld(migration, 'cancelMigration');
   return { migration, index: orders.length - 1 };
 }
 
-async function assertEnd(c: Case, migration: Faulted, meanwhile?: () => Promise<void>): Promise<void> {
+async function assertEnd(c: Case, migration: Filled, meanwhile?: () => Promise<void>): Promise<void> {
   const host = migration[c.end.side];
   const { contents } = migration;
   const route = routes[c.flow]!;
@@ -104,44 +92,17 @@ async function assertEnd(c: Case, migration: Faulted, meanwhile?: () => Promise<
 
 async function play(c: Case): Promise<void> {
   const { migration, index } = await begin(c);
-  const { fault } = c;
-  const isTerminated = fault.startsWith('terminated');
-  if (isTerminated) {
-    await stage.untilHeld(migration, index);
-    await migration.handle.terminate('injected');
-    await stage.repair(migration.id);
-    await stage.release(migration, index);
-  } else if (fault.startsWith('cancel') || fault.startsWith('pause')) {
-    await stage.untilHeld(migration, index);
-    if (fault.startsWith('pause')) await stage.ask(migration, 'pauseMigration');
-    await stage.ask(migration, 'cancelMigration');
-    await stage.release(migration, index);
-  }
+  await stage.befall(c.fault, migration, index);
   await stage.ended(migration);
-  assert.ok(stage.book.marked(migration.id, index, 'struck'), 'the fault did not strike');
-  // A workflow that was ended from outside, or by what no step ever answers, is the repair's.
-  const repaired = isTerminated || fault === 'non-retryable error';
-  await assertEnd(c, migration, repaired ? () => stage.repair(migration.id) : undefined);
+  stage.assertStruck(migration, index);
+  await assertEnd(c, migration, stage.repairOf(c.fault, migration));
 }
 
-const lasting = 'its worker never comes back';
 const kills = faults.filter((fault) => fault.startsWith('killed'));
 const others = faults.filter((fault) => fault !== lasting && !kills.includes(fault));
 
-function rows(which: readonly Fault[], everyNthStep: number): Case[] {
-  const sample = (path: Path) => {
-    const all = casesOf(path, which);
-    return isWhole
-      ? all
-      : all.filter((_, n) => {
-          const step = Math.floor(n / which.length);
-          return step % everyNthStep === 0 && n % which.length === (step / everyNthStep) % which.length;
-        });
-  };
-  return paths.flatMap(sample);
-}
-
-const nameOf = (c: Case) => `${c.flow}: ${c.goesBack ? 'going back, ' : ''}${c.step}: ${c.fault}`;
+const rows = (which: readonly Fault[], everyNthStep: number): Case[] =>
+  paths.flatMap((path) => (isWhole ? casesOf(path, which) : sampleOf(path, which, everyNthStep)));
 
 test('every activity has its row, or is said to be tested elsewhere', () => {
   const none = {} as never;
@@ -150,7 +111,9 @@ test('every activity has its row, or is said to be tested elsewhere', () => {
     ...createStorageActivities(none),
     ...createComputeActivities(none),
   });
-  const seen = paths.flatMap(({ forward, back }) => [...forward, ...back]).map((step) => step.split(':')[0]!);
+  const seen = [...paths.flatMap(({ forward, back }) => [...forward, ...back]), ...attachedSteps].map(
+    (step) => step.split(':')[0]!,
+  );
   const elsewhere = Object.keys(activitiesElsewhere);
   const rowless = all.filter((name) => !seen.includes(name) && !elsewhere.includes(name));
   assert.deepEqual(rowless, [], 'give them a row: bring them into a flow here, or say where their faults are tested');
@@ -176,8 +139,7 @@ function loseNodes(): void {
     const begun = await Promise.all(
       cases.map(async (c) => ({ c, ...(await begin(c, at, { nodeTimeoutSeconds: lostAfterSeconds })) })),
     );
-    const isThere = ({ c, migration }: (typeof begun)[number]) =>
-      stage.book.notes(migration.id).some(({ step, worker }) => step === c.step && worker === queue);
+    const isThere = ({ c, migration }: (typeof begun)[number]) => stage.ranOn(migration, c.step, queue);
     await Promise.all(
       begun.map(async (each) => {
         await stage.untilHeld(each.migration, each.index);
@@ -215,7 +177,7 @@ function loseNodes(): void {
 if (isWhole) describe('the worker of a step never comes back', { concurrency: true }, loseNodes);
 
 describe('the checker finds a planted defect', { concurrency: true }, () => {
-  const finds = async (migration: Faulted, host: string, outcome: string, complaint: RegExp) => {
+  const finds = async (migration: Filled, host: string, outcome: string, complaint: RegExp) => {
     const { id, contents } = migration;
     await assert.rejects(
       stage.stage.checker.assertAt(id, { host, contents, outcome }, { settleMs: 5_000 }),
@@ -265,7 +227,7 @@ describe('the checker finds a planted defect', { concurrency: true }, () => {
       cancelsAt('generic-detached'),
       { step: 'removeExport', what: 'does not happen' },
     ]);
-    await cancelHeld(migration);
+    await stage.askHeld(migration, 'cancelMigration');
     assert.equal(await stage.ended(migration), cancelledType);
     await finds(migration, remote.source, 'cancelled', /exports left/);
   });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What may befall a step. Those that are "held" wait until the test has done its part. */
@@ -58,24 +58,36 @@ type Mark = 'struck' | 'held' | 'released' | 'second' | 'over';
 /** Files by which a test and its workers talk; each of them may be killed at any time. */
 export class OrderBook {
   readonly #folder: string;
+  #given = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  give(volumeId: string, orders: readonly Order[]): void {
-    writeFileSync(this.#file(volumeId, 'orders'), JSON.stringify(orders));
+  /** Orders for the next migration of the volume; the key of its page. */
+  give(volumeId: string, orders: readonly Order[]): string {
+    const key = `${volumeId}.${(this.#given += 1)}`;
+    writeFileSync(this.#file(key, 'orders'), JSON.stringify(orders));
+    this.#replace(this.#file(volumeId, 'next'), key);
+    return key;
   }
 
-  read(volumeId: string): Order[] {
-    const file = this.#file(volumeId, 'orders');
-    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Order[]) : [];
+  /** The page of a migration: what an earlier one of the same volume still does is not on it. Null: nobody gave orders for it. */
+  keyOf(volumeId: string, runId: string): string | null {
+    const own = this.#file(runId, 'key');
+    const next = this.#file(volumeId, 'next');
+    if (!existsSync(own) && existsSync(next)) linkIfNone(next, own);
+    return existsSync(own) ? readFileSync(own, 'utf8') : null;
+  }
+
+  read(key: string): Order[] {
+    return JSON.parse(readFileSync(this.#file(key, 'orders'), 'utf8')) as Order[];
   }
 
   /** Remembers that something happened; false when it had happened before. */
-  mark(volumeId: string, index: number, what: Mark): boolean {
+  mark(key: string, index: number, what: Mark): boolean {
     try {
-      writeFileSync(this.#file(volumeId, `${index}.${what}`), String(process.pid), { flag: 'wx' });
+      writeFileSync(this.#file(key, `${index}.${what}`), String(process.pid), { flag: 'wx' });
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -83,27 +95,43 @@ export class OrderBook {
     }
   }
 
-  marked(volumeId: string, index: number, what: Mark): boolean {
-    return existsSync(this.#file(volumeId, `${index}.${what}`));
+  marked(key: string, index: number, what: Mark): boolean {
+    return existsSync(this.#file(key, `${index}.${what}`));
   }
 
-  note(volumeId: string, step: { activity: string; step: string; worker: string }): void {
-    writeFileSync(this.#file(volumeId, 'steps'), `${JSON.stringify(step)}\n`, { flag: 'a' });
+  note(key: string, step: Noted): void {
+    writeFileSync(this.#file(key, 'steps'), `${JSON.stringify(step)}\n`, { flag: 'a' });
   }
 
-  /** The steps so far are of another migration. */
-  forget(volumeId: string): void {
-    rmSync(this.#file(volumeId, 'steps'), { force: true });
-  }
-
-  notes(volumeId: string): { activity: string; step: string; worker: string }[] {
-    return readFileSync(this.#file(volumeId, 'steps'), 'utf8')
+  notes(key: string): Noted[] {
+    return readFileSync(this.#file(key, 'steps'), 'utf8')
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as { activity: string; step: string; worker: string });
+      .map((line) => JSON.parse(line) as Noted);
   }
 
-  #file(volumeId: string, what: string): string {
-    return join(this.#folder, `${volumeId}.${what}`);
+  /** Whole or not at all, and another file than before: who has linked the old one keeps it. */
+  #replace(file: string, text: string): void {
+    writeFileSync(`${file}.new`, text);
+    renameSync(`${file}.new`, file);
+  }
+
+  #file(key: string, what: string): string {
+    return join(this.#folder, `${key}.${what}`);
+  }
+}
+
+/** A step that began, and whose queue it came from. */
+interface Noted {
+  activity: string;
+  step: string;
+  worker: string;
+}
+
+function linkIfNone(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -8,14 +9,15 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput } from '../../model/migration.ts';
 import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { keepAlive } from '../end-to-end/keep-alive.ts';
 import { setStage, type Stage } from '../end-to-end/stage.ts';
-import { type Order, OrderBook } from './orders.ts';
+import { type Fault, type Order, OrderBook } from './orders.ts';
 
 /** How often the test looks whether a worker did what it was ordered to. Milliseconds. */
 const lookEveryMs = 50;
 /** For what is waited for on a busy machine. Milliseconds. */
-const patienceMs = 180_000;
+const patienceMs = 300_000;
 
 /** Recognizable data of a volume: enough to be found missing, little enough to copy hundreds of them. MiB at each place. */
 const filledMib = 1;
@@ -47,8 +49,10 @@ const keepSourceSeconds = 86_400;
 
 /** A migration that something befalls. */
 export interface Faulted {
+  /** Of the volume. */
   readonly id: string;
-  readonly contents: string;
+  /** Of its page in the order book. */
+  readonly key: string;
   readonly source: string;
   readonly destination: string;
   readonly handle: WorkflowHandle;
@@ -58,12 +62,16 @@ export interface Faulted {
 export class FaultStage {
   readonly stage: Stage;
   readonly book: OrderBook;
+  /** What a worker's environment needs, so that what it is ordered befalls it. */
+  readonly workerEnv: Readonly<Record<string, string>>;
   readonly #folder: string;
   readonly #struck = new AbortController();
+  readonly #ends: (() => Promise<unknown>)[] = [];
 
-  private constructor(stage: Stage, book: OrderBook, folder: string) {
-    this.stage = stage;
-    this.book = book;
+  private constructor(parts: Pick<FaultStage, 'stage' | 'book' | 'workerEnv'>, folder: string) {
+    this.stage = parts.stage;
+    this.book = parts.book;
+    this.workerEnv = parts.workerEnv;
     this.#folder = folder;
   }
 
@@ -76,29 +84,45 @@ export class FaultStage {
       volumeGroups: groups.map((group) => ({ name: group, sizeMib: 2048 * gib })),
     }));
     const preload = new URL('faulty-worker.ts', import.meta.url).href;
+    const workerEnv = { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders };
     const stage = await setStage({
       backing: 'directory',
       nodes,
-      workerEnv: { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders },
+      workerEnv,
     }).catch(async (error: unknown) => {
       await rm(folder, { recursive: true, force: true });
       throw error;
     });
     // What nobody carries on is found by the tests that expect it, and by nobody else.
     await stage.client.schedule.getHandle(reconcileSchedule).pause();
-    return new FaultStage(stage, new OrderBook(orders), folder);
+    return new FaultStage({ stage, book: new OrderBook(orders), workerEnv }, folder);
   }
 
   async strike(): Promise<void> {
     this.#struck.abort();
+    for (const end of this.#ends.toReversed()) await end();
     await this.stage.strike();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
+  /** What was set up on the stage, and is taken down before it. */
+  atStrike(end: () => Promise<unknown>): void {
+    this.#ends.push(end);
+  }
+
   /** See keepAlive in end-to-end/keep-alive.ts; until the stage is struck. */
-  keepAlive(...names: string[]): Promise<void> {
-    const workers = names.map((name) => (name === 'control' ? this.stage.control : this.stage.storage[name]!));
+  keepAlive(workers: readonly ManagedWorker[]): Promise<void> {
     return keepAlive(workers, this.#struck.signal);
+  }
+
+  async createVolume(backEnd: string): Promise<string> {
+    const id = randomUUID();
+    await this.stage.client.workflow.execute('createVolume', {
+      taskQueue: controlQueue,
+      workflowId: `create-${id}`,
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+    });
+    return id;
   }
 
   /** A filled volume on `source` that begins to move, with what shall befall it. */
@@ -106,26 +130,24 @@ export class FaultStage {
     at: Route,
     orders: readonly Order[] | ((volumeId: string) => readonly Order[]),
     request: Partial<MigrationRequestInput> = {},
-  ): Promise<Faulted> {
-    const id = randomUUID();
-    const { client, checker } = this.stage;
-    await client.workflow.execute('createVolume', {
-      taskQueue: controlQueue,
-      workflowId: `create-${id}`,
-      args: [
-        {
-          volumeId: id,
-          tenantId: 'tenant-1',
-          name: 'test',
-          sizeGib: 1,
-          backEnd: at.undoes ? at.destination : at.source,
-        },
-      ],
-    });
-    const contents = await checker.fill(id, filledMib);
+  ): Promise<Faulted & { contents: string }> {
+    const id = await this.createVolume(at.undoes ? at.destination : at.source);
+    const contents = await this.stage.checker.fill(id, filledMib);
     const undoes = at.undoes ? await this.#leave(id, at.source) : null;
-    this.book.give(id, typeof orders === 'function' ? orders(id) : orders);
-    const handle = await client.workflow.start('migrateVolume', {
+    const own = typeof orders === 'function' ? orders(id) : orders;
+    const migration = await this.beginMove(id, at, own, { undoes, ...request });
+    return { ...migration, contents };
+  }
+
+  /** The volume begins to move, with what shall befall it. */
+  async beginMove(
+    id: string,
+    at: Route,
+    orders: readonly Order[],
+    request: Partial<MigrationRequestInput> = {},
+  ): Promise<Faulted> {
+    const key = this.book.give(id, orders);
+    const handle = await this.stage.client.workflow.start('migrateVolume', {
       taskQueue: controlQueue,
       workflowId: migrationWorkflowId(id),
       args: [
@@ -133,33 +155,85 @@ export class FaultStage {
           volumeId: id,
           destination: at.destination,
           nodeTimeoutSeconds: 600,
-          undoes,
           keepSourceSeconds: at.keeps ? keepSourceSeconds : null,
           ...request,
         },
       ],
     });
-    return { id, contents, source: at.source, destination: at.destination, handle };
+    return { id, key, source: at.source, destination: at.destination, handle };
   }
 
-  async untilHeld({ id, handle }: Faulted, index: number): Promise<void> {
+  /** Does to a migration what its step's fault needs of somebody outside. */
+  async befall(fault: Fault, migration: Faulted, index: number): Promise<void> {
+    if (fault.startsWith('terminated')) {
+      await this.untilHeld(migration, index);
+      await migration.handle.terminate('injected');
+      await this.repair(migration.id);
+      await this.release(migration, index);
+    } else if (fault.startsWith('cancel') || fault.startsWith('pause')) {
+      await this.untilHeld(migration, index);
+      if (fault.startsWith('pause')) await this.ask(migration, 'pauseMigration');
+      await this.ask(migration, 'cancelMigration');
+      await this.release(migration, index);
+    }
+  }
+
+  /** A workflow that was ended from outside, or by what no step ever answers, is the repair's. */
+  repairOf(fault: Fault, { id }: Faulted): (() => Promise<void>) | undefined {
+    const isNeeded = fault.startsWith('terminated') || fault === 'non-retryable error';
+    return isNeeded ? () => this.repair(id) : undefined;
+  }
+
+  /** What a held step waits for is asked of its migration: a cancel, a pause. */
+  async askHeld(migration: Faulted, message: 'cancelMigration' | 'pauseMigration', index = 0): Promise<void> {
+    await this.untilHeld(migration, index);
+    await this.ask(migration, message);
+    await this.release(migration, index);
+  }
+
+  /** The steps that a migration went through, each once, in the order in which they began. */
+  stepsOf({ key }: Faulted): string[] {
+    return [...new Set(this.book.notes(key).map(({ step }) => step))];
+  }
+
+  /** Whether a step ran on that queue. */
+  ranOn({ key }: Faulted, step: string, queue: string): boolean {
+    return this.book.notes(key).some((noted) => noted.step === step && noted.worker === queue);
+  }
+
+  assertStruck({ key }: Faulted, index: number): void {
+    assert.ok(this.book.marked(key, index, 'struck'), 'the fault did not strike');
+  }
+
+  async untilHeld({ key, handle }: Faulted, index: number): Promise<void> {
     await this.#until(
-      () => this.book.marked(id, index, 'held'),
-      () => `${handle.workflowId} was not held at ${JSON.stringify(this.book.read(id)[index])}`,
+      () => this.book.marked(key, index, 'held'),
+      () => `${handle.workflowId} was not held at ${JSON.stringify(this.book.read(key)[index])}`,
+    );
+  }
+
+  async untilStruck({ key, handle }: Faulted, index: number): Promise<void> {
+    await this.#until(
+      () => this.book.marked(key, index, 'struck'),
+      () => `${handle.workflowId} never came to ${JSON.stringify(this.book.read(key)[index])}`,
     );
   }
 
   /** Lets a held step go on, and waits for its end: nothing comes of it after that. */
-  async release({ id, handle }: Faulted, index: number): Promise<void> {
-    this.book.mark(id, index, 'released');
+  async release(migration: Faulted, index: number): Promise<void> {
+    this.book.mark(migration.key, index, 'released');
+    await this.untilOver(migration, index);
+  }
+
+  async untilOver({ key, handle }: Faulted, index: number): Promise<void> {
     await this.#until(
-      () => this.book.marked(id, index, 'over'),
+      () => this.book.marked(key, index, 'over'),
       () => `${handle.workflowId} was released and came to no end`,
     );
   }
 
   /** The refusal of a cancel or pause that comes too late is an answer too. */
-  async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration'): Promise<void> {
+  async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration' | 'resumeMigration'): Promise<void> {
     const answered = handle.executeUpdate(messages[message]).catch(() => null);
     // One that is asked for while the volume is being claimed is answered after that.
     await Promise.race([answered, sleep(400)]);
@@ -189,7 +263,6 @@ export class FaultStage {
       workflowId: migrationWorkflowId(volumeId),
       args: [{ volumeId, destination, nodeTimeoutSeconds: 600, keepSourceSeconds, verify: 'none' }],
     })) as { migrationId: string };
-    this.book.forget(volumeId);
     return migrationId;
   }
 

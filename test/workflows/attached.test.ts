@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { FerryError } from '../../model/errors.ts';
 import { messages, type Resolution } from '../../model/messages.ts';
+import { controlQueue } from '../../model/names.ts';
+import type { GuestSide, RepairReport } from '../../model/repair.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { listKeptSources } from '../../registry/kept-sources.ts';
 import { findMigration } from '../../registry/migrations.ts';
@@ -257,5 +260,83 @@ describe('it cannot be told which side the guest writes to', () => {
     assert.equal(await failure(resolveAs(handle, 'source')), 'InvalidInput');
     await handle.executeUpdate(messages.cancelMigration);
     await handle.result().catch(() => {});
+  });
+});
+
+describe('its workflow is terminated, and the repair asks the guest', () => {
+  const repair = async (volumeId: string, guestOn?: GuestSide) => {
+    nodes.steps.length = 0;
+    const report = await nodes.client.workflow.execute<(input: object) => Promise<RepairReport>>('reconcile', {
+      taskQueue: controlQueue,
+      workflowId: `reconcile-${randomUUID()}`,
+      args: [{ volumeId, ...(guestOn ? { guestOn } : {}) }],
+    });
+    return report.migrations.map(({ direction, state, note }) => ({ direction, state, note }));
+  };
+  /** Terminated while a step is under way. */
+  const terminatedAt = async (step: string) => {
+    const id = await nodes.attached();
+    const under = untilCancelled();
+    nodes.next(step, under.turn);
+    const handle = await nodes.migrate(id);
+    await under.begun;
+    await handle.terminate('injected');
+    return id;
+  };
+
+  test('in mid-mirror: the mirror ends, all goes back', async () => {
+    nodes.verdict = 'copying';
+    const id = await terminatedAt('mirrorDisk');
+    assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
+    assert.deepEqual(nodes.steps, [
+      'exportDestination',
+      'probeDisk',
+      'abortMirror',
+      'removeExport',
+      'deleteDestination',
+    ]);
+    await assertOn(id, source, 'error');
+  });
+
+  test('before anything was made: back, and no guest is asked', async () => {
+    const id = await terminatedAt('prepareDestination');
+    nodes.next('exportDestination', 'DeviceMissing');
+    assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
+    assert.deepEqual(nodes.steps, ['exportDestination', 'removeExport', 'deleteDestination']);
+    await assertOn(id, source, 'error');
+  });
+
+  test('when the guest was turned already: the registry follows, all goes forward', async () => {
+    nodes.verdict = 'done';
+    const id = await terminatedAt('pivotDisk');
+    nodes.next('abortMirror', 'PastPointOfNoReturn');
+    assert.deepEqual(await repair(id), [{ direction: 'forward', state: 'repaired', note: null }]);
+    assert.deepEqual(nodes.steps.slice(0, 3), ['exportDestination', 'probeDisk', 'abortMirror']);
+    assert.deepEqual(nodes.steps.slice(3).toSorted(), ['retireSource', 'settleDestination']);
+    await assertOn(id, destination, 'success');
+  });
+
+  for (const [word, host, outcome] of [
+    ['source', source, 'error'],
+    ['destination', destination, 'success'],
+  ] as const) {
+    test(`at the turn, and the guest is off: an operator must tell, and says ${word}`, async () => {
+      nodes.verdict = 'off-on-source';
+      const id = await terminatedAt('pivotDisk');
+      const [found] = await repair(id);
+      assert.deepEqual([found?.direction, found?.state], ['parked', 'none']);
+      assert.match(found?.note ?? '', new RegExp(`ferry migration resolve ${id}`));
+      assert.deepEqual(nodes.steps, ['exportDestination', 'probeDisk']);
+      const [resolved] = await repair(id, word);
+      assert.equal(resolved?.state, 'repaired');
+      await assertOn(id, host, outcome);
+    });
+  }
+
+  test('an operator who is plainly wrong is not believed', async () => {
+    nodes.verdict = 'copying';
+    const id = await terminatedAt('mirrorDisk');
+    assert.equal((await repair(id, 'destination'))[0]?.direction, 'back');
+    await assertOn(id, source, 'error');
   });
 });

@@ -4,6 +4,10 @@ import { crc32 } from 'node:zlib';
 const recordBytes = 4096;
 const recordMagic = Buffer.from('FRRECRD1', 'latin1');
 const zeros = Buffer.alloc(recordBytes);
+
+/** What a file system may need to find the blocks of a file that is in many pieces. */
+const indexBytes = 64 * 1024;
+
 const fillerMagic = Buffer.from('FRFILLER', 'latin1');
 
 /** What an image holds of the records that a guest's record-writer wrote. */
@@ -51,15 +55,18 @@ function filler(block: Buffer, index: number): void {
 
 /**
  * Reads an image that nobody writes to meanwhile (suspend the guest first) and tells which records it holds. The guest writes
- * one record after the other, each to its end: so a whole image has no gap below the highest number.
+ * one record after the other, each to its end: so a whole image has no gap below the highest number. An image that takes no more room
+ * than its first `filledBytes` is all holes behind them, if these are full: there it need not be read.
  */
-export async function readRecords(path: string): Promise<RecordsFound> {
+export async function readRecords(path: string, filledBytes = 0): Promise<RecordsFound> {
   const slots = new Map<number, number>();
   const found = { highest: 0, records: 0, fillers: 0, torn: 0, span: 0 };
   const file = await open(path, 'r');
   try {
+    const { size, blocks } = await file.stat();
+    const end = blocks * 512 <= filledBytes + indexBytes ? filledBytes : size;
     const chunk = Buffer.alloc(1024 * recordBytes);
-    for (let at = 0; ;) {
+    for (let at = 0; at < end;) {
       const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
       if (bytesRead < recordBytes) break;
       for (let k = 0; k + recordBytes <= bytesRead; k += recordBytes) {
