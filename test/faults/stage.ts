@@ -241,7 +241,8 @@ export class FaultStage {
 
   /** How it ended: `success`, or the type of the failure. */
   async ended({ handle }: Faulted): Promise<string> {
-    const late = sleep(patienceMs).then(() => {
+    // It must not keep the test's process when all is over.
+    const late = sleep(patienceMs, null, { ref: false }).then(() => {
       throw new Error(`${handle.workflowId} did not end in ${patienceMs / 1000} s`);
     });
     return Promise.race([this.stage.outcome(handle), late]);
