@@ -101,7 +101,7 @@ test('a destination device that takes no more fails the copy, at an offset', asy
   const run = copier(t).run(copyJob(address, device, sizeBytes), undisturbed);
   await assert.rejects(
     run,
-    (error: FerryError) => error.type === 'DestinationWriteFailed' && typeof error.details['offset'] === 'number',
+    (error: FerryError) => error.type === 'InsufficientSpace' && typeof error.details['offset'] === 'number',
   );
 });
 
@@ -111,7 +111,7 @@ test('a file whose file system is full fails the copy, at an offset', async (t) 
   await writeVolume(to, [['hole', sizeBytes]]);
   const { address } = await qemuNbd(t, from);
   await assert.rejects(copier(t).run(copyJob(address, to, sizeBytes), undisturbed), {
-    type: 'DestinationWriteFailed',
+    type: 'InsufficientSpace',
     message: /no space left/,
   });
 });
