@@ -1,13 +1,14 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from '../../testbed/nodes.ts';
 import type { SystemNode } from '../../testbed/system.ts';
+import { digestDevice } from './digest-device.ts';
 import { readTags } from '../../activities/storage/directory/tag-files.ts';
 
 const mib = 1024 ** 2;
-const zeros = Buffer.alloc(mib);
+/** The checkout is in the nodes too, under the same path. */
+const digester = join(import.meta.dirname, 'digest-device.ts');
 
 /** Where recognizable data is in a filled volume: at its start, in the middle and at its end. MiB. */
 export const filledFrom = [0, 500, 992] as const;
@@ -39,10 +40,8 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
   };
   return {
     async digest(place, gib) {
-      const all = ['openssl', 'dgst', '-sha256', '-r', file(place)];
-      const some = ['sh', '-c', 'head -c "$1" "$2" | openssl dgst -sha256 -r', 'sh', `${gib}G`, file(place)];
-      const { stdout } = await nodes.exec(place[0], gib === undefined ? all : some);
-      return stdout.split(' ')[0]!;
+      const argv = [process.execPath, digester, file(place), ...(gib === undefined ? [] : [String(gib)])];
+      return (await nodes.exec(place[0], argv)).stdout.trim();
     },
     async fill(place, length = filledMib) {
       for (const seek of filledFrom) {
@@ -80,17 +79,7 @@ export function directorySight(folder: string): Sight {
   const file = ([node, group, device]: Place) => join(folder, node, group, 'volumes', device);
   const list = (path: string) => readdir(path).catch(() => []);
   return {
-    async digest(place, gib) {
-      const hash = createHash('sha256');
-      let offset = 0;
-      const end = gib === undefined ? Infinity : gib * 1024 * mib - 1;
-      for await (const chunk of createReadStream(file(place), { highWaterMark: mib, end }) as AsyncIterable<Buffer>) {
-        // Most of a sparse file is zeros: where they are is told by where the rest is.
-        if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${offset}:`).update(chunk);
-        offset += chunk.length;
-      }
-      return hash.update(`${offset} bytes`).digest('hex');
-    },
+    digest: (place, gib) => digestDevice(file(place), gib === undefined ? {} : { bytes: gib * 1024 * mib }),
     async fill(place, length = filledMib) {
       await using device = await open(file(place), 'r+');
       for (const from of filledFrom) await device.write(randomBytes(length * mib), 0, null, from * mib);
