@@ -125,9 +125,6 @@ describe('in mid-mirror', () => {
     assert.equal(await stage.outcome(handle), 'success');
     await stage.assertAt(volume, server2, 'success');
   });
-  goesOn('the control worker is killed', () => restarted(stage.system.control));
-  goesOn('the storage worker of the source is killed', () => restarted(stage.system.storage['server1']!));
-  goesOn('the storage worker of the destination is killed', () => restarted(stage.system.storage['server2']!));
   goesOn('libvirtd dies and comes back', async () => {
     await stage.hypervisor.libvirt.crash();
     await stage.hypervisor.libvirt.restart();
