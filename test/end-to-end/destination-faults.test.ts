@@ -8,7 +8,7 @@ before(async () => {
 });
 after(() => stage?.strike());
 
-// Each has a device of its own; two copy at once.
+// Each has a device of its own, and two copy at once. One that hangs is by itself: it holds up others of its node.
 describe('the device of the destination fails', { concurrency: 3 }, () => {
   test('a bad block in mid-copy: the volume stays where it is', async () => {
     const { id, handle, old } = await stage.midCopy();
@@ -43,7 +43,9 @@ describe('the device of the destination fails', { concurrency: 3 }, () => {
     assert.equal(await stage.outcome(handle), 'ChecksumMismatch');
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
   });
+});
 
+describe('the destination fails', () => {
   test('it hangs in mid-copy: the volume is free at once, the unfinished device goes when it answers', async () => {
     const { id, handle, old } = await stage.midCopy();
     const destination = await stage.destinationOf(handle);
@@ -52,9 +54,7 @@ describe('the device of the destination fails', { concurrency: 3 }, () => {
     await stage.nodes.fault(...destination, { kind: 'heal' });
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
   });
-});
 
-describe('the destination fails', () => {
   test('its node loses power in mid-copy and comes back: the copy goes on', async () => {
     const { id, handle, moved } = await stage.midCopy();
     await stage.nodes.powerOff('server2');
