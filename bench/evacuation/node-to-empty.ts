@@ -8,6 +8,7 @@ import { controlQueue, evacuationWorkflowId, operationWorkflowId } from '../../m
 import { setDisabled } from '../../registry/back-ends.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
 import { noColumns } from '../../registry/rows.ts';
+import { eventsOfRuns } from '../../testbed/events-of-runs.ts';
 import { startSystem, type PlainSystem } from '../../testbed/system.ts';
 
 export const [first, second] = ['server1@files-1', 'server2@files-2'] as const;
@@ -88,14 +89,8 @@ export class NodeToEmpty {
     if (report.outcome !== 'emptied') throw new Error(`the evacuation ended with: ${report.outcome}`);
     const seconds = (performance.now() - start) / 1000;
     await setDisabled(this.registry, source, false);
-    // Every run of the chain, by the first one's id.
-    let [runs, events] = [0, 0];
-    for (let runId: string | undefined = handle.firstExecutionRunId; runId !== undefined; runs += 1) {
-      const history = await this.#client.workflow.getHandle(workflowId, runId).fetchHistory();
-      events += history.events?.length ?? 0;
-      runId = history.events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId ?? undefined;
-    }
-    return { seconds, runs, events };
+    const runs = await eventsOfRuns(this.#client, workflowId, handle.firstExecutionRunId);
+    return { seconds, runs: runs.length, events: runs.reduce((sum, n) => sum + n, 0) };
   }
 
   /** Forgets every volume. */

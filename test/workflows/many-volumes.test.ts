@@ -7,6 +7,7 @@ import { controlQueue, evacuationWorkflowId } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { findPlan } from '../../registry/move-plans.ts';
 import { noColumns } from '../../registry/rows.ts';
+import { eventsOfRuns } from '../../testbed/events-of-runs.ts';
 import { putBackEnd } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
 
@@ -70,7 +71,7 @@ for (const count of counts) {
     const seconds = (performance.now() - startedAt) / 1000;
     assert.deepEqual([report.outcome, report.tally.volumes.moved], ['emptied', count]);
 
-    const histories = await eventsOfRuns(workflowId, handle.firstExecutionRunId);
+    const histories = await eventsOfRuns(nodes.client, workflowId, handle.firstExecutionRunId);
     const events = histories.reduce((sum, n) => sum + n, 0);
     console.log(
       `${count} volumes in ${seconds.toFixed(1)} s: ${((1000 * seconds) / count).toFixed(0)} ms and ${(events / count).toFixed(1)} events of the evacuation a volume; ${histories.length} runs, the longest of ${Math.max(...histories)} events; control worker ${(await residentMib()).toFixed(0)} MiB`,
@@ -88,17 +89,6 @@ for (const count of counts) {
     assert.ok(Math.abs(where[0]!.volumes - where[1]!.volumes) <= 1, JSON.stringify(where));
     assert.equal((await findPlan(nodes.registry, report.planId))?.outcome, 'emptied');
   });
-}
-
-/** The events of every run of a workflow that went on in new ones. */
-async function eventsOfRuns(workflowId: string, firstRunId: string): Promise<number[]> {
-  const lengths: number[] = [];
-  for (let runId: string | undefined = firstRunId; runId !== undefined;) {
-    const { events } = await nodes.client.workflow.getHandle(workflowId, runId).fetchHistory();
-    lengths.push(events?.length ?? 0);
-    runId = events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId ?? undefined;
-  }
-  return lengths;
 }
 
 /** What this process, in which the control worker runs, has in memory now. MiB. */
