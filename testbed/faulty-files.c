@@ -35,17 +35,19 @@ __attribute__((constructor)) static void open_table(void) {
     if (mapped != MAP_FAILED) table = mapped;
 }
 
+/** Evenly spread in 0..999999. One sequence for the process: those of short-lived threads would all begin alike. */
 static uint32_t chance(void) {
-    static __thread uint64_t state;
-    if (!state) {
+    static uint64_t steps, seed;
+    if (!__atomic_load_n(&seed, __ATOMIC_RELAXED)) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        state = ((uint64_t)now.tv_nsec ^ (uint64_t)(uintptr_t)&state << 20 ^ (uint64_t)getpid()) | 1;
+        __atomic_store_n(&seed, ((uint64_t)now.tv_nsec << 32 ^ (uint64_t)getpid()) | 1, __ATOMIC_RELAXED);
     }
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 20) % 1000000;
+    // SplitMix64: every step is mixed as well as the thousandth.
+    uint64_t mixed = __atomic_load_n(&seed, __ATOMIC_RELAXED) + __atomic_add_fetch(&steps, 1, __ATOMIC_RELAXED) * 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebu;
+    return (uint32_t)((mixed ^ mixed >> 31) >> 32) % 1000000;
 }
 
 /** Whether this access fails; waits as long as it takes. */

@@ -86,7 +86,8 @@ describe('faulty files', () => {
 
   test('fail now and then', async () => {
     await files.inject(join(folder, 'bad'), { errors: 0.5 });
-    const said = await client(Array.from({ length: 100 }, () => 'read 4M 4096').join('\n'));
+    // Not reads: after the first that fails, qemu-nbd may end the connection, and with it all others.
+    const said = await client(Array.from({ length: 100 }, () => 'write 4M 4096').join('\n'));
     assert.match(said, /error/);
     assert.match(said, /4 KiB, 1 ops/);
   });
