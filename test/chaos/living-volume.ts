@@ -88,6 +88,8 @@ export abstract class LivingVolume {
       if (!last || last.outcome !== null) return true;
       // One that was paused waits for its operator.
       if (look % 4 === 3) await this.ask('resume', () => this.ferry.resumeMigration(this.id));
+      // One whose cap is below what its guest writes never ends: its operator takes the cap off.
+      if (look % 40 === 39) await this.ask('set the cap', () => this.ferry.setBandwidth(this.id, null));
       return false;
     });
   }
