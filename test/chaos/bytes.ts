@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { dataExtents } from '../../testbed/data-extents.ts';
 import { slotBytes, slotOffset, slots } from './scenario.ts';
 
 const mib = 1024 ** 2;
@@ -22,7 +23,9 @@ export async function wrongBytes(path: string, bytes: Bytes, sizes: ReadonlySet<
   const { size } = await file.stat();
   const wrong = sizes.has(size / 1024 ** 3) ? [] : [`it has ${size} bytes, not ${[...sizes].join(' or ')} GiB`];
   const buffer = Buffer.alloc(mib);
-  for (let offset = 0; offset < size; offset += mib) {
+  const offsets = new Set(Array.from({ length: slots }, (_, n) => slotOffset(n)).filter((offset) => offset < size));
+  for (const [from, to] of await dataExtents(path, size, mib)) for (let at = from; at < to; at += mib) offsets.add(at);
+  for (const offset of [...offsets].toSorted((a, b) => a - b)) {
     const { bytesRead } = await file.read(buffer, 0, mib, offset);
     const slot = Array.from({ length: slots }, (_, n) => n).find((n) => slotOffset(n) === offset);
     if (slot === undefined) {

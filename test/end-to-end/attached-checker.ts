@@ -48,7 +48,7 @@ export class AttachedChecker {
     await settle(() => this.#complaints(disk, expected), polling);
     const acked = await disk.guest.console.progress(disk.device, 5);
     const image = await this.#image(disk);
-    const found = await this.#heldStill(disk.guest, () => readRecords(image, disk.filledBytes));
+    const found = await this.#heldStill(disk.guest, () => readRecords(image));
     assert.deepEqual([found.torn, found.missing], [0, []]);
     assert.ok(found.highest >= acked, `record ${acked} was acknowledged, ${found.highest} is the last one there`);
     assert.equal(found.fillers + found.records, disk.filledBytes / 4096, 'blocks of the content are lost');

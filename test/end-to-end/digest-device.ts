@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { alignedMemory } from '../../activities/storage/copier/aligned-buffers.ts';
+import { dataExtents } from '../../testbed/data-extents.ts';
 
 /** What is digested at once, with its offset. The same for every device, so that digests can be compared. Bytes. */
 const chunkBytes = 1024 ** 2;
@@ -18,17 +19,24 @@ export async function digestDevice(path: string, { bytes = Infinity, direct = fa
   const hash = createHash('sha256');
   const buffer = alignedMemory(readBytes);
   const zeros = new Uint8Array(chunkBytes);
-  let offset = 0;
-  for (;;) {
-    const wanted = Math.min(readBytes, bytes - offset);
-    const { bytesRead } = wanted > 0 ? await device.read(buffer, 0, wanted, offset) : { bytesRead: 0 };
-    if (bytesRead === 0) return hash.update(`${offset} bytes`).digest('hex');
-    for (let at = 0; at < bytesRead; at += chunkBytes) {
-      const chunk = Buffer.from(buffer.buffer, at, Math.min(chunkBytes, bytesRead - at));
-      if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${offset + at}:`).update(chunk);
+  const stat = await device.stat();
+  const end = Math.min(stat.isFile() ? stat.size : Infinity, bytes);
+  // Holes need not be read; what a device has none of is read to its end.
+  const extents = stat.isFile() ? await dataExtents(path, end, chunkBytes) : ([[0, end]] as const);
+  let seen = stat.isFile() ? end : 0;
+  for (const [from, to] of extents) {
+    for (let offset = from; offset < to;) {
+      const { bytesRead } = await device.read(buffer, 0, Math.min(readBytes, to - offset), offset);
+      if (bytesRead === 0) break;
+      for (let at = 0; at < bytesRead; at += chunkBytes) {
+        const chunk = Buffer.from(buffer.buffer, at, Math.min(chunkBytes, bytesRead - at));
+        if (!chunk.equals(zeros.subarray(0, chunk.length))) hash.update(`${offset + at}:`).update(chunk);
+      }
+      offset += bytesRead;
+      seen = Math.max(seen, offset);
     }
-    offset += bytesRead;
   }
+  return hash.update(`${seen} bytes`).digest('hex');
 }
 
 const [path, gib] = process.argv.slice(2);

@@ -1,12 +1,10 @@
 import { open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { dataExtents } from '../data-extents.ts';
 
 const recordBytes = 4096;
 const recordMagic = Buffer.from('FRRECRD1', 'latin1');
 const zeros = Buffer.alloc(recordBytes);
-
-/** What a file system may need to find the blocks of a file that is in many pieces. */
-const indexBytes = 64 * 1024;
 
 const fillerMagic = Buffer.from('FRFILLER', 'latin1');
 
@@ -55,34 +53,32 @@ function filler(block: Buffer, index: number): void {
 
 /**
  * Reads an image that nobody writes to meanwhile (suspend the guest first) and tells which records it holds. The guest writes
- * one record after the other, each to its end: so a whole image has no gap below the highest number. An image that takes no more room
- * than its first `filledBytes` is all holes behind them, if these are full: there it need not be read.
+ * one record after the other, each to its end: so a whole image has no gap below the highest number.
  */
-export async function readRecords(path: string, filledBytes = 0): Promise<RecordsFound> {
+export async function readRecords(path: string): Promise<RecordsFound> {
   const slots = new Map<number, number>();
   const found = { highest: 0, records: 0, fillers: 0, torn: 0, span: 0 };
+  const look = (block: Buffer, index: number) => {
+    const magic = block.subarray(0, 8);
+    if (magic.equals(recordMagic) && whole(block, index, 16)) {
+      const number = Number(block.readBigUInt64LE(8));
+      found.records += 1;
+      found.highest = Math.max(found.highest, number);
+      found.span = Number(block.readBigUInt64LE(24));
+      slots.set(index, number);
+    } else if (magic.equals(fillerMagic) && whole(block, index, 8)) found.fillers += 1;
+    else if (!block.equals(zeros)) found.torn += 1;
+  };
   const file = await open(path, 'r');
   try {
-    const { size, blocks } = await file.stat();
-    const end = blocks * 512 <= filledBytes + indexBytes ? filledBytes : size;
-    const chunk = Buffer.alloc(1024 * recordBytes);
-    for (let at = 0; at < end;) {
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
-      if (bytesRead < recordBytes) break;
-      for (let k = 0; k + recordBytes <= bytesRead; k += recordBytes) {
-        const block = chunk.subarray(k, k + recordBytes);
-        const index = (at + k) / recordBytes;
-        const magic = block.subarray(0, 8);
-        if (magic.equals(recordMagic) && whole(block, index, 16)) {
-          const number = Number(block.readBigUInt64LE(8));
-          found.records += 1;
-          found.highest = Math.max(found.highest, number);
-          found.span = Number(block.readBigUInt64LE(24));
-          slots.set(index, number);
-        } else if (magic.equals(fillerMagic) && whole(block, index, 8)) found.fillers += 1;
-        else if (!block.equals(zeros)) found.torn += 1;
+    const { size } = await file.stat();
+    const chunk = Buffer.alloc(256 * recordBytes);
+    for (const [from, to] of await dataExtents(path, size, chunk.length)) {
+      for (let at = from; at < to; at += chunk.length) {
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
+        for (let k = 0; k + recordBytes <= bytesRead; k += recordBytes)
+          look(chunk.subarray(k, k + recordBytes), (at + k) / recordBytes);
       }
-      at += bytesRead - (bytesRead % recordBytes);
     }
   } finally {
     await file.close();
