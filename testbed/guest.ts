@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentPort } from './agent-messages.ts';
-import { type KeeperSettings, type NodeSettings, nodeAddress } from './keeper-messages.ts';
+import { diskName, type KeeperSettings, type NodeSettings, nodeAddress } from './keeper-messages.ts';
 
 /** Longest boot: some seconds, tens on a machine under load. */
 const bootSeconds = 120;
@@ -24,7 +24,7 @@ export class Guest {
     this.#index = index;
     const sizes = [...node.volumeGroups.map((group) => group.sizeMib), ...(node.extraDisksMib ?? [])];
     this.#disks = sizes.map((sizeMib, number) => {
-      const disk = join(settings.runtime, 'disks', `${node.name}-${number}.img`);
+      const disk = join(settings.runtime, 'disks', diskName(node.name, number));
       closeSync(openSync(disk, 'a'));
       truncateSync(disk, sizeMib * 2 ** 20);
       return disk;

@@ -39,4 +39,6 @@ export interface OrderAnswer {
 export const nodeSocket = (runtime: string, node: string, port: number) => `${runtime}/${node}-${port}.sock`;
 /** Path of the unix socket that leads to a port of this machine's loopback. */
 export const outsideSocket = (runtime: string, port: number) => `${runtime}/outside-${port}.sock`;
+/** A file of the folder of disks; `number` counts those of the node's volume groups, then the further ones. */
+export const diskName = (node: string, number: number) => `${node}-${number}.img`;
 export const nodeAddress = (index: number) => `${subnet}.${11 + index}`;

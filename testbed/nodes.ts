@@ -15,7 +15,7 @@ import { askAgent } from './agent-client.ts';
 import { type Fault, injectFault } from './fault.ts';
 import { joinSockets } from './join-sockets.ts';
 import { Keeper } from './keeper-process.ts';
-import { gateway, nodeAddress, type NodeSettings, nodeSocket, outsideSocket } from './keeper-messages.ts';
+import { diskName, gateway, nodeAddress, type NodeSettings, nodeSocket, outsideSocket } from './keeper-messages.ts';
 import { checkRequirements, NodesUnavailable } from './requirements.ts';
 import { xstateShim } from './xstate-shim.ts';
 
@@ -49,6 +49,8 @@ export interface StorageNodes {
   readonly share: string;
   /** The node's address, as other nodes see it. */
   address(node: string): string;
+  /** The file that is a disk of the node: those of its volume groups first, in order. What the node wrote to its medium is there. */
+  disk(node: string, number: number): string;
   /** Unix socket that leads to a TCP port of the node, one of `guestPorts`. */
   socket(node: string, port: number): string;
   /** Runs a command. Rejects when it fails (see `reject`) or the node does not answer, as after a loss of power. */
@@ -138,6 +140,7 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
     stop,
     exec,
     address: (node) => nodeAddress(options.nodes.findIndex(({ name }) => name === node)),
+    disk: (node, number) => join(disks, diskName(node, number)),
     socket: (node, port) => nodeSocket(runtime, node, port),
     async spawn(node, argv, spawnOptions) {
       const answer = await ask<SpawnAnswer>(node, '/spawn', { ...spawnOptions, argv }, 15_000);

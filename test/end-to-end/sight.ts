@@ -3,7 +3,8 @@ import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from '../../testbed/nodes.ts';
 import type { SystemNode } from '../../testbed/system.ts';
-import { digestDevice } from './digest-device.ts';
+import { digestDevice, digestStretches, type Stretch } from './digest-device.ts';
+import { linearExtents } from './linear-extents.ts';
 import { readTags } from '../../activities/storage/directory/tag-files.ts';
 
 const mib = 1024 ** 2;
@@ -40,6 +41,11 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
   };
   return {
     async digest(place, gib) {
+      const [node, group, device] = place;
+      const number = specs.find(({ name }) => name === node)!.volumeGroups.findIndex(({ name }) => name === group);
+      // From outside where that can be done: in the node the same takes ten times as long.
+      const linear = number === -1 ? null : await linearExtents(nodes, node, group, device);
+      if (linear) return digestStretches(nodes.disk(node, number), first(linear, gib));
       const argv = [process.execPath, digester, file(place), ...(gib === undefined ? [] : [String(gib)])];
       return (await nodes.exec(place[0], argv)).stdout.trim();
     },
@@ -72,6 +78,15 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
           .map((line) => `${node}: ${line}`);
       }),
   };
+}
+
+function first(stretches: readonly Stretch[], gib = Infinity): Stretch[] {
+  let left = gib * 1024 * mib;
+  return stretches.map(({ from, bytes }) => {
+    const taken = Math.min(bytes, left);
+    left -= taken;
+    return { from, bytes: taken };
+  });
 }
 
 /** Sparse files of nodes that are processes of this machine; `folder` has a folder for each node. */
