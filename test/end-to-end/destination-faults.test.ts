@@ -4,7 +4,7 @@ import { setStage, slowly, type NodeStage } from './stage.ts';
 
 let stage: NodeStage;
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10 });
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
 });
 after(() => stage?.strike());
 

@@ -122,9 +122,15 @@ describe('a node with real LVM', () => {
     const moves = await ferry<{ volumeId: string; destination: string }[]>('balance', '--dry-run', ...threshold);
     assert.ok(moves.length > 0);
     assert.ok(moves.every(({ destination }) => destination === server1));
+    const onServer1 = async () => (await ferry<unknown[]>('list', '--host', server1)).length;
+    const wereThere = await onServer1();
     const report = await followed('balance', ...threshold);
-    assert.deepEqual([report.outcome, report.tally.volumes.moved], ['emptied', moves.length]);
-    for (const { volumeId } of moves) assert.equal((await ferry('show', volumeId))['os-vol-host-attr:host'], server1);
+    // Not the very moves of the dry run: the nodes may have told of other free capacities since.
+    const { moved, ...others } = report.tally.volumes;
+    assert.equal(report.outcome, 'emptied');
+    assert.ok(moved > 0);
+    assert.deepEqual(new Set(Object.values(others)), new Set([0]));
+    assert.equal(await onServer1(), wereThere + moved);
     assert.match((await stage.ferry('evacuation', 'list')).stdout, /balance/);
   });
 });

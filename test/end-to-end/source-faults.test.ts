@@ -5,7 +5,7 @@ import { setStage, type NodeStage } from './stage.ts';
 let stage: NodeStage;
 before(async () => {
   // Over TLS, as between machines: nothing of a fault may look different then.
-  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 10, tls: true });
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 30, tls: true });
 });
 after(() => stage?.strike());
 
