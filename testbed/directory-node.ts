@@ -30,6 +30,7 @@ export async function directoryNode(
     name: spec.name,
     availabilityZone: 'zone1',
     stateDirectory,
+    exportPorts: nextExportPorts(),
     backEnds,
     ...(tlsDirectory ? { tls: { directory: tlsDirectory } } : {}),
   };
@@ -46,6 +47,20 @@ export async function directoryNode(
       await killExportServers(stateDirectory);
     },
   };
+}
+
+/** How many nodes of this process have ports. */
+let nodes = 0;
+
+/**
+ * Ports of its own, as a node on a machine of its own has: an export whose server dies comes back to its port, which no other node may have
+ * taken. Below those that are picked for services.
+ */
+function nextExportPorts(): { from: number; to: number } {
+  const [first, count, ranges] = [10_000, 50, 110];
+  nodes += 1;
+  const from = first + ((process.pid * 3 + nodes) % ranges) * count;
+  return { from, to: from + count - 1 };
 }
 
 /** Export servers outlive their worker by design. A pid is killed only if its process names the very file that it was read from. */

@@ -19,7 +19,7 @@ export interface ChaosOptions {
   /** How many volumes live. */
   runs: number;
   seed: number;
-  /** How many of them at once; those with guests are one at a time, in a lane of their own. */
+  /** How many tenants' volumes live at once; beside them a quarter as many with guests. */
   lanes: number;
   /** The only ones of the lives that are lived: to look at them alone. */
   only?: readonly number[] | undefined;
@@ -99,7 +99,8 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
   const guests = all.filter(({ life }) => life.user === 'guest');
   const tenants = all.filter(({ life }) => life.user === 'tenant');
   try {
-    await Promise.all([lane(guests), ...Array.from({ length: lanes }, () => lane(tenants))]);
+    const some = (count: number, left: typeof all) => Array.from({ length: count }, () => lane(left));
+    await Promise.all([...some(Math.ceil(lanes / 4), guests), ...some(lanes, tenants)]);
   } finally {
     over.abort();
     await disturbing;
