@@ -64,6 +64,7 @@ export async function createStorageWorker(deps: {
     isKeptSource: (backEnd, deviceName) => isKeptSource(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
     noProgressMs: deps.noProgressSeconds * 1000,
+    marksDirectory: path.join(node.stateDirectory, 'unmapped'),
     reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, deps.log),
   });
   const worker = await Worker.create({

@@ -24,7 +24,7 @@ export const repair = proxyActivities<RepairActivities>({
 });
 
 /** The long steps on a storage node. */
-type Transfers = 'pullVolume' | 'copyVolume' | 'digestVolume';
+type Transfers = 'pullVolume' | 'copyVolume' | 'digestVolume' | 'unmapZeros';
 
 /** What plans of many moves ask of the registry. Planning ten thousand volumes takes longer than one statement. */
 export const moves = proxyActivities<Omit<MoveActivities, 'awaitMigration'>>({

@@ -8,7 +8,7 @@ import type { CutConnection } from './cut-connection.ts';
 import { detachDisk } from './detach-disk.ts';
 import { inspectDisk, type InspectInput } from './inspect-disk.ts';
 import { mirrorDisk, type MirrorInput } from './mirror-disk.ts';
-import { pauseMirror, setMirrorBandwidth } from './mirror-speed.ts';
+import { holdMirror, pauseMirror, type Rest, setMirrorBandwidth } from './mirror-speed.ts';
 import { type DiskOfInstance, observeDisk, type ObservationTools } from './observe-disk.ts';
 import { pivotDisk, type EndingOptions } from './pivot-disk.ts';
 import { type DiskMove, probeDisk } from './probe-disk.ts';
@@ -89,6 +89,15 @@ export function createComputeActivities(deps: ComputeDependencies) {
     pauseMirror: beating(async (input: DiskOfInstance): Promise<void> => {
       const { live } = await observeDisk(deps, input);
       if (live?.mirror) await pauseMirror(deps.virsh, input, live.device);
+    }),
+
+    /**
+     * Lets a mirror rest, as `pauseMirror`, and returns when it has nothing on its way to the destination. Asked again later it answers the same
+     * if nothing was written there in between, and something else otherwise. Null: no mirror, or it does not come to rest; it may be paused.
+     */
+    holdMirror: beating(async (input: DiskOfInstance): Promise<Rest | null> => {
+      const { live } = await observeDisk(deps, input);
+      return live?.mirror ? holdMirror(deps.virsh, input, live.device) : null;
     }),
 
     /**

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { askMonitor, type DiskOfInstance } from './observe-disk.ts';
 import { readJob } from './qmp.ts';
 import type { Virsh } from './virsh.ts';
@@ -20,6 +21,27 @@ export async function pauseMirror(virsh: Virsh, at: DiskOfInstance, device: stri
 /** Undoes `pauseMirror`. */
 export async function resumeMirror(virsh: Virsh, at: DiskOfInstance, device: string): Promise<void> {
   await tellJob(virsh, at, device, 'block-job-resume', true);
+}
+
+/** Where a mirror rests: another mirror, or one that went on meanwhile, rests elsewhere. */
+export interface Rest {
+  readonly job: string;
+  readonly bytesDone: number;
+}
+
+/** What is on its way to a destination that works is there in a moment; one that hangs is another step's affair. Milliseconds. */
+const restPatience = 30_000;
+
+/** As `pauseMirror`, and waits until nothing of it is on its way to the destination. Null: no mirror, or it does not come to rest. */
+export async function holdMirror(virsh: Virsh, at: DiskOfInstance, device: string): Promise<Rest | null> {
+  await pauseMirror(virsh, at, device);
+  for (const deadline = Date.now() + restPatience; Date.now() < deadline; await sleep(100)) {
+    const job = readJob(await askMonitor(virsh, at.instance, 'query-block-jobs'), device);
+    if (!job?.paused) return null;
+    // QEMU says so only when all its requests have been answered: 'standby' of a mirror that is ready.
+    if (job.status === 'paused' || job.status === 'standby') return { job: job.id, bytesDone: job.offset };
+  }
+  return null;
 }
 
 async function tellJob(

@@ -29,7 +29,16 @@ export interface DigestJob {
   readonly bandwidth: number | null;
 }
 
-export type Job = CopyJob | DigestJob;
+/** Read a local device from its medium, and unmap where it reads as zeros. Nobody else may write to it meanwhile. */
+export interface UnmapJob {
+  readonly kind: 'unmap';
+  readonly device: { readonly path: string; readonly sizeBytes: number };
+  readonly from: Checkpoint;
+  /** A file; once it is there nothing may be unmapped any more. Looked for under the device's lock. */
+  readonly unless: string;
+}
+
+export type Job = CopyJob | DigestJob | UnmapJob;
 
 /** What the copier process tells its worker, one message each. */
 export type CopierMessage =

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { CopySlots } from './copy-slots.ts';
 import { endExports, type Exports, type ExportAddress } from './exports.ts';
 import type { Copier, TlsFiles } from './copy-job.ts';
@@ -7,6 +8,7 @@ import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
+import { endUnmapping } from './copier/end-unmapping.ts';
 import { takeInventory, type Inventory } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
@@ -29,6 +31,8 @@ export interface StorageDependencies {
   readonly reportProgress: ProgressReporter;
   /** A transfer that moves no byte for this long has failed. Milliseconds. */
   readonly noProgressMs: number;
+  /** Where the end of each unmapping is marked. Must be there for as long as the machine runs. */
+  readonly marksDirectory: string;
 }
 
 /** How a write to a back end without room ends: at once, or never. */
@@ -45,6 +49,13 @@ interface TransferInput extends OnDevice {
   from: Checkpoint;
   /** Bytes a second; null is no cap. */
   bandwidth: number | null;
+}
+
+/** One unmapping of several of a migration, each under a mirror that is held. */
+interface Round {
+  sizeBytes: number;
+  migrationId: string;
+  round: number;
 }
 
 export type StorageActivities = ReturnType<typeof createStorageActivities>;
@@ -93,6 +104,8 @@ export function createStorageActivities(deps: StorageDependencies) {
     }
   };
 
+  const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
+
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
   const refuseIfWanted = async (at: OnDevice): Promise<void> => {
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
@@ -116,19 +129,23 @@ export function createStorageActivities(deps: StorageDependencies) {
       });
     }),
 
-    /** Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. */
+    /**
+     * Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. `zerosTakeRoom`:
+     * so would zeros that are written to it.
+     */
     prepareDestination: beating(
       async (
         input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string },
-      ): Promise<{ readsZero: boolean }> => {
+      ): Promise<{ readsZero: boolean; zerosTakeRoom?: boolean }> => {
         const tags = [volumeTag(input.volumeId), migrationTag(input.migrationId)];
-        const device = await driverOf(input.backEnd).create({
+        const driver = driverOf(input.backEnd);
+        const device = await driver.create({
           name: input.deviceName,
           sizeBytes: input.sizeBytes,
           tags,
           zero: false,
         });
-        return { readsZero: device.readsZero };
+        return { readsZero: device.readsZero, zerosTakeRoom: driver.zerosTakeRoom };
       },
     ),
 
@@ -248,6 +265,24 @@ export function createStorageActivities(deps: StorageDependencies) {
         const device = await deviceOf(input, input.sizeBytes, tag);
         return deps.copier.run({ kind: 'digest', device, from, bandwidth: input.bandwidth }, options);
       }),
+
+    /**
+     * Unmaps what of the destination reads as zeros, while nobody writes to it: its mirror is held. An economy: finished or not, its bytes
+     * are the same. After `endUnmapping` of the same round: `NotOwned`.
+     */
+    unmapZeros: async (
+      input: OnDevice & Round & { from: Checkpoint },
+    ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+      // How far this is would only be taken for how far the mirror is.
+      runWithProgress({ ...deps, reportProgress: async () => {} }, input, async (from, options) => {
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        return deps.copier.run({ kind: 'unmap', device, from, unless: markOf(input) }, options);
+      }),
+
+    /** No `unmapZeros` of this round unmaps anything any more, wherever it is suspended: the mirror may write again. May be repeated. */
+    endUnmapping: beating(async (input: OnDevice & Round): Promise<void> => {
+      await endUnmapping(await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId)), markOf(input));
+    }),
 
     /** Ends an export; its server's process is gone on return. */
     removeExport: beating(async (input: { backEnd: string; exportName: string }): Promise<void> => {

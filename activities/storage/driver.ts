@@ -36,6 +36,9 @@ export interface VolumeDriver {
   /** Whether a device takes room only as it is written to. */
   readonly thin: boolean;
 
+  /** Whether zeros that somebody writes to a device take room like any other bytes: it cannot unmap what it is asked to zero. */
+  readonly zerosTakeRoom: boolean;
+
   /** Total and free bytes for new volumes. */
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
 

@@ -1,4 +1,4 @@
-// node test/replay/record.ts [kept]
+// node test/replay/record.ts [kept | unmapped]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
@@ -14,6 +14,7 @@ import {
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
 import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
+import { PlayedNodes, untilCancelled } from '../workflows/played-nodes.ts';
 import { readHistories, writeHistories, type RecordedHistory } from './histories.ts';
 
 const sizeMib = 64 * 1024;
@@ -32,14 +33,16 @@ const withSecondBackEnd = [
 
 const recorded = new Map<string, RecordedHistory>();
 const [part] = process.argv.slice(2);
-if (part === 'kept') {
+const parts: Record<string, () => Promise<void>> = { kept: recordKept, unmapped: recordUnmapped };
+if (part !== undefined) {
   for (const each of await readHistories()) recorded.set(kindOf(each), each);
-  await recordKept();
+  await parts[part]!();
 } else {
   await recordDetached();
   await recordKept();
   await recordAttached();
   await recordWithinOneGroup();
+  await recordUnmapped();
 }
 await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
@@ -249,6 +252,32 @@ async function recordWithinOneGroup(): Promise<void> {
     await record(stage.client);
   } finally {
     await stage.strike();
+  }
+}
+
+/** What a mirror onto a thin pool goes through: the nodes are played. */
+async function recordUnmapped(): Promise<void> {
+  const nodes = await PlayedNodes.start();
+  const [here, elsewhere] = [7, 8].map((bytesDone) => ({ job: 'copy-vdb-1', bytesDone }));
+  nodes.zerosTakeRoom = true;
+  try {
+    for (const rests of [[here, here], [null], [here, elsewhere, here, here]]) {
+      const id = await nodes.attached();
+      nodes.rests = rests as typeof nodes.rests;
+      await (await nodes.migrate(id)).result();
+    }
+    await nodes.attached().then(async (id) => {
+      const unmapped = untilCancelled();
+      nodes.rests = [here!, here!];
+      nodes.next('unmapZeros', unmapped.turn);
+      const handle = await nodes.migrate(id);
+      await unmapped.begun;
+      await handle.executeUpdate(messages.cancelMigration);
+      await handle.result().catch(() => {});
+    });
+    await record(nodes.client);
+  } finally {
+    await nodes.stop();
   }
 }
 

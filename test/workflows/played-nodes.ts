@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { heartbeat, Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
+import type { Rest } from '../../activities/compute/mirror-speed.ts';
 import type { Verdict } from '../../activities/compute/verdict.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { messages } from '../../model/messages.ts';
@@ -37,6 +38,10 @@ export class PlayedNodes {
   /** Every step on a node since `attached`, in order; repeats by Temporal included. */
   readonly steps: string[] = [];
   verdict: Verdict['kind'] = 'not-started';
+  /** Whether what is written to a destination takes room even where it is zeros. */
+  zerosTakeRoom = false;
+  /** Where a mirror that is held rests, look by look; after these it does not. */
+  rests: (Rest | null)[] = [];
   /** What the storage nodes say is on their back ends. */
   left: string[] = [];
   readonly registry: Registry;
@@ -114,6 +119,7 @@ export class PlayedNodes {
   async attached(): Promise<string> {
     this.steps.length = 0;
     this.#turns.clear();
+    this.rests = [];
     for (const name of [source, destination]) await putBackEnd(this.registry, name);
     await reportComputeNode(this.registry, 'hv1');
     const volumeId = await putVolume(this.registry, { status: 'in-use' });
@@ -143,6 +149,7 @@ export class PlayedNodes {
       inspectDisk: this.#step('inspectDisk', { device: 'vdb', sizeBytes: 1024 ** 3 }),
       mirrorDisk: this.#step('mirrorDisk', mirrored),
       pauseMirror: this.#step('pauseMirror', undefined),
+      holdMirror: this.#step<unknown, Rest | null>('holdMirror', () => this.rests.shift() ?? null),
       pivotDisk: this.#step('pivotDisk', { device: 'vdb' }),
       abortMirror: this.#step('abortMirror', undefined),
       probeDisk: async () => (this.steps.push('probeDisk'), { kind: this.verdict }),
@@ -161,7 +168,12 @@ export class PlayedNodes {
       finished: true,
     });
     return {
-      prepareDestination: this.#step('prepareDestination', { readsZero: true }),
+      prepareDestination: this.#step('prepareDestination', () => ({
+        readsZero: true,
+        zerosTakeRoom: this.zerosTakeRoom,
+      })),
+      unmapZeros: this.#step('unmapZeros', transferred),
+      endUnmapping: this.#step('endUnmapping', undefined),
       exportDestination: this.#step('exportDestination', address),
       exportSource: this.#step('exportSource', address),
       prepareLocalMove: this.#step('prepareLocalMove', { readsZero: true, shared: false }),

@@ -23,6 +23,7 @@ export class AttachedDestination {
   readonly #computeHost: string;
   #connection: Connection | null = null;
   #ended = false;
+  #zerosTakeRoom = false;
 
   constructor(run: MigrationRun, m: ClaimedMigration, deviceName: string, computeHost: string) {
     this.#run = run;
@@ -43,6 +44,11 @@ export class AttachedDestination {
     return diskSource(this.connection);
   }
 
+  /** What the mirror writes there takes its whole size, until the zeros of it are unmapped. */
+  get zerosTakeRoom(): boolean {
+    return this.#zerosTakeRoom;
+  }
+
   get isExported(): boolean {
     return this.connection.protocol === 'nbd';
   }
@@ -51,10 +57,11 @@ export class AttachedDestination {
   async prepare(): Promise<void> {
     const { backEnd, deviceName } = this.there;
     const { sizeBytes, claim } = this.#m;
-    await this.#steps().prepareDestination.executeWithOptions(
+    const made = await this.#steps().prepareDestination.executeWithOptions(
       { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${backEnd}` },
       [{ ...this.there, volumeId: claim.volumeId, sizeBytes }],
     );
+    this.#zerosTakeRoom = made.zerosTakeRoom ?? false;
     if (nodeOf(backEnd) === this.#computeHost) {
       const place = await this.#steps().locateVolume({ backEnd, deviceName, volumeId: claim.volumeId, sizeBytes });
       this.#connection = { protocol: 'local', ...place, backEnd, device: deviceName };

@@ -8,7 +8,11 @@ import type { MigrationRun } from '../migration-run.ts';
 import { AttachedDestination } from './attached-destination.ts';
 import { AttachedEnding } from './attached-ending.ts';
 import { mirrorUntilReady } from './attached-mirror.ts';
+import { unmapUnderHeldMirror } from './attached-unmap.ts';
 import type { FlowResult } from './generic-detached.ts';
+
+/** Where each is disturbed, or its mirror lost, the volume takes its whole size in the end. */
+const mostUnmappings = 5;
 
 /**
  * Flow C: the destination makes a device and lets the hypervisor of the guest reach it; the hypervisor mirrors the running guest's disk
@@ -37,9 +41,16 @@ export async function genericAttached(
   ]);
   const ending = new AttachedEnding(run, claim, disk, destination);
   let transferredBytes = 0;
+  let round = 0;
   try {
     do {
       transferredBytes = await mirrorUntilReady(run, disk, destination);
+      while (destination.zerosTakeRoom && round < mostUnmappings) {
+        round += 1;
+        const unmapped = await unmapUnderHeldMirror(run, disk, destination, { sizeBytes: m.sizeBytes, round });
+        transferredBytes = await mirrorUntilReady(run, disk, destination);
+        if (unmapped) break;
+      }
     } while (!(await ending.pivot()));
   } catch (error) {
     if ((await ending.retreat()) === 'source') throw error;

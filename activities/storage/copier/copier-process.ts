@@ -2,8 +2,11 @@ import { FerryError } from '../../../model/errors.ts';
 import type { CopierCommand, CopierMessage, Job } from '../copy-job.ts';
 import { copy } from './copy.ts';
 import { digest } from './digest.ts';
+import { unmap } from './unmap.ts';
 
 // The process that carries the bytes of one job. It is started by `createCopier` with a channel to its worker.
+
+const performers = { copy, digest, unmap };
 
 const stop = new AbortController();
 
@@ -26,7 +29,7 @@ async function perform(job: Job): Promise<void> {
     onProgress: (checkpoint: Job['from'], position: number) => void tell({ type: 'progress', checkpoint, position }),
   };
   try {
-    const result = job.kind === 'copy' ? await copy(job, options) : await digest(job, options);
+    const result = await performers[job.kind](job as never, options);
     await tell({ type: 'stopped', ...result });
   } catch (error) {
     await tell({ type: 'failed', error: described(error) });

@@ -1,5 +1,4 @@
 import type { FileHandle } from 'node:fs/promises';
-import { FerryError } from '../../../model/errors.ts';
 import type { DigestJob } from '../copy-job.ts';
 import { BufferPool } from './aligned-buffers.ts';
 import { inspectDevice } from './block-device.ts';
@@ -12,6 +11,7 @@ import { Halt } from './halt.ts';
 import { openDevice } from './open-device.ts';
 import { Progress, type JobResult } from './progress.ts';
 import { RangeLedger } from './range-ledger.ts';
+import { readBlock } from './read-block.ts';
 import { createThrottle } from './token-bucket.ts';
 import { ZeroMaps } from './zero-map.ts';
 
@@ -82,22 +82,5 @@ async function digestBlock({ job, file, ledger, halt }: Reading, block: Uint8Arr
     ledger.complete(offset, block.length, isZero(block) ? zeroBlockDigest(block.length) : blockDigest(block), 0);
   } catch (error) {
     halt.fail(error);
-  }
-}
-
-async function readBlock(file: FileHandle, path: string, block: Uint8Array, offset: number): Promise<void> {
-  const unreadable = (why: string, cause?: unknown) =>
-    new FerryError(
-      'DestinationWriteFailed',
-      `${path} cannot be read back at byte ${offset}: ${why}`,
-      { path, offset },
-      { cause },
-    );
-  for (let done = 0; done < block.length;) {
-    const { bytesRead } = await file.read(block, done, block.length - done, offset + done).catch((error: Error) => {
-      throw unreadable(error.message, error);
-    });
-    if (bytesRead === 0) throw unreadable('it ends there');
-    done += bytesRead;
   }
 }

@@ -116,6 +116,7 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     place: path,
     namespace: path,
     thin: true,
+    zerosTakeRoom: false,
 
     async capacity() {
       await checkFolder();

@@ -102,6 +102,7 @@ export function createLvmDriver({
     ...logicalVolumeMethods(vg, lockDirectory),
     place: volumeGroup,
     thin: false,
+    zerosTakeRoom: false,
 
     // Logical volumes of two groups have no extents in common.
     share: async () => null,

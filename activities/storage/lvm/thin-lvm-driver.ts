@@ -118,6 +118,9 @@ export function createThinLvmDriver({
     place: `${volumeGroup}/${thinPool}`,
     thin: true,
 
+    // dm-thin has no write-zeroes: whoever asks for that (as QEMU's export servers do) ends up writing zeros.
+    zerosTakeRoom: true,
+
     // Chunks are shared only within a pool.
     share: async () => null,
 

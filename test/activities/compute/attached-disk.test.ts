@@ -3,10 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { unmap } from '../../../activities/storage/copier/unmap.ts';
 import { resumeStoppedGuests } from '../../../activities/compute/resume-guest.ts';
-import type { CopyProgress } from '../../../model/migration.ts';
+import { copyStart, type CopyProgress } from '../../../model/migration.ts';
 import { readRecords } from '../../../testbed/guest/records.ts';
 import { makeCertificates } from '../../../testbed/certificates.ts';
+import { digestDevice } from '../../end-to-end/digest-device.ts';
 import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
 import { eventually, MovingDisk } from './moving-disk.ts';
 
@@ -56,6 +58,34 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     await disk.detach();
     await guest.detach(volume);
     assert.doesNotMatch(await definition(), new RegExp(volume.volumeId));
+  });
+
+  it('is held: nothing is written to the destination, and its zeros can be unmapped, until the mirror goes on', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { volumeId, sizeBytes, destination } = disk.volume;
+    const hold = () => hypervisor.run(hypervisor.activities.holdMirror, { instance: guest.name, volumeId });
+    assert.equal(await hold(), null, 'no mirror');
+    await disk.mirror();
+
+    const rest = await hold();
+    assert.ok(rest);
+    const before = await digestDevice(destination.path);
+    const { acked } = await guest.console.disk(disk.device);
+    assert.ok((await guest.console.progress(disk.device, 20)) > acked);
+    const unless = join(certificates, 'unmapped');
+    const job = { kind: 'unmap', device: { path: destination.path, sizeBytes }, from: copyStart, unless } as const;
+    const { finished } = await unmap(job, { signal: new AbortController().signal, onProgress: () => {} });
+    assert.ok(finished);
+    assert.equal(await digestDevice(destination.path), before);
+    assert.deepEqual(await hold(), rest);
+
+    assert.equal((await disk.mirror()).ready, true);
+    const later = await hold();
+    assert.ok(later && later.job === rest.job && later.bytesDone > rest.bytesDone, 'what it wrote meanwhile shows');
+    assert.equal((await disk.mirror()).ready, true);
+    await disk.pivot();
+    await disk.assertWholeOn(destination);
+    await disk.detach();
   });
 
   it('is attached once however often that is asked, and never from two places', async () => {

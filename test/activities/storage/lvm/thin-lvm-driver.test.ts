@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { pidFile, serverCommand } from '../../../../activities/storage/exports/server-command.ts';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
@@ -8,6 +9,8 @@ import { driverConformance, refuses } from '../driver-conformance.ts';
 import { extentBytes, mib, startLvmNode, type LvmNode } from './lvm-node.ts';
 
 const mine = 'ferry.volume=v1';
+/** The checkout is in the node too, under the same path. */
+const unmapDevice = join(import.meta.dirname, 'unmap-device.ts');
 
 let node: LvmNode;
 before(async () => {
@@ -113,6 +116,32 @@ describe('a thin LVM back end', () => {
         pidFile('/run', 'volume-1'),
       ]);
     }
+  });
+
+  test('zeros that were written take room, until they are unmapped; its bytes stay, also while it is exported', async () => {
+    const driver = pool('lvm-2', 'pool-a');
+    const { path, sizeBytes } = await driver.create(spec);
+    const write = (from: string, count: number, seek: number) =>
+      run([
+        'dd',
+        `if=${from}`,
+        `of=${path}`,
+        'bs=1M',
+        `count=${count}`,
+        `seek=${seek}`,
+        'oflag=direct',
+        'conv=notrunc',
+      ]);
+    await write('/dev/zero', sizeBytes / mib, 0);
+    await write('/dev/urandom', 2, 3);
+    assert.equal(await mapped('lvm--2-volume--1'), sizeBytes);
+    const digest = async () => (await run(['sha256sum', '--', path])).stdout;
+    const before = await digest();
+    const { stdout } = await run([process.execPath, unmapDevice, path, String(sizeBytes)]);
+    assert.equal(stdout.trim(), 'finished');
+    assert.equal(await mapped('lvm--2-volume--1'), 2 * mib);
+    assert.equal(await digest(), before);
+    assert.equal(driver.zerosTakeRoom, true);
   });
 
   test('promises no more than it has, unless it is told so, and then no more than that', async () => {
