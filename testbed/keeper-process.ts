@@ -41,6 +41,13 @@ export class Keeper {
     });
   }
 
+  /** The arguments of `nsenter` for the namespaces of the nodes' network. */
+  get network(): string[] {
+    const { pid } = this.#process;
+    const owner = process.getuid?.() === 0 ? [] : [`--user=/proc/${pid}/ns/user`, '--preserve-credentials'];
+    return [...owner, `--net=/proc/${pid}/ns/net`];
+  }
+
   order(order: Order): Promise<void> {
     if (!this.#process.connected)
       return Promise.reject(new Error(this.#complaints.trim() || 'the nodes have been stopped'));

@@ -47,6 +47,8 @@ export type Execute = (argv: readonly string[], options?: ExecOptions) => Promis
 export interface StorageNodes {
   /** Folder that is the same in the nodes and outside; the place for configuration, logs and state to survive a loss of power. */
   readonly share: string;
+  /** The arguments of `nsenter` for a process that is to reach the nodes at their addresses. */
+  readonly network: readonly string[];
   /** The node's address, as other nodes see it. */
   address(node: string): string;
   /** The file that is a disk of the node: those of its volume groups first, in order. What the node wrote to its medium is there. */
@@ -137,6 +139,7 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
 
   return {
     share,
+    network: keeper.network,
     stop,
     exec,
     address: (node) => nodeAddress(options.nodes.findIndex(({ name }) => name === node)),

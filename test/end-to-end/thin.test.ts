@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { computeNode } from '../../testbed/compute-node.ts';
+import { fillImage, readRecords } from '../../testbed/guest/records.ts';
+import { Hypervisor } from '../activities/compute/hypervisor.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import { filledFrom, filledMib, type Place } from './sight.ts';
 import { poll, setStage, slowly, type NodeStage } from './stage.ts';
@@ -51,7 +56,7 @@ before(async () => {
   stage = await setStage({ nodes, nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
 });
 after(() => stage?.strike());
-const { ferry } = stageCli(() => stage);
+const { ferry, create } = stageCli(() => stage);
 
 /** Bytes of a pool that volumes have taken, or of one volume, as lvm2 tells: percents of the size, to two digits. */
 async function allocated(node: string, lv: string): Promise<number> {
@@ -120,6 +125,56 @@ describe('volumes in thin pools', () => {
     await stage.checker.assertAt(id, { host: first, contents, outcome: 'error' });
     await assertThin(id);
     assert.equal(await allocated('server1', 'lvmstorage-1/pool-2'), 0);
+  });
+
+  test('stay thin when they move under a running guest, to which every byte matters', async () => {
+    await using ends = new AsyncDisposableStack();
+    const hypervisor = await Hypervisor.start({ network: stage.nodes.network });
+    ends.defer(() => hypervisor.stop());
+    const guest = await hypervisor.guest('vm-1');
+    const at = { name: 'hv1', directory: join(stage.nodes.share, 'hv1'), libvirtUri: hypervisor.libvirt.uri };
+    const compute = await computeNode({ ...at, configuration: { nodeTimeoutSeconds: 120 }, env: stage.env });
+    ends.defer(() => compute.signal('SIGKILL'));
+    await compute.start();
+
+    const filledBytes = 32 * mib;
+    const image = join(stage.nodes.share, 'image');
+    await writeFile(image, '');
+    await truncate(image, filledBytes);
+    await fillImage(image);
+    const id = await create('--host', first);
+    const device = async () => {
+      const [node, , name] = await place(id);
+      return { node, lv: `lvmstorage-${node.slice(-1)}/${name}` };
+    };
+    const carry = async (from: string, to: string, ...how: string[]) =>
+      stage.nodes.exec((await device()).node, ['dd', `if=${from}`, `of=${to}`, 'bs=1M', ...how]);
+    await carry(image, `/dev/${(await device()).lv}`, 'oflag=direct', 'conv=notrunc');
+    const taken = async () => {
+      const { node, lv } = await device();
+      return allocated(node, lv);
+    };
+    const before = await taken();
+    assert.ok(Math.abs(before - filledBytes) <= tolerance, `${before} bytes`);
+
+    await ferry('attach', id, guest.name, 'hv1');
+    const [{ device: disk }] = (await ferry<{ attachments: [{ device: string }] }>('show', id)).attachments;
+    await guest.console.progress(disk, 20);
+    await ferry('migrate', id, remote);
+    assert.equal(await flowOf(id), 'generic-attached');
+    const acked = await guest.console.progress(disk, 20);
+    const after = await taken();
+    assert.ok(Math.abs(after - filledBytes) <= 2 * tolerance, `${after} bytes after the move, ${before} before`);
+
+    const { errors, complaints } = await guest.console.disk(disk);
+    assert.deepEqual({ errors, complaints }, { errors: 0, complaints: [] });
+    await ferry('detach', id);
+    await carry(`/dev/${(await device()).lv}`, image, 'iflag=direct', 'conv=sparse');
+    const found = await readRecords(image);
+    assert.deepEqual([found.torn, found.missing], [0, []]);
+    assert.equal(found.fillers + found.records, filledBytes / 4096);
+    assert.ok(found.highest >= acked);
+    await ferry('delete', id);
   });
 
   // Held back, writes are longer than a transfer may stand still, and shorter than the kernel does it if nobody says otherwise.

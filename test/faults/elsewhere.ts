@@ -2,7 +2,8 @@ const operations = 'test/end-to-end/operations.test.ts and operation-repair.test
 const thin = 'test/end-to-end/thin.test.ts and test/registry/migration-steps.test.ts';
 const kept = 'test/end-to-end/kept-source.test.ts';
 const hypervisor = 'test/activities/compute';
-const unmapping = 'test/workflows/unmapping.test.ts and test/activities/storage/copier/unmap.test.ts';
+const unmapping =
+  'test/workflows/unmapping.test.ts, test/activities/storage/copier/unmap.test.ts and test/end-to-end/thin.test.ts';
 const looks = 'changes nothing';
 
 /** The activities that only migrations of attached volumes run: their rows are in attached.test.ts, which sees that they are these. */

@@ -25,11 +25,13 @@ export interface PrivateLibvirt {
 /**
  * Starts a libvirtd of our own, in namespaces of its own: as root in system mode, so that it may open block devices; as an
  * ordinary user in session mode, with no rights at all. It never meets a libvirt of the machine. It ends with the process
- * that started it, however that one ends.
+ * that started it, however that one ends. Its guests' disks are reached over this machine's network, or that of `network` (`nsenter`'s arguments).
  *
  * @throws Error when a program is missing or the daemon does not answer, with its last words.
  */
-export async function startLibvirt(options: { tlsFolder?: string; patienceMs?: number } = {}): Promise<PrivateLibvirt> {
+export async function startLibvirt(
+  options: { tlsFolder?: string; patienceMs?: number; network?: readonly string[] } = {},
+): Promise<PrivateLibvirt> {
   const settings: DaemonSettings = {
     // A short name: a guest's monitor socket lies deep inside, and a socket's path has 107 bytes at most.
     folder: await mkdtemp(join(tmpdir(), 'ferry-hv-')),
@@ -39,7 +41,7 @@ export async function startLibvirt(options: { tlsFolder?: string; patienceMs?: n
   await writeDaemonFiles(settings);
   const { folder, mode } = settings;
   const uri = `qemu:///${mode}?socket=${join(socketFolder(settings), 'libvirt-sock')}`;
-  const room = openRoom(settings);
+  const room = openRoom(settings, options.network ?? null);
   const patienceMs = options.patienceMs ?? 90_000;
   const libvirt: PrivateLibvirt = {
     uri,
@@ -65,11 +67,13 @@ export async function startLibvirt(options: { tlsFolder?: string; patienceMs?: n
 }
 
 /** The namespaces, with room.sh as their first process. Its standard input is its life line. */
-function openRoom({ folder, mode }: DaemonSettings) {
+function openRoom({ folder, mode }: DaemonSettings, network: readonly string[] | null) {
   const namespaces = mode === 'system' ? [] : ['--user', '--map-current-user'];
+  const [program, ...inNetwork] = network ? ['nsenter', ...network, '--', 'unshare'] : ['unshare'];
   const child = spawn(
-    'unshare',
+    program,
     [
+      ...inNetwork,
       ...namespaces,
       '--mount',
       '--pid',

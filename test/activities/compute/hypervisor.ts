@@ -61,7 +61,7 @@ export class Hypervisor {
     this.activities = createComputeActivities(this.deps);
   }
 
-  static async start(options: { tlsFolder?: string } = {}): Promise<Hypervisor> {
+  static async start(options: { tlsFolder?: string; network?: readonly string[] } = {}): Promise<Hypervisor> {
     const libvirt = await startLibvirt(options);
     try {
       return new Hypervisor(libvirt, await buildGuest(join(libvirt.folder, 'guest')));
