@@ -289,10 +289,13 @@ export function createStorageActivities(deps: StorageDependencies) {
       await deps.exports.remove(input.exportName);
     }),
 
-    /** Takes back what `prepareDestination` made. Nothing there: done. Not made by this migration: `NotOwned`. */
+    /** Takes back what `prepareDestination` made. Nothing there, or what had the name before and was refused as `DeviceExists`: done. */
     deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
+      const [driver, tag] = [driverOf(input.backEnd), migrationTag(input.migrationId)];
+      const device = await driver.find(input.deviceName);
+      if (device && !device.tags.includes(tag)) return;
       await refuseIfWanted(input);
-      await driverOf(input.backEnd).delete(input.deviceName, migrationTag(input.migrationId));
+      await driver.delete(input.deviceName, tag);
     }),
 
     /**

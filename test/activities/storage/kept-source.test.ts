@@ -65,6 +65,10 @@ describe('a device that its volume has left', () => {
   test('is deleted by nothing while the registry keeps it, and then by what removes it', async () => {
     await run(activities.keepSource, at);
     await assert.rejects(run(activities.retireSource, at), ferryError('NotOwned'));
+    // As for one that met a device of that name, and is taken back: nothing of it is there.
+    await run(activities.deleteDestination, at);
+    assert.notEqual(await tags(), null);
+    await driver.retag(deviceName, { add: [migrationTag(migrationId)], remove: [] });
     await assert.rejects(run(activities.deleteDestination, at), ferryError('NotOwned'));
     assert.notEqual(await tags(), null);
     isKept = false;
