@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import { type CutConnection, yankMirror } from './cut-connection.ts';
+import { resumeMirror } from './mirror-speed.ts';
 import type { ObservationTools } from './observe-disk.ts';
 import type { EndingOptions } from './pivot-disk.ts';
 import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
@@ -41,6 +42,8 @@ export async function abortMirror(
       case 'copying':
       case 'ready':
         await yankMirror(tools.virsh, move, seen.live!);
+        // QEMU refuses to end a job that rests.
+        if (stands.position.paused) await resumeMirror(tools.virsh, move, seen.live!.device);
         await abort(tools.virsh, move, seen.live!.device);
         break;
       case 'ending':

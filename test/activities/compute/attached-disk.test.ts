@@ -88,6 +88,24 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     await disk.detach();
   });
 
+  it('has its mirror ended also while that rests, in mid-copy and when it is ready', async () => {
+    const disk = await MovingDisk.attach(hypervisor, guest);
+    const { volumeId, source } = disk.volume;
+    const pause = () => hypervisor.run(hypervisor.activities.pauseMirror, { instance: guest.name, volumeId });
+    const underWay = await disk.mirrorUnderWay();
+    underWay.cancel();
+    await underWay.ended;
+    await pause();
+    await disk.abort();
+    assert.equal(await disk.stands(), 'not-started');
+    await disk.mirror();
+    await pause();
+    await disk.abort();
+    assert.equal(await disk.stands(), 'not-started');
+    await disk.assertWholeOn(source);
+    await disk.detach();
+  });
+
   it('is attached once however often that is asked, and never from two places', async () => {
     const disk = await MovingDisk.attach(hypervisor, guest);
     const { volumeId, source, destination } = disk.volume;
