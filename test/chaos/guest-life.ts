@@ -1,6 +1,6 @@
 import { readRecords, fillImage } from '../../testbed/guest/records.ts';
 import type { Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
-import { Violation } from './answers.ts';
+import { type Answer, Violation } from './answers.ts';
 import { LivingVolume, type World } from './living-volume.ts';
 import { computeHost, type GuestsLife, type GuestStep } from './scenario.ts';
 
@@ -16,6 +16,7 @@ export class GuestLife extends LivingVolume {
   #device: string | null = null;
   /** All records up to this number were acknowledged to the guest. */
   #acked = 0;
+  #unclearDetaches = 0;
 
   constructor(world: World & { hypervisor: Hypervisor }, life: GuestsLife) {
     super(world, life.home);
@@ -109,6 +110,16 @@ export class GuestLife extends LivingVolume {
 
   #report() {
     return this.#guest!.console.disk(this.#device!);
+  }
+
+  /** A guest that is asked for a disk just when it boots may never let go of it: its operator cuts its power then. */
+  protected override async detach(): Promise<Answer<unknown>> {
+    const answer = await super.detach();
+    if (answer.how === 'unclear' && (this.#unclearDetaches += 1) % 3 === 0) {
+      await this.#guest!.cutPower();
+      this.tally.count('guest', 'lost its power for it did not let go');
+    }
+    return answer;
   }
 
   protected override async wrong(file: string): Promise<string[]> {

@@ -94,6 +94,10 @@ export abstract class LivingVolume {
     });
   }
 
+  protected async detach(): Promise<Answer<unknown>> {
+    return this.ask('detach', () => this.ferry.detachVolume(this.id));
+  }
+
   /** Brings it to rest: no migration, no operation, no attachment, and `available`. Fails when Ferry cannot be brought to that. */
   protected async settle(): Promise<void> {
     await this.migrated();
@@ -106,7 +110,7 @@ export abstract class LivingVolume {
       if (look % repairEveryNthLook === repairEveryNthLook - 1)
         await this.ask('repair', () => this.ferry.repair({ volumeId: this.id }));
       if (!isFree) return false;
-      if (attachments.length > 0) await this.ask('detach', () => this.ferry.detachVolume(this.id));
+      if (attachments.length > 0) await this.detach();
       else if (volume.status !== 'available')
         await this.ask('reset-state', () => this.ferry.resetState({ volumeId: this.id, status: 'available' }));
       return false;
