@@ -177,12 +177,15 @@ async function arm(ordersFolder: string): Promise<void> {
                 const orders = book.read(key);
                 const index = orders.findIndex((order) => order.step === step);
                 if (index === -1) return next(input);
-                if (book.mark(key, index, 'struck')) {
+                const order = orders[index]!;
+                // The worker of a try that is to be held may die by another's order before it comes to that.
+                const isLost = () => isHeld(order.what) && !book.marked(key, index, 'held');
+                if (book.mark(key, index, 'struck') || isLost()) {
                   const struck = {
                     volumeId,
                     key,
                     index,
-                    order: orders[index]!,
+                    order,
                     input: input.args[0],
                     activity: activityType,
                   };
