@@ -100,7 +100,7 @@ describe('the destination fails', () => {
     const { id, contents } = await stage.volume();
     await stage.nodes.exec('server2', ['vgrename', '-qq', 'lvmstorage-2', 'elsewhere']);
     try {
-      assert.match(await stage.attempt(id, { nodeTimeoutSeconds: 10 }), /^(BackEndUnavailable|BackEndDown)$/);
+      assert.match(await stage.attempt(id, { nodeTimeoutSeconds: 30 }), /^(BackEndUnavailable|BackEndDown)$/);
       await stage.checker.assertAt(id, { host: 'server1@lvmstorage-1', contents });
     } finally {
       await stage.nodes.exec('server2', ['vgrename', '-qq', 'elsewhere', 'lvmstorage-2']);
