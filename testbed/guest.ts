@@ -67,7 +67,7 @@ export class Guest {
   }
 
   /**
-   * One cpu each: a system call in the guest is two switches between processes outside, and across cpus each costs a
+   * One cpu each (the first nodes of several testbeds not all the same): a system call in the guest is two switches between processes outside, and across cpus each costs a
    * wake-up. In a PID namespace of its own, because then the kernel ends the guest's helper processes with it: they
    * would go on writing to the disk beside the next boot.
    */
@@ -75,7 +75,7 @@ export class Guest {
     const { runtime, memoryMib } = this.#settings;
     const index = this.#index + 1;
     return [
-      ...['-c', String(pickCpu(this.#index))],
+      ...['-c', String(pickCpu(this.#index + process.pid))],
       ...['setpriv', '--pdeathsig', 'KILL'],
       ...['unshare', '--pid', '--fork', '--kill-child=SIGKILL'],
       'linux.uml',
