@@ -130,15 +130,10 @@ class CopyRun {
   }
 
   async run(): Promise<JobResult> {
-    try {
+    return this.#progress.during(async () => {
       await this.#readAll().catch(this.#halt.fail);
       await Promise.all(this.#inFlight);
-      this.#halt.throwIfFailed();
-      const checkpoint = await this.#progress.end();
-      return { checkpoint, finished: checkpoint.offset === this.#job.destination.sizeBytes };
-    } finally {
-      this.#progress.stop();
-    }
+    });
   }
 
   async #readAll(): Promise<void> {

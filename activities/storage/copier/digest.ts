@@ -28,12 +28,8 @@ export async function digest(job: DigestJob, { signal, onProgress }: JobOptions)
   const progress = new Progress({ ledger, halt, flush: async () => undefined, onProgress });
   try {
     const maps = new ZeroMaps(sizeBytes, facts.kind === 'file' ? fileHoles(path) : null);
-    await readAll({ job, file, ledger, halt, maps }).catch(halt.fail);
-    halt.throwIfFailed();
-    const checkpoint = await progress.end();
-    return { checkpoint, finished: checkpoint.offset === sizeBytes };
+    return await progress.during(() => readAll({ job, file, ledger, halt, maps }));
   } finally {
-    progress.stop();
     halt.end();
     await file.close();
   }

@@ -16,6 +16,7 @@ const flushEvery = 1000;
 /** Flushes and reports by the clock, so that slow copies tell where they are too, and fast ones do not only flush. */
 export class Progress {
   readonly #ledger: RangeLedger;
+  readonly #halt: Halt;
   readonly #flush: (since: number) => Promise<void>;
   readonly #onProgress: OnProgress;
   readonly #timer: NodeJS.Timeout;
@@ -31,10 +32,11 @@ export class Progress {
     onProgress: OnProgress;
   }) {
     this.#ledger = options.ledger;
+    this.#halt = options.halt;
     this.#flush = options.flush;
     this.#onProgress = options.onProgress;
     this.#checkpoint = options.ledger.reached;
-    this.#timer = setInterval(() => this.#tick(options.halt), reportEvery);
+    this.#timer = setInterval(() => this.#tick(), reportEvery);
   }
 
   /** The last flushed position. */
@@ -42,19 +44,31 @@ export class Progress {
     return this.#checkpoint;
   }
 
+  /** A job's work from its beginning to its end, and where it came to, flushed. Rejects with the first failure of any of its parts. */
+  async during(work: () => Promise<void>): Promise<JobResult> {
+    try {
+      await work().catch(this.#halt.fail);
+      this.#halt.throwIfFailed();
+      const checkpoint = await this.#end();
+      return { checkpoint, finished: checkpoint.offset === this.#ledger.sizeBytes };
+    } finally {
+      this.#stop();
+    }
+  }
+
   /** Flushes all that is done by now. */
-  async end(): Promise<Checkpoint> {
-    this.stop();
+  async #end(): Promise<Checkpoint> {
+    this.#stop();
     await this.#flushing?.catch(() => undefined);
     await this.#flushNow();
     return this.#checkpoint;
   }
 
-  stop(): void {
+  #stop(): void {
     clearInterval(this.#timer);
   }
 
-  #tick(halt: Halt): void {
+  #tick(): void {
     if (this.#ledger.position !== this.#told) {
       this.#told = this.#ledger.position;
       this.#onProgress(this.#checkpoint, this.#told);
@@ -62,7 +76,7 @@ export class Progress {
     const due = performance.now() - this.#flushedAt >= flushEvery;
     if (this.#flushing || !due || this.#ledger.reached.offset === this.#checkpoint.offset) return;
     this.#flushing = this.#flushNow()
-      .catch(halt.fail)
+      .catch(this.#halt.fail)
       .finally(() => {
         this.#flushing = null;
       });

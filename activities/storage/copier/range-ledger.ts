@@ -23,6 +23,10 @@ export class RangeLedger {
     this.#position = from.offset;
   }
 
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
   /** All before its offset is done. The offset is a multiple of a range, or the end. */
   get reached(): Checkpoint {
     return this.#reached;

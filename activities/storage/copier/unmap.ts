@@ -30,16 +30,12 @@ export async function unmap(job: UnmapJob, { signal, onProgress }: JobOptions): 
   const halt = new Halt(signal);
   const lock = await lockDevice(facts.identity);
   const ledger = new RangeLedger(sizeBytes, job.from, false);
-  const progress = new Progress({ ledger, halt, flush: async () => undefined, onProgress });
   try {
     // Under the lock: whoever has put the file there had it before, and from then on somebody else writes to the device.
     if (await isThere(job.unless)) throw over(path);
-    await unmapAll(job, facts, lock, ledger, halt).catch(halt.fail);
-    halt.throwIfFailed();
-    const checkpoint = await progress.end();
-    return { checkpoint, finished: checkpoint.offset === sizeBytes };
+    const progress = new Progress({ ledger, halt, flush: async () => undefined, onProgress });
+    return await progress.during(() => unmapAll(job, facts, lock, ledger, halt));
   } finally {
-    progress.stop();
     halt.end();
     lock.release();
   }

@@ -118,7 +118,7 @@ describe('a thin LVM back end', () => {
     }
   });
 
-  test('zeros that were written take room, until they are unmapped; its bytes stay, also while it is exported', async () => {
+  test('zeros that were written take room, until they are unmapped; its bytes stay', async () => {
     const driver = pool('lvm-2', 'pool-a');
     const { path, sizeBytes } = await driver.create(spec);
     const write = (from: string, count: number, seek: number) =>
