@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkflowHandle } from '@temporalio/client';
+import { WorkflowNotFoundError, type WorkflowHandle, WorkflowUpdateFailedError } from '@temporalio/client';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput } from '../../model/migration.ts';
 import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
@@ -232,11 +232,21 @@ export class FaultStage {
     );
   }
 
-  /** The refusal of a cancel or pause that comes too late is an answer too. */
+  /**
+   * Resolves when the migration has taken it up, or refused it: one that comes too late. The control worker may be dead by another
+   * case's order, and Temporal answers nothing for it then: so it is asked again, with the same id, until there is an answer.
+   */
   async ask({ handle }: Faulted, message: 'cancelMigration' | 'pauseMigration' | 'resumeMigration'): Promise<void> {
-    const answered = handle.executeUpdate(messages[message]).catch(() => null);
-    // One that is asked for while the volume is being claimed is answered after that.
-    await Promise.race([answered, sleep(400)]);
+    const updateId = randomUUID();
+    for (const deadline = Date.now() + patienceMs; ; await sleep(lookEveryMs)) {
+      try {
+        await handle.startUpdate(messages[message], { updateId, waitForStage: 'ACCEPTED' });
+        return;
+      } catch (error) {
+        if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowNotFoundError) return;
+        if (Date.now() > deadline) throw error;
+      }
+    }
   }
 
   /** How it ended: `success`, or the type of the failure. */
