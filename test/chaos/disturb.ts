@@ -1,8 +1,9 @@
-import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
 import { type FaultyFiles, type FileFault } from '../../testbed/faulty-files.ts';
+import { type ExportServer, exportServers } from '../end-to-end/export-servers.ts';
 import type { Stage } from '../end-to-end/stage.ts';
 import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { cutConnections } from './cut-connections.ts';
@@ -50,7 +51,10 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       const ports = {
         Temporal: async () => Number(stage.temporal.address.split(':')[1]),
         Postgres: async () => Number(new URL(stage.postgres.url).port),
-        'an export server': async () => pick(await exportServers(nodes), it.which)?.port,
+        'an export server': async () => {
+          const server = pick(await exportServers(nodes), it.which);
+          return server && portOf(server);
+        },
       };
       const port = await ports[it.to]();
       return port === undefined ? undefined : cutConnections(port);
@@ -99,19 +103,9 @@ async function enabled(ferry: Ferry, backEnd: string): Promise<void> {
   }
 }
 
-interface ExportServer {
-  pid: number;
-  port: number;
-}
-
-/** The export servers of the nodes in `folder`. */
-async function exportServers(folder: string): Promise<ExportServer[]> {
-  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return pids.flatMap((pid, n) => {
-    const port = /^[^\0]*qemu-nbd\0.*\0--port=(\d+)\0/s.exec(lines[n]!)?.[1];
-    return port !== undefined && lines[n]!.includes(folder) ? [{ pid: Number(pid), port: Number(port) }] : [];
-  });
+/** Where an export server listens. */
+function portOf({ argv }: ExportServer): number {
+  return Number(argv.find((argument) => argument.startsWith('--port='))?.slice('--port='.length));
 }
 
 function pick<T>(all: readonly T[], which: number): T | undefined {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -22,6 +22,7 @@ import {
 } from '../../testbed/system.ts';
 import { type Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
 import { AttachedChecker } from './attached-checker.ts';
+import { exportServers } from './export-servers.ts';
 import { poll, server1, server2 } from './stage.ts';
 
 const mib = 1024 ** 2;
@@ -219,7 +220,9 @@ export class AttachedStage {
   /** The process that exports the device to the guest. */
   async serverOf(backEnd: string, device: RegExp): Promise<number> {
     const path = this.#file(backEnd, '');
-    const found = (await this.#servers()).filter(({ argv }) => argv.some((a) => a.startsWith(path) && device.test(a)));
+    const found = (await exportServers(this.system.directory)).filter(({ argv }) =>
+      argv.some((a) => a.startsWith(path) && device.test(a)),
+    );
     assert.equal(found.length, 1, JSON.stringify(found));
     return found[0]!.pid;
   }
@@ -231,19 +234,5 @@ export class AttachedStage {
 
   #file(backEnd: string, device: string): string {
     return join(this.system.directory, 'nodes', ...backEnd.split('@'), 'volumes', device);
-  }
-
-  /** The export servers of this stage. */
-  async #servers(): Promise<{ pid: number; argv: string[] }[]> {
-    const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
-    const all = await Promise.all(
-      pids.map(async (pid) => {
-        const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-        return { pid, argv: text.split('\0').slice(0, -1) };
-      }),
-    );
-    return all.filter(
-      ({ argv }) => argv[0]?.endsWith('qemu-nbd') && argv.some((a) => a.startsWith(this.system.directory)),
-    );
   }
 }

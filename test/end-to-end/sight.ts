@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from '../../testbed/nodes.ts';
 import type { SystemNode } from '../../testbed/system.ts';
 import { digestDevice, digestStretches, type Stretch } from './digest-device.ts';
+import { exportServers } from './export-servers.ts';
 import { linearExtents } from './linear-extents.ts';
 import { readTags } from '../../activities/storage/directory/tag-files.ts';
 
@@ -113,11 +114,7 @@ export function directorySight(folder: string): Sight {
       return found;
     },
     async exports() {
-      const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-      const lines = await Promise.all(
-        pids.map(async (pid) => (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).replaceAll('\0', ' ')),
-      );
-      return lines.filter((line) => /^\S*qemu-nbd /.test(line) && line.includes(folder));
+      return (await exportServers(folder)).map(({ argv }) => argv.join(' '));
     },
   };
 }
