@@ -6,6 +6,7 @@ import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { lasting } from './cases.ts';
 import { type Order, OrderBook, isHeld, stepOf } from './orders.ts';
 
 /** Above every time limit of a step. Milliseconds. */
@@ -91,7 +92,7 @@ async function arm(ordersFolder: string): Promise<void> {
   });
 
   const heldUntilReleased = async (key: string, index: number) => {
-    book.mark(key, index, 'held');
+    book.hold(key, index);
     while (!book.marked(key, index, 'released')) {
       heartbeat();
       await sleep(50);
@@ -178,8 +179,12 @@ async function arm(ordersFolder: string): Promise<void> {
                 const index = orders.findIndex((order) => order.step === step);
                 if (index === -1) return next(input);
                 const order = orders[index]!;
-                // The worker of a try that is to be held may die by another's order before it comes to that.
-                const isLost = () => isHeld(order.what) && !book.marked(key, index, 'held');
+                // The worker of a try that is to be held may die by another's order before the test has done its part.
+                const isLost = () =>
+                  isHeld(order.what) &&
+                  order.what !== lasting &&
+                  !book.marked(key, index, 'released') &&
+                  (!book.marked(key, index, 'held') || book.isHolderDead(key, index));
                 if (book.mark(key, index, 'struck') || isLost()) {
                   const struck = {
                     volumeId,

@@ -99,6 +99,16 @@ export class OrderBook {
     return existsSync(this.#file(key, `${index}.${what}`));
   }
 
+  /** The try of a step that waits, or waited last, is this process's. */
+  hold(key: string, index: number): void {
+    this.#replace(this.#file(key, `${index}.held`), String(process.pid));
+  }
+
+  /** Whether a step was held, by a worker that was killed meanwhile: no more comes of that try. */
+  isHolderDead(key: string, index: number): boolean {
+    return this.marked(key, index, 'held') && !isAlive(Number(readFileSync(this.#file(key, `${index}.held`), 'utf8')));
+  }
+
   note(key: string, step: Noted): void {
     writeFileSync(this.#file(key, 'steps'), `${JSON.stringify(step)}\n`, { flag: 'a' });
   }
@@ -126,6 +136,14 @@ interface Noted {
   activity: string;
   step: string;
   worker: string;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function linkIfNone(from: string, to: string): void {

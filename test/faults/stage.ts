@@ -227,7 +227,7 @@ export class FaultStage {
 
   async untilOver({ key, handle }: Faulted, index: number): Promise<void> {
     await this.#until(
-      () => this.book.marked(key, index, 'over'),
+      () => this.book.marked(key, index, 'over') || this.book.isHolderDead(key, index),
       () => `${handle.workflowId} was released and came to no end`,
     );
   }
