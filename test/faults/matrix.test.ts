@@ -16,8 +16,8 @@ const killsAtOnce = 5;
 /** How Temporal says that a workflow was cancelled. */
 const cancelledType = 'CancelledFailure';
 
-/** How long a lost node is waited for, in the cases that lose one. Seconds. */
-const lostAfterSeconds = 5;
+/** How long a lost node is waited for, in the cases that lose one. Above what a step waits for its turn on a busy machine. Seconds. */
+const lostAfterSeconds = 30;
 
 const near: Route = { source: 'server1@one', destination: 'server1@near' };
 const far: Route = { source: 'server1@one', destination: 'server1@far', keeps: true };
