@@ -4,6 +4,7 @@ import {
   CancelledFailure,
   TimeoutFailure,
   condition,
+  patched,
   setCurrentDetails,
   upsertMemo,
   upsertSearchAttributes,
@@ -147,7 +148,10 @@ export class MigrationRun {
   }
 
   /** A new setting reaches a transfer by stopping it at its last flushed byte; it goes on from there with the setting. */
-  change(setting: Partial<Pick<MigrationState, 'paused' | 'bandwidth'>>): void {
+  change(setting: Setting): void {
+    const isNews = (Object.keys(setting) as (keyof Setting)[]).some((key) => setting[key] !== this.state[key]);
+    // Asked again and again, a transfer would be stopped as often. Histories of before have it stopped.
+    if (!isNews && patched('settings that are no news stop nothing')) return;
     Object.assign(this.state, setting);
     this.show();
     this.#transfer?.cancel();
@@ -181,6 +185,8 @@ export class MigrationRun {
     setCurrentDetails(migrationDetails(this.state, this.request, this.#story, this.refused));
   }
 }
+
+type Setting = Partial<Pick<MigrationState, 'paused' | 'bandwidth'>>;
 
 function isSilence(error: unknown): error is ActivityFailure {
   return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;

@@ -102,6 +102,24 @@ describe('a volume that a guest has', () => {
   });
 });
 
+describe('a mirror', () => {
+  test('is not begun anew by a resume or a cap that changes nothing', async () => {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    const handle = await nodes.migrate(id, { bandwidth: 1024 ** 3 });
+    await mirroring.begun;
+    await handle.executeUpdate(messages.resumeMigration);
+    await handle.executeUpdate(messages.setBandwidth, { args: [1024 ** 3] });
+    // Longer than a cancel takes to reach the step.
+    await sleep(2_000);
+    mirroring.goOn();
+    assert.equal(await failure(handle.result()), 'success');
+    assert.equal(nodes.steps.filter((step) => step === 'mirrorDisk').length, 1);
+    await assertOn(id, destination, 'success');
+  });
+});
+
 describe('the destination is lost', () => {
   test('while it is mirrored: its export is brought back, and the mirror begins anew', async () => {
     const id = await nodes.attached();

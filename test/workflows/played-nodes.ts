@@ -220,18 +220,20 @@ export class PlayedNodes {
 }
 
 /** A turn that lasts until the step is cancelled, or until it is let go on. */
-export function untilCancelled(): { turn: () => Promise<void>; begun: Promise<void> } {
+export function untilCancelled(): { turn: () => Promise<void>; begun: Promise<void>; goOn: () => void } {
   const { promise: begun, resolve } = Promise.withResolvers<void>();
+  const gone = new AbortController();
   return {
     begun,
+    goOn: () => gone.abort(),
     turn: async () => {
       resolve();
       const { cancellationSignal } = Context.current();
-      while (!cancellationSignal.aborted) {
+      while (!gone.signal.aborted) {
+        cancellationSignal.throwIfAborted();
         heartbeat();
         await sleep(50);
       }
-      throw cancellationSignal.reason;
     },
   };
 }
