@@ -1,4 +1,4 @@
-// node test/replay/record.ts [kept | unmapped]
+// node test/replay/record.ts [kept | unmapped | steered]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
@@ -33,7 +33,11 @@ const withSecondBackEnd = [
 
 const recorded = new Map<string, RecordedHistory>();
 const [part] = process.argv.slice(2);
-const parts: Record<string, () => Promise<void>> = { kept: recordKept, unmapped: recordUnmapped };
+const parts: Record<string, () => Promise<void>> = {
+  kept: recordKept,
+  unmapped: recordUnmapped,
+  steered: recordSteered,
+};
 if (part !== undefined) {
   for (const each of await readHistories()) recorded.set(kindOf(each), each);
   await parts[part]!();
@@ -43,6 +47,7 @@ if (part !== undefined) {
   await recordAttached();
   await recordWithinOneGroup();
   await recordUnmapped();
+  await recordSteered();
 }
 await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
@@ -275,6 +280,25 @@ async function recordUnmapped(): Promise<void> {
       await handle.executeUpdate(messages.cancelMigration);
       await handle.result().catch(() => {});
     });
+    await record(nodes.client);
+  } finally {
+    await nodes.stop();
+  }
+}
+
+/** A resume and a cap that change nothing, while the mirror is under way. */
+async function recordSteered(): Promise<void> {
+  const nodes = await PlayedNodes.start();
+  try {
+    const id = await nodes.attached();
+    const mirroring = untilCancelled();
+    nodes.next('mirrorDisk', mirroring.turn);
+    const handle = await nodes.migrate(id, { bandwidth: sizeMib });
+    await mirroring.begun;
+    await handle.executeUpdate(messages.resumeMigration);
+    await handle.executeUpdate(messages.setBandwidth, { args: [sizeMib] });
+    mirroring.goOn();
+    await handle.result();
     await record(nodes.client);
   } finally {
     await nodes.stop();
