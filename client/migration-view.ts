@@ -5,11 +5,12 @@ import { checkpoint, flow, phase, type CopyProgress, type MigrationState } from 
 import { messages } from '../model/messages.ts';
 import { migrationWorkflowId } from '../model/names.ts';
 import { searchAttributes } from '../model/search-attributes.ts';
+import { formatBytes } from '../model/sizes.ts';
 import type { Temporal } from './temporal.ts';
 
 /** A migration as somebody who watches sees it: its workflow's state with the copy's live position. */
 export interface MigrationView extends MigrationState {
-  /** What a step that is being tried again failed with last. */
+  /** What a step that is being tried again failed with last; or why a mirror will not end by itself. */
   trouble: string | null;
 }
 
@@ -18,6 +19,7 @@ const copyProgress = z.object({
   position: z.number(),
   totalBytes: z.number(),
   bytesPerSecond: z.number(),
+  outpaced: z.boolean().optional(),
 });
 
 /** A control worker that does not answer within this time is away: then the server's own knowledge must do. */
@@ -67,8 +69,18 @@ export function viewOf(
     ...(live ? { bytesDone: live.position, totalBytes: live.totalBytes, bytesPerSecond: live.bytesPerSecond } : {}),
     trouble: failing
       ? `${failing.activityType?.name ?? 'a step'}, try ${failing.attempt}: ${failing.lastFailure?.message}`
-      : null,
+      : live?.outpaced
+        ? outpacedBy(base)
+        : null,
   };
+}
+
+/** QEMU mirrors whole blocks of 64 KiB, however little of one the guest has written. */
+function outpacedBy({ volumeId, bandwidth }: MigrationState): string {
+  const why = 'the guest writes as fast as its disk is mirrored, so this does not end';
+  return bandwidth === null
+    ? `${why}: let it write less, or give the way to the destination more room`
+    : `${why} with a cap of ${formatBytes(bandwidth)}/s; raise it: ferry migration set-bandwidth ${volumeId} <rate>`;
 }
 
 /** The last beat of a copying activity; null for other activities. */

@@ -109,6 +109,8 @@ export interface CopyProgress {
   totalBytes: number;
   /** Bytes a second over the last few seconds; holes count as done. */
   bytesPerSecond: number;
+  /** A guest writes as fast as its disk is mirrored: it will not end like this. */
+  outpaced?: boolean | undefined;
 }
 
 /** A migration as its workflow tells it (query `migrationState`). */

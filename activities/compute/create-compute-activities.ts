@@ -132,6 +132,7 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
   const context = Context.current();
   const started = Date.now();
   let latest: MirrorPosition | null = null;
+  let outpaced = false;
   let meter = speedMeter(0, started);
   let reportEvery = firstReportMs;
   let reportAt = started + reportEvery;
@@ -144,6 +145,7 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
       position: latest.bytesDone,
       totalBytes: latest.totalBytes,
       bytesPerSecond: meter.bytesPerSecond(),
+      outpaced,
     };
     context.heartbeat(progress);
     if (now < reportAt) return;
@@ -155,7 +157,8 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
     const { ready, position } = await mirrorDisk(deps, input, {
       signal: context.cancellationSignal,
       noProgressMs: deps.noProgressMs,
-      onPosition: (position) => {
+      onPosition: (position, isOutpaced) => {
+        outpaced = isOutpaced;
         // A mirror that was taken over is not as fast as all that it had done before.
         if (!latest) meter = speedMeter(position.bytesDone, Date.now());
         latest = position;

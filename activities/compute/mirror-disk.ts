@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import { formatSeconds } from '../../model/sizes.ts';
+import { convergence } from './convergence.ts';
 import { destinationXml } from './disk-xml.ts';
 import { askMonitor, type ObservationTools } from './observe-disk.ts';
 import { resumeMirror, setMirrorBandwidth } from './mirror-speed.ts';
@@ -17,13 +18,17 @@ export interface MirrorInput extends DiskMove {
 export interface MirrorOptions {
   /** Aborted: the activity returns; the mirror itself goes on. */
   readonly signal: AbortSignal;
-  readonly onPosition: (position: MirrorPosition) => void;
+  /** `outpaced`: for a while now what is left has not become less, because the guest writes as fast as the mirror copies. */
+  readonly onPosition: (position: MirrorPosition, outpaced: boolean) => void;
   /** A mirror that moves no byte for this long has failed. Milliseconds. */
   readonly noProgressMs: number;
 }
 
 /** Often enough that a small mirror's end is not waited for, seldom enough to cost nothing. Milliseconds. */
 const lookEveryMs = 500;
+
+/** How long what is left of a mirror may stay the same. Milliseconds. */
+const outpacedAfterMs = 30_000;
 
 /** QEMU keeps a cap in bursts of up to this many bytes, and then rests. */
 const burstBytes = 64 * 1024 ** 2;
@@ -38,10 +43,12 @@ export async function mirrorDisk(
   let position: MirrorPosition | null = null;
   let movedAt = Date.now();
   let begun = false;
+  const mirror = convergence();
   const hear = (now: MirrorPosition) => {
     if (now.bytesDone !== position?.bytesDone) movedAt = Date.now();
     position = now;
-    options.onPosition(now);
+    const left = now.totalBytes - now.bytesDone;
+    options.onPosition(now, mirror.outpaced(left, Date.now(), Math.max(outpacedAfterMs, restMs(now))));
   };
   while (!signal.aborted) {
     const { stands, seen } = await probeDisk(tools, input);

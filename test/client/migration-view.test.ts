@@ -50,6 +50,16 @@ test('a step that is tried again says what it failed with', () => {
   assert.equal(viewOf(state.volumeId, described([failing]), state).trouble, 'createDevice, try 3: no space');
 });
 
+test('of a mirror that its guest outpaces it is said what helps', () => {
+  const trouble = (bandwidth: number | null) =>
+    viewOf(state.volumeId, described([beat({ ...progress, outpaced: true })]), { ...state, bandwidth }).trouble;
+  assert.match(
+    trouble(1024 ** 2)!,
+    new RegExp(`cap of 1\\.0 MiB/s; raise it: ferry migration set-bandwidth ${state.volumeId} `),
+  );
+  assert.match(trouble(null)!, /let it write less/);
+});
+
 test('while no control worker answers, the server knows enough', () => {
   const view = viewOf(state.volumeId, described([beat(progress)]), null);
   assert.deepEqual(
