@@ -6,8 +6,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { runChecks } from './checks.ts';
 
-/** The long ones mostly wait for guests, servers and time limits, so four at a time are right even on two cpus. */
-const concurrency = 4;
+/** The long ones mostly wait for guests, servers and time limits, so three at a time are right even on two cpus. */
+const concurrency = 3;
 const root = join(import.meta.dirname, '..');
 const named = process.argv.slice(2);
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
