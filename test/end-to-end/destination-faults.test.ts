@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { setStage, slowly, type NodeStage } from './stage.ts';
+import { poll, server2, setStage, slowly, type NodeStage } from './stage.ts';
 
 let stage: NodeStage;
 before(async () => {
   stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
 });
 after(() => stage?.strike());
+
+/** What the node reported last may be from when it was full. */
+async function untilItSaysThatThereIsRoom(): Promise<void> {
+  await poll(async () => {
+    const { stdout } = await stage.ferry('host', 'list', '--json');
+    const told = (JSON.parse(stdout) as { name: string; freeBytes: number }[]).find(({ name }) => name === server2);
+    return told!.freeBytes > 1024 ** 3;
+  });
+}
 
 // Each has a device of its own, and two copy at once. One that hangs is by itself: it holds up others of its node.
 describe('the device of the destination fails', { concurrency: 3 }, () => {
@@ -93,6 +102,7 @@ describe('the destination fails', () => {
       await stage.checker.assertAt(id, { host: 'server1@lvmstorage-1', contents });
     } finally {
       await stage.nodes.exec('server2', ['lvremove', '-qq', '-f', 'lvmstorage-2/foreign']);
+      await untilItSaysThatThereIsRoom();
     }
   });
 
