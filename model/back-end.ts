@@ -29,11 +29,8 @@ export type BackEnd = z.infer<typeof backEnd>;
 /** A back end is down when its worker has not been heard of for this long (Cinder's `service_down_time` is 60 s). */
 export const downAfterMs = 30_000;
 
-/**
- * How often a worker reports (Cinder's `report_interval` is 10 s): several reports fit in `downAfterMs`, so that one lost report changes
- * nothing, and each is a process or more of lvm2's a back end.
- */
-export const heartbeatEveryMs = 10_000;
+/** How often a storage worker reports: several reports fit in `downAfterMs`, so that one lost report changes nothing. */
+export const heartbeatEveryMs = 5_000;
 
 /** `up` when the worker was heard of lately and can serve the device. */
 export function backEndState(b: Pick<BackEnd, 'heartbeatAt' | 'fault'>, now: Date): 'up' | 'down' {

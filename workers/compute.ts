@@ -9,7 +9,6 @@ import { resumeStoppedGuests } from '../activities/compute/resume-guest.ts';
 import { createVirsh } from '../activities/compute/virsh.ts';
 import { runCommand } from '../activities/storage/run-command.ts';
 import type { ComputeConfiguration } from '../configuration/schema.ts';
-import { heartbeatEveryMs } from '../model/back-end.ts';
 import { computeQueue } from '../model/names.ts';
 import { reportComputeNode } from '../registry/compute-nodes.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -64,7 +63,6 @@ export async function createComputeWorker(deps: {
     await everyFewSeconds(
       () => reportComputeNode(registry, compute.name),
       (error) => log.warn({ error: error.message }, 'the compute node could not be reported'),
-      heartbeatEveryMs,
     ),
     await everyFewSeconds(
       async () => {

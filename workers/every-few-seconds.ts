@@ -1,14 +1,12 @@
-/** What harms a guest or a tenant as long as it is not seen is looked for so often. Milliseconds. */
-const lookEveryMs = 5_000;
+import { heartbeatEveryMs } from '../model/back-end.ts';
 
 /**
- * Does `work` before it returns, and again `everyMs` after each round's end until it is stopped. A round that fails is told to `onError`,
- * and is no obstacle to the next one.
+ * Does `work` before it returns, and again after each few seconds until it is stopped. A round that fails is told to `onError`, and is
+ * no obstacle to the next one.
  */
 export async function everyFewSeconds(
   work: () => Promise<void>,
   onError: (error: Error) => void,
-  everyMs = lookEveryMs,
 ): Promise<{ stop: () => void }> {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -18,7 +16,7 @@ export async function everyFewSeconds(
     } catch (error) {
       onError(error as Error);
     }
-    if (!stopped) timer = setTimeout(() => void round(), everyMs);
+    if (!stopped) timer = setTimeout(() => void round(), heartbeatEveryMs);
   };
   await round();
   return {

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import { capabilitiesOf } from '../configuration/capabilities.ts';
-import { heartbeatEveryMs } from '../model/back-end.ts';
 import type { NodeConfiguration } from '../configuration/schema.ts';
 import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -37,9 +36,5 @@ export async function startReporting(deps: {
     );
     await reportBackEnds(registry, node.name, rows);
   };
-  return everyFewSeconds(
-    report,
-    (error) => log.warn({ error: error.message }, 'back ends could not be reported'),
-    heartbeatEveryMs,
-  );
+  return everyFewSeconds(report, (error) => log.warn({ error: error.message }, 'back ends could not be reported'));
 }
