@@ -22,6 +22,8 @@ const copyProgress = z.object({
   outpaced: z.boolean().optional(),
 });
 
+type PendingActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number];
+
 /** A control worker that does not answer within this time is away: then the server's own knowledge must do. */
 const queryMs = 2_000;
 
@@ -67,15 +69,15 @@ export function viewOf(
   return {
     ...base,
     ...(live ? { bytesDone: live.position, totalBytes: live.totalBytes, bytesPerSecond: live.bytesPerSecond } : {}),
-    trouble: failing
-      ? `${failing.activityType?.name ?? 'a step'}, try ${failing.attempt}: ${failing.lastFailure?.message}`
-      : live?.outpaced
-        ? outpacedBy(base)
-        : null,
+    trouble: failing ? failureOf(failing) : live?.outpaced ? outpacedBy(base) : null,
   };
 }
 
-/** QEMU mirrors whole blocks of 64 KiB, however little of one the guest has written. */
+function failureOf({ activityType, attempt, lastFailure }: PendingActivity): string {
+  return `${activityType?.name ?? 'a step'}, try ${attempt}: ${lastFailure?.message}`;
+}
+
+/** Why a mirror does not end, and what helps. */
 function outpacedBy({ volumeId, bandwidth }: MigrationState): string {
   const why = 'the guest writes as fast as its disk is mirrored, so this does not end';
   return bandwidth === null
