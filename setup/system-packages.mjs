@@ -29,6 +29,7 @@ function needs() {
     { ...program('dmsetup'), debian: 'dmsetup', ...nodes },
     { ...program('thin_check'), debian: 'thin-provisioning-tools', ...nodes },
     { ...program('ip'), debian: 'iproute2', ...nodes },
+    { ...program('insmod'), debian: 'kmod', ...nodes },
     { ...program('busybox'), there: hasStaticBusybox(), debian: 'busybox-static', ...nodes, ...guests },
     { ...program('gcc'), debian: 'gcc', ...nodes, ...guests },
     { ...file('/usr/include/stdio.h'), debian: 'libc6-dev', ...nodes, ...guests },
