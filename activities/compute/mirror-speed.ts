@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askMonitor, type DiskOfInstance } from './observe-disk.ts';
 import { readJob } from './qmp.ts';
-import type { Virsh } from './virsh.ts';
+import { refusalIn, type Virsh } from './virsh.ts';
 
-/** Sets the cap of a running mirror, in bytes a second; null is none. Holds from the next moment on. */
+/** Sets the cap of a running mirror, in bytes a second; null is none. Holds from the next moment on. No mirror: nothing happens. */
 export async function setMirrorBandwidth(
   virsh: Virsh,
   at: DiskOfInstance,
   device: string,
   bandwidth: number | null,
 ): Promise<void> {
-  await virsh('blockjob', '--domain', at.instance, '--path', device, '--bandwidth', String(bandwidth ?? 0), '--bytes');
+  const cap = ['--bandwidth', String(bandwidth ?? 0), '--bytes'];
+  await unlessEnded(() => virsh('blockjob', '--domain', at.instance, '--path', device, ...cap));
 }
 
 /** Lets the mirror rest: it goes on to note what the guest writes, and copies nothing. No mirror: nothing happens. */
@@ -52,5 +53,16 @@ async function tellJob(
   whenPaused: boolean,
 ): Promise<void> {
   const job = readJob(await askMonitor(virsh, at.instance, 'query-block-jobs'), device);
-  if (job && job.paused === whenPaused) await askMonitor(virsh, at.instance, command, { device: job.id });
+  if (job?.paused !== whenPaused) return;
+  await unlessEnded(() => askMonitor(virsh, at.instance, command, { device: job.id }));
+}
+
+/** A mirror may end between a look at it and a word to it. What became of it, the caller's next look tells. */
+async function unlessEnded(tell: () => Promise<unknown>): Promise<void> {
+  try {
+    await tell();
+  } catch (error) {
+    const refusal = refusalIn(error);
+    if (refusal !== 'no-job' && refusal !== 'job-ended') throw error;
+  }
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
+import { refusalOf } from './virsh.ts';
 
 const answer = z.union([
   z.object({ return: z.unknown() }),
@@ -51,7 +52,10 @@ export interface QemuJob {
 export function readAnswer(text: string): unknown {
   const read = answer.parse(JSON.parse(text));
   if ('return' in read) return read.return;
-  throw new FerryError('ToolFailed', `QEMU refused: ${read.error.desc}`, { class: read.error.class });
+  throw new FerryError('ToolFailed', `QEMU refused: ${read.error.desc}`, {
+    class: read.error.class,
+    refusal: refusalOf(read.error.desc),
+  });
 }
 
 /** The disk of that alias in the answer to `query-block`. */

@@ -10,6 +10,7 @@ export type VirshRefusal =
   | 'no-domain'
   | 'not-running'
   | 'no-job'
+  | 'job-ended' // it is over, by itself or by somebody else's word, and QEMU has not put it away yet, or just has
   | 'job-exists'
   | 'not-ready'
   | 'busy' // another call holds the domain: it may hang
@@ -27,6 +28,8 @@ const phrases: readonly (readonly [RegExp, VirshRefusal])[] = [
   [/not ready for pivot yet/i, 'not-ready'],
   [/already in active block job/i, 'job-exists'],
   [/does not have an active block job/i, 'no-job'],
+  [/in state '(waiting|pending|aborting|concluded|null)' cannot accept command verb/i, 'job-ended'],
+  [/\bjob\b.* not found|no active block job/i, 'job-ended'],
   [/domain is already running|domain is already active|already in the process of unplug/i, 'already-so'],
 ];
 

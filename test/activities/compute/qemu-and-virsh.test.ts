@@ -60,6 +60,14 @@ describe('what virsh says', () => {
       'busy',
     ],
     ['virsh failed (not finished after 40 s)', 'busy'],
+    [
+      "error: internal error: unable to execute QEMU command 'block-job-cancel': Job 'copy-vda-libvirt-1-format' in state 'concluded' cannot accept command verb 'cancel'",
+      'job-ended',
+    ],
+    ["Job 'copy-vdb-libvirt-3-format' in state 'aborting' cannot accept command verb 'complete'", 'job-ended'],
+    ["Job 'copy-vdb-libvirt-3-format' in state 'concluded' cannot accept command verb 'resume'", 'job-ended'],
+    ["Block job 'copy-vda-libvirt-1-format' not found", 'job-ended'],
+    ["Job 'copy-vda-libvirt-1-format' in state 'running' cannot accept command verb 'dismiss'", 'other'],
     ['error: something new', 'other'],
   ] as const) {
     it(`means ${refusal}: ${words}`, () => assert.equal(refusalOf(words), refusal));
