@@ -16,6 +16,8 @@ function unzeroed({ tags }: LogicalVolume): number | null {
 export interface Growth {
   /** How much it may still grow. */
   freeBytes(): Promise<number>;
+  /** Runs what counts room and takes it; never what takes as long as there are bytes to clear: others' room waits for it. */
+  counted<T>(action: () => Promise<T>): Promise<T>;
   /** Makes the bytes from `offset` on of a volume that has `sizeBytes` now read as zeros, on the medium. */
   clear(found: LogicalVolume, range: { offset: number; sizeBytes: number }): Promise<void>;
 }
@@ -38,14 +40,15 @@ export async function extend(
     throw new FerryError('VolumeHasSnapshots', `${found.path} has snapshots; delete them first`, { name });
   if (found.open) throw deviceInUse(found.path, name);
   const missing = sizeBytes - found.sizeBytes;
-  const freeBytes = await growth.freeBytes();
-  if (freeBytes < missing) throw insufficientSpace(group.where, missing, freeBytes);
-
   const from = before ?? found.sizeBytes;
   const mark = `${unzeroedPrefix}${from}`;
-  // The mark first: no moment may come at which stale bytes are there and nothing tells of them.
-  if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--', group.operand(name)]);
-  if (missing > 0) await grow(group, found, { sizeBytes, mark }, growth);
+  await growth.counted(async () => {
+    const freeBytes = await growth.freeBytes();
+    if (freeBytes < missing) throw insufficientSpace(group.where, missing, freeBytes);
+    // The mark first: no moment may come at which stale bytes are there and nothing tells of them.
+    if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--', group.operand(name)]);
+    if (missing > 0) await grow(group, found, { sizeBytes, mark }, growth);
+  });
   await growth.clear(found, { offset: from, sizeBytes });
   await group.lvm(['lvchange', '--deltag', mark, '--', group.operand(name)]);
 }

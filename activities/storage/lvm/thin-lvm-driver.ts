@@ -148,13 +148,15 @@ export function createThinLvmDriver({
 
     async extend(name, sizeBytes, tag) {
       checkSpec({ name, sizeBytes, tags: [tag] });
-      await counted(() =>
+      // The volume's own lock for all of it, the pool's only while its room is counted: no other volume waits for the clearing.
+      await withNamedLock(lockDirectory, operand(name), () =>
         extend(
           vg,
           name,
           { sizeBytes, tag },
           {
             freeBytes: async () => capacity(await vg.pool()).freeBytes,
+            counted,
             clear: async (found, range) => unmapFrom(vg, found, range, (await vg.pool()).pool),
           },
         ),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -87,17 +87,45 @@ describe('a lock on a file', () => {
   test('that cannot be taken is told with the cause', async () => {
     await assert.rejects(
       withFileLock(join(folder, 'no', 'folder'), async () => {}),
-      { type: 'ToolFailed', message: /No such file/ },
+      { type: 'ToolFailed', message: /no such file/ },
     );
   });
 
-  test('for a name leaves no file a name', async () => {
-    const names = Array.from({ length: 70 }, (_, i) => `volume-${i}`);
-    for (let i = 0; i < names.length; i += 10) {
-      await Promise.all(
-        names.slice(i, i + 10).map((name) => withNamedLock(join(folder, 'named'), name, async () => {})),
-      );
-    }
-    assert.ok((await readdir(join(folder, 'named'))).length <= 64);
+  test('of one name lets in whoever wants that of any other', async () => {
+    const names = Array.from({ length: 100 }, (_, i) => `group/volume-${i}`);
+    const { promise: allInside, resolve: letGo } = Promise.withResolvers<void>();
+    let inside = 0;
+    const enter = async () => {
+      inside += 1;
+      if (inside === names.length) letGo();
+      await allInside;
+    };
+    await Promise.all(names.map((name) => withNamedLock(join(folder, 'named'), name, enter)));
+    assert.equal(inside, names.length);
+  });
+
+  test('of a name leaves no file, also when the action fails', async () => {
+    const named = join(folder, 'gone');
+    await Promise.all(['a', 'a', 'b', 'c/d'].map((name) => withNamedLock(named, name, async () => {})));
+    await assert.rejects(
+      withNamedLock(named, 'e', () => Promise.reject(new Error('failed'))),
+      /failed/,
+    );
+    assert.deepEqual(await readdir(named), []);
+  });
+
+  test('of a name lets one in at a time, though each one who leaves removes its file', async () => {
+    const [named, counter, times] = [join(folder, 'counted'), join(folder, 'counter'), 40];
+    await writeFile(counter, '0');
+    const counting = Array.from({ length: 4 }, () =>
+      fork(join(import.meta.dirname, 'count-under-lock.ts'), [named, counter, String(times)]),
+    );
+    const ends = await Promise.all(counting.map((child) => once(child, 'exit')));
+    assert.deepEqual(
+      ends.map(([code]) => code),
+      [0, 0, 0, 0],
+    );
+    assert.equal(await readFile(counter, 'utf8'), String(counting.length * times));
+    assert.deepEqual(await readdir(named), []);
   });
 });

@@ -90,6 +90,26 @@ describe('a thin LVM back end', () => {
     assert.equal(await mapped('lvm--2-volume--1'), extentBytes);
   });
 
+  test('a volume that is long being cleared keeps no other from being made', async () => {
+    const { promise: clearing, resolve: clears } = Promise.withResolvers<void>();
+    const { promise: otherIsMade, resolve: letGo } = Promise.withResolvers<void>();
+    const runner = node.spied(async ([program]) => {
+      if (program !== 'blkdiscard') return;
+      clears();
+      await otherIsMade;
+    });
+    await pool('lvm-2', 'pool-a').create(spec);
+    const extending = pool('lvm-2', 'pool-a', { runner }).extend('volume-1', 4 * extentBytes, mine);
+    try {
+      await clearing;
+      await pool('lvm-2', 'pool-a').create({ ...spec, name: 'volume-2' });
+    } finally {
+      letGo();
+      await extending;
+    }
+    assert.deepEqual(await named(pool('lvm-2', 'pool-a')), ['volume-1', 'volume-2']);
+  });
+
   test('an export of it takes discards, as a guest’s fstrim sends them, and the pool gets the room back', async () => {
     const { path } = await pool('lvm-2', 'pool-a').create(spec);
     const settings = {
