@@ -41,29 +41,24 @@ export async function openRegistry(
   options: { maxConnections?: number; onError?: (error: Error) => void } = {},
 ): Promise<Registry> {
   const address = databaseAddress(databaseUrl);
-  const pool = new pg.Pool({
-    connectionString: databaseUrl,
-    max: options.maxConnections ?? 10,
-    types,
-    application_name: 'ferry',
-    connectionTimeoutMillis: 5_000,
-    statement_timeout: statementTimeoutMs,
-    idle_in_transaction_session_timeout: statementTimeoutMs,
-    // Longer than the server's own limit: only for a network that swallows the answer.
-    query_timeout: statementTimeoutMs + 5_000,
-    keepAlive: true,
-  });
-  // Without a listener, an idle connection that breaks would end the process.
-  pool.on('error', (error) => options.onError?.(error));
+  const { pool, limits } = await reachable(address, () => connect(databaseUrl, options));
 
-  const queriesOn = (client: pg.Pool | pg.PoolClient): Queries => ({
-    rows: async (row, statement, values = []) => {
-      const result = await reachable(address, () => client.query(statement, [...values]));
-      return result.rows.map((r: Record<string, unknown>) => parseRow(row, r));
-    },
+  const parsedRows = async <T>(row: z.ZodType<T>, asked: () => Promise<pg.QueryResult>): Promise<T[]> => {
+    const result = await reachable(address, asked);
+    return result.rows.map((r: Record<string, unknown>) => parseRow(row, r));
+  };
+  const queriesOn = (client: pg.PoolClient): Queries => ({
+    rows: (row, statement, values = []) => parsedRows(row, () => client.query(statement, [...values])),
   });
 
-  const begin = { 'read committed': 'BEGIN', snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' };
+  const begin = {
+    'read committed': `BEGIN${limits}`,
+    snapshot: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY${limits}`,
+  };
+  const alone = (statement: string, values: readonly unknown[]): Promise<pg.QueryResult> =>
+    limits === ''
+      ? pool.query(statement, [...values])
+      : inTransaction(pool, begin['read committed'], (client) => client.query(statement, [...values]));
 
   try {
     await reachable(address, () => migrate(pool));
@@ -73,9 +68,63 @@ export async function openRegistry(
   }
   let closing: Promise<void> | undefined;
   return {
-    ...queriesOn(pool),
+    rows: (row, statement, values = []) => parsedRows(row, () => alone(statement, values)),
     transaction: (work, kind = 'read committed') =>
       reachable(address, () => inTransaction(pool, begin[kind], (client) => work(queriesOn(client)))),
     close: () => (closing ??= pool.end()),
   };
+}
+
+const sessionLimits = {
+  statement_timeout: statementTimeoutMs,
+  idle_in_transaction_session_timeout: statementTimeoutMs,
+};
+
+/** The same limits for one transaction; to be sent with its BEGIN. */
+const transactionLimits = Object.entries(sessionLimits)
+  .map(([name, ms]) => `; SET LOCAL ${name} = ${ms}`)
+  .join('');
+
+/**
+ * A pool of connections whose statements are bounded in time, and what must go with each BEGIN for that: nothing, where a session can be
+ * told once and for all. A pooler between us and Postgres (PgBouncer in transaction mode) either refuses to be told
+ * so or ignores it, and hands each transaction to another session: there each transaction is told.
+ */
+async function connect(
+  databaseUrl: string,
+  options: { maxConnections?: number; onError?: (error: Error) => void },
+): Promise<{ pool: pg.Pool; limits: string }> {
+  const bounded = createPool(databaseUrl, options, sessionLimits);
+  try {
+    const { rows } = await bounded.query<{ own: boolean }>(
+      `SELECT setting = $1 AS own FROM pg_settings WHERE name = 'statement_timeout'`,
+      [String(statementTimeoutMs)],
+    );
+    return { pool: bounded, limits: rows[0]?.own === true ? '' : transactionLimits };
+  } catch (error) {
+    await bounded.end();
+    if (!(error instanceof Error) || !/unsupported startup parameter/i.test(error.message)) throw error;
+    return { pool: createPool(databaseUrl, options, {}), limits: transactionLimits };
+  }
+}
+
+function createPool(
+  databaseUrl: string,
+  { maxConnections = 10, onError }: { maxConnections?: number; onError?: (error: Error) => void },
+  limits: Partial<typeof sessionLimits>,
+): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max: maxConnections,
+    types,
+    application_name: 'ferry',
+    connectionTimeoutMillis: 5_000,
+    ...limits,
+    // Longer than the server's own limit: only for a network that swallows the answer.
+    query_timeout: statementTimeoutMs + 5_000,
+    keepAlive: true,
+  });
+  // Without a listener, an idle connection that breaks would end the process.
+  pool.on('error', (error) => onError?.(error));
+  return pool;
 }

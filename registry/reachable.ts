@@ -6,8 +6,14 @@ export function databaseAddress(databaseUrl: string): string {
   return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`;
 }
 
-/** SQLSTATEs by which Postgres says that it does not serve us now: connections, authorization, resources, shutdown, no such database. */
-const refusesToServe = /^(08|28|53|57P|3D000)/;
+/**
+ * SQLSTATEs by which Postgres says that it does not serve us now: connections, authorization, resources, shutdown, its own system, no
+ * such database.
+ */
+const refusesToServe = /^(08|28|53|57P|58|3D000)/;
+
+/** It answers, but takes no writes: a standby, or a primary that is being changed. */
+const readOnly = '25006';
 
 /** Our own statement timeout. */
 const tookTooLong = '57014';
@@ -23,6 +29,7 @@ export async function reachable<T>(address: string, work: () => Promise<T>): Pro
   try {
     return await work();
   } catch (error) {
+    if (codeOf(error) === readOnly) throw takesNoWrites(address, error as Error);
     const why = whyUnreachable(error);
     if (why === null) throw error;
     throw new FerryError(
@@ -34,11 +41,25 @@ export async function reachable<T>(address: string, work: () => Promise<T>): Pro
   }
 }
 
+function takesNoWrites(address: string, cause: Error): FerryError {
+  return new FerryError(
+    'ServiceUnreachable',
+    `Postgres at ${address} takes no writes now (${cause.message}): it is a standby, or its primary is being changed. ` +
+      'Try again when there is a primary, and check that the configured databaseUrl leads to it.',
+    { service: 'postgres', address, readOnly: true },
+    { cause },
+  );
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
 function whyUnreachable(error: unknown): string | null {
   // Node tries every address of a name and collects what each said.
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   if (!(first instanceof Error)) return null;
-  const code = 'code' in first && typeof first.code === 'string' ? first.code : '';
+  const code = codeOf(first);
   const known =
     refusesToServe.test(code) ||
     code === tookTooLong ||

@@ -81,6 +81,23 @@ describe('opening the registry', () => {
     }
   });
 
+  test('says of a Postgres that takes no writes that it does not, and goes on when there is a primary', async () => {
+    const registry = await testRegistry({ maxConnections: 1 });
+    const readOnly = (on: boolean) =>
+      registry.rows(noColumns, `SELECT set_config('default_transaction_read_only', $1, false)`, [on ? 'on' : 'off']);
+    await readOnly(true);
+    await assert.rejects(putBackEnd(registry, source), unreachable('takes no writes now', 'standby'));
+    // Its connection was thrown away with the error.
+    await readOnly(true);
+    await assert.rejects(
+      registry.transaction((q) => putBackEnd(q, source)),
+      unreachable('takes no writes now'),
+    );
+    assert.deepEqual(await listBackEnds(registry), [], 'what only reads is answered');
+    await readOnly(false);
+    await putBackEnd(registry, source);
+  });
+
   test('hears of idle connections that break, and goes on', async () => {
     const broken: Error[] = [];
     const { url } = await testRegistry();
