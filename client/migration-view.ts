@@ -64,7 +64,10 @@ export function viewOf(
 ): MigrationView {
   const base = state?.migrationId === description.runId ? state : stateFromServer(volumeId, description);
   const pending = description.raw.pendingActivities ?? [];
-  const live = pending.map((p) => decodeProgress(p.heartbeatDetails?.payloads)).find((p) => p !== null);
+  // Of several that run at once the one that has the longest way to go.
+  const [live] = pending
+    .flatMap((p) => decodeProgress(p.heartbeatDetails?.payloads) ?? [])
+    .toSorted((a, b) => a.position - b.position);
   const failing = pending.find((p) => (p.attempt ?? 1) > 1 && p.lastFailure?.message);
   return {
     ...base,
@@ -108,6 +111,7 @@ function stateFromServer(volumeId: string, description: WorkflowExecutionDescrip
     phase: phase.safeParse(attribute(searchAttributes.phase)).data ?? 'claiming',
     paused: false,
     bandwidth: null,
+    verify: null,
     totalBytes: size.data ?? 0,
     bytesDone: 0,
     bytesPerSecond: 0,

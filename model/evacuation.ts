@@ -27,7 +27,8 @@ export const moveSettings = z.object({
   limits: moveLimits.prefault({}),
   /** Bytes a second that all migrations share; null is no cap. */
   bandwidth: bandwidthPayload.default(null),
-  verify: verifyMode.default('reread'),
+  /** Null: each as a migration by itself would be. */
+  verify: verifyMode.nullable().default(null),
   /** For how long each move keeps its source; null: not at all. */
   keepSourceSeconds: keepSourceSeconds.nullable().default(null),
   /** After a volume that could not be moved: go on with the others, or begin no more. */

@@ -1,5 +1,5 @@
 import type { Reason } from './errors.ts';
-import type { MigrationRequest, MigrationState, Outcome, Phase } from './migration.ts';
+import type { MigrationRequest, MigrationState, Outcome, Phase, Proof } from './migration.ts';
 import type { RefusedOperation } from './operation-requests.ts';
 import { formatBytes, formatSeconds } from './sizes.ts';
 
@@ -9,6 +9,7 @@ export interface MigrationEnd {
   /** Why it is not a success. */
   reason?: Reason;
   digest?: string | null;
+  proof?: Proof;
   /** Bytes that went over the wire; the rest were holes. */
   transferredBytes?: number;
 }
@@ -30,10 +31,22 @@ const flowMeaning = {
 } as const;
 
 const verifyMeaning = {
+  both: 'source and destination are read once more, each by its own node, and compared',
   reread: 'the destination is read back and compared',
   inline: 'the digest of what arrived is recorded',
   none: 'not at all',
 } as const;
+
+const verifyLeftOpen = 'both where the way is not TLS, else reread';
+
+const proofMeaning: Record<Proof, string> = {
+  both: 'the source, what arrived and what was read back are equal',
+  reread: 'what arrived and what was read back are equal',
+  cache: 'what was compared is equal, but some of it could only be read from memory',
+  inline: 'none but the digest of what arrived',
+  none: 'none',
+  shared: 'nothing was copied: it is the same file',
+};
 
 /** The Web UI makes a text's frame a line too low. What it cuts off is this: a line with nothing to see (a zero-width space). */
 const spacer = '\u200B';
@@ -45,7 +58,7 @@ export function migrationPlan(request: MigrationRequest): string {
     ...(request.newType === null ? [] : [`- **Its type becomes:** ${codeSpan(request.newType)}`]),
     `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
     request.undoes === null
-      ? `- **Verify:** ${request.verify}`
+      ? `- **Verify:** ${request.verify ?? verifyLeftOpen}`
       : `- **Takes back:** migration \`${request.undoes}\`, if the volume has not been written since`,
     ...(request.keepSourceSeconds === null
       ? []
@@ -102,17 +115,23 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
   if (s.flow) facts.push(['Flow', `${s.flow}: ${flowMeaning[s.flow]}`]);
   facts.push(
     request.undoes === null
-      ? ['Verify', `${request.verify}: ${verifyMeaning[request.verify]}`]
+      ? ['Verify', verifyText(s)]
       : ['Takes back', `migration \`${request.undoes}\`, if both devices hold the same bytes`],
   );
   if (request.keepSourceSeconds !== null)
     facts.push(['Source', `kept for ${formatSeconds(request.keepSourceSeconds)} after the switch`]);
+  if (end?.proof) facts.push(['Proof', proofMeaning[end.proof]]);
   if (end?.digest) facts.push(['Digest', `\`${end.digest}\``]);
   if (end?.transferredBytes !== undefined)
     facts.push(['Sent', `${formatBytes(end.transferredBytes)} of ${formatBytes(s.totalBytes)}; the rest were holes`]);
   if (!end) facts.push(['Cap', s.bandwidth === null ? 'none' : `${formatBytes(s.bandwidth)}/s`]);
   facts.push(['Asked for by', request.requestedBy], ['Refused operations', `${s.refusedOperations}`]);
   return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
+}
+
+function verifyText({ flow, verify }: MigrationState): string {
+  if (flow === 'generic-attached') return 'not at all: what a running guest writes cannot be compared';
+  return verify === null ? verifyLeftOpen : `${verify}: ${verifyMeaning[verify]}`;
 }
 
 /** Of many refused operations the last ones tell enough at a look; the query `refusedOperations` has more. */

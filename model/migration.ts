@@ -5,12 +5,30 @@ import { keepSourceSeconds } from './kept-source.ts';
 import { volumeTypeName } from './volume-type.ts';
 
 /**
- * `reread`: the destination is read back from its device after the flush and must equal what the source served.
+ * `both`: the source's own node reads its device a second time, the destination is read back from its device after the flush, and both
+ * must equal what arrived.
+ * `reread`: only the destination is read back and must equal what arrived.
  * `inline`: the digest of what arrived is recorded, the destination is not read back.
  * `none`: no digest at all.
  */
-export const verifyMode = z.enum(['reread', 'inline', 'none']);
+export const verifyMode = z.enum(['both', 'reread', 'inline', 'none']);
 export type VerifyMode = z.infer<typeof verifyMode>;
+
+/**
+ * How a copy is verified when nobody said how. TLS notices bytes that change on their way; without it, and within one node too (its memory
+ * and its copier are the way there), only the source itself can tell what should have arrived.
+ */
+export function verifyModeFor(asked: VerifyMode | null, way: { tls: boolean }): VerifyMode {
+  return asked ?? (way.tls ? 'reread' : 'both');
+}
+
+/**
+ * How a copy was proven, for the audit record. `both`, `reread`, `inline`, `none`: as `VerifyMode`. `cache`: all that was asked for was
+ * compared, but some of it could only be read from memory: its file system lets nobody read the medium itself. `shared`: nothing was
+ * copied, both devices are one file.
+ */
+export const proof = z.enum(['both', 'reread', 'cache', 'inline', 'none', 'shared']);
+export type Proof = z.infer<typeof proof>;
 
 /**
  * Who carries the bytes. `assisted`: the storage itself; `generic-detached`: copy; `generic-attached`: the hypervisor mirrors; `undo`: nobody,
@@ -43,7 +61,8 @@ export const migrationRequest = z
     destination: backEndName,
     /** Bytes a second; null is no cap. */
     bandwidth: z.number().int().positive().nullable().default(null),
-    verify: verifyMode.default('reread'),
+    /** Null: see `verifyModeFor`. */
+    verify: verifyMode.nullable().default(null),
     forceHostCopy: z.boolean().default(false),
     /** The volume's type from the switch on; null: as it is. */
     newType: volumeTypeName.nullable().default(null),
@@ -95,6 +114,11 @@ export const checkpoint = z.object({
   zeroed: z.boolean(),
   /** Bytes really sent over the wire so far: the rest were holes. */
   transferred: z.number().int().nonnegative(),
+  /**
+   * Of a digest: from where what is before `offset` was read, the weakest of it. `direct`: past the page cache. `dropped`: through it, but
+   * nothing of it was there before. `cache`: some of it may have come from memory.
+   */
+  medium: z.enum(['direct', 'dropped', 'cache']).optional(),
 });
 export type Checkpoint = z.infer<typeof checkpoint>;
 
@@ -123,6 +147,8 @@ export interface MigrationState {
   phase: Phase;
   paused: boolean;
   bandwidth: number | null;
+  /** How its copy is verified; null while nobody has said it, and the way of the bytes is not known yet. */
+  verify: VerifyMode | null;
   totalBytes: number;
   /** Last reported position; the live one is in the pending activity's heartbeat. */
   bytesDone: number;
@@ -154,6 +180,7 @@ export const migrationRecord = z.object({
   totalBytes: z.number().int().nonnegative(),
   transferredBytes: z.number().int().nonnegative().nullable(),
   digest: z.string().nullable(),
+  proof: proof.nullable(),
   outcome: outcome.nullable(),
   error: z.custom<Reason>().nullable(),
   /** For how long the source was to be kept. */

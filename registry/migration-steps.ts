@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
-import { outcome, phase, type Claim, type Outcome, type Phase } from '../model/migration.ts';
+import { outcome, phase, type Claim, type Outcome, type Phase, type Proof } from '../model/migration.ts';
 import type { MigrationStatus } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
@@ -54,6 +54,8 @@ export async function enterPhase(
 export interface Switch {
   /** What the destination was verified to hold; null without a digest. */
   digest?: string | null | undefined;
+  /** How that was proven. */
+  proof?: Proof | undefined;
   transferredBytes?: number | null | undefined;
   /** How the hypervisor reaches the volume from now on, if it is attached. */
   attachment?: { id: string; connection: Record<string, unknown> } | undefined;
@@ -89,7 +91,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
        UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
          phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
-         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes)
+         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
        RETURNING m.*
      ), connected AS (
@@ -113,6 +115,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
       found.transferredBytes ?? null,
       found.attachment?.id ?? null,
       found.attachment?.connection ?? null,
+      found.proof ?? null,
     ],
   );
   if (switched.length > 0) return;

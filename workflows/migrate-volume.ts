@@ -122,7 +122,15 @@ async function goForward(
   run.enter('switching');
   await registry.switchVolume.executeWithOptions(
     { summary: 'switch the volume to its new place: the point of no return' },
-    [{ claim, digest: flow.digest, transferredBytes: flow.transferredBytes, attachment: flow.attachment }],
+    [
+      {
+        claim,
+        digest: flow.digest,
+        proof: flow.proof,
+        transferredBytes: flow.transferredBytes,
+        attachment: flow.attachment,
+      },
+    ],
   );
   run.enter('cleaning-up');
   const { migrationId, volumeId } = claim;
@@ -133,5 +141,5 @@ async function goForward(
   await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
     { claim, outcome: 'success', error: null },
   ]);
-  run.finish({ outcome: 'success', digest: flow.digest, transferredBytes: flow.transferredBytes });
+  run.finish({ outcome: 'success', digest: flow.digest, proof: flow.proof, transferredBytes: flow.transferredBytes });
 }

@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { migrationDetails, type MigrationEnd } from '../model/migration-details.ts';
-import type { ClaimedMigration, MigrationRequest, MigrationState, Phase } from '../model/migration.ts';
+import type { ClaimedMigration, MigrationRequest, MigrationState, Phase, VerifyMode } from '../model/migration.ts';
 import type { OperationTicket, RefusedOperation } from '../model/operation-requests.ts';
 import { searchAttributes } from '../model/search-attributes.ts';
 import { MigrationStoryTeller } from './migration-story.ts';
@@ -44,7 +44,7 @@ export class MigrationRun {
   readonly parking: Parking;
   #switched = false;
   readonly #story = new MigrationStoryTeller();
-  #transfer: CancellationScope | null = null;
+  readonly #transfers = new Set<CancellationScope>();
 
   constructor(request: MigrationRequest) {
     this.request = request;
@@ -57,6 +57,7 @@ export class MigrationRun {
       phase: 'claiming',
       paused: false,
       bandwidth: request.bandwidth,
+      verify: request.verify,
       totalBytes: 0,
       bytesDone: 0,
       bytesPerSecond: 0,
@@ -120,6 +121,12 @@ export class MigrationRun {
     this.show();
   }
 
+  /** By which way the bytes come is known: what that means for the verification. */
+  verifying(how: VerifyMode): void {
+    this.state.verify = how;
+    this.show();
+  }
+
   waitFor(what: string | null): void {
     this.state.waitingFor = what;
     this.show();
@@ -154,7 +161,7 @@ export class MigrationRun {
     if (!isNews && patched('settings that are no news stop nothing')) return;
     Object.assign(this.state, setting);
     this.show();
-    this.#transfer?.cancel();
+    for (const transfer of this.#transfers) transfer.cancel();
   }
 
   /**
@@ -164,7 +171,7 @@ export class MigrationRun {
   async stretch<T>(work: () => Promise<T>): Promise<T> {
     await condition(() => !this.state.paused);
     const transfer = new CancellationScope();
-    this.#transfer = transfer;
+    this.#transfers.add(transfer);
     try {
       return await transfer.run(work);
     } catch (error) {
@@ -172,13 +179,14 @@ export class MigrationRun {
         throw new CancelledFailure('The transfer was stopped.', [], error);
       throw error;
     } finally {
-      this.#transfer = null;
+      this.#transfers.delete(transfer);
     }
   }
 
-  /** Throws if a cancel has come: called between steps, so that none begins after it. */
+  /** Throws if a cancel has come, or an end of the part of it that asks: called between steps, so that none begins after it. */
   throwIfCancelled(): void {
-    if (this.scope.consideredCancelled) throw new CancelledFailure('The migration was cancelled.');
+    if (this.scope.consideredCancelled || CancellationScope.current().consideredCancelled)
+      throw new CancelledFailure('The migration was cancelled.');
   }
 
   show(): void {

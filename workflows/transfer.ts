@@ -9,11 +9,13 @@ const longestPause = 15;
 /**
  * Carries a transfer to its end in as many stretches as it takes: a pause or a new cap ends a stretch, and so does a source that
  * cannot be reached. `recover` brings the source back; it is given up when no byte moved for `patienceSeconds`.
+ * Not `shown`: it runs beside one that is, and tells nothing of where it is.
  */
 export async function runTransfer(
   run: MigrationRun,
   stretch: (from: Checkpoint) => Promise<{ checkpoint: Checkpoint; finished: boolean }>,
   recover: ((patienceSeconds: number) => Promise<void>) | null,
+  { shown = true } = {},
 ): Promise<Checkpoint> {
   let at = copyStart;
   let lostSince: number | null = null;
@@ -24,7 +26,7 @@ export async function runTransfer(
       const reached = await run.stretch(() => stretch(at));
       at = reached.checkpoint;
       lostSince = null;
-      run.report({ bytesDone: at.offset, bytesPerSecond: 0 });
+      if (shown) run.report({ bytesDone: at.offset, bytesPerSecond: 0 });
       if (reached.finished) return at;
     } catch (error) {
       if (isCancellation(error)) continue; // a stretch that was ended before it began

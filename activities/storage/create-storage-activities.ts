@@ -254,12 +254,12 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /**
      * Reads the destination back from its device and digests it, the way the copy digested what arrived. With `volumeId`: a device of
-     * that volume, which this migration did not make.
+     * that volume, which this migration did not make. `beside`: another is read at the same time, and that one's progress is reported.
      */
     digestVolume: async (
-      input: TransferInput & { volumeId?: string | undefined },
+      input: TransferInput & { volumeId?: string | undefined; beside?: boolean | undefined },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
-      runWithProgress(deps, input, async (from, options) => {
+      runWithProgress(input.beside ? { ...deps, reportProgress: unreported } : deps, input, async (from, options) => {
         const { volumeId, migrationId } = input;
         const tag = volumeId === undefined ? migrationTag(migrationId) : volumeTag(volumeId);
         const device = await deviceOf(input, input.sizeBytes, tag);
@@ -274,7 +274,7 @@ export function createStorageActivities(deps: StorageDependencies) {
       input: OnDevice & Round & { from: Checkpoint },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       // How far this is would only be taken for how far the mirror is.
-      runWithProgress({ ...deps, reportProgress: async () => {} }, input, async (from, options) => {
+      runWithProgress({ ...deps, reportProgress: unreported }, input, async (from, options) => {
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
         return deps.copier.run({ kind: 'unmap', device, from, unless: markOf(input) }, options);
       }),
@@ -352,6 +352,8 @@ export function createStorageActivities(deps: StorageDependencies) {
     ),
   };
 }
+
+const unreported: ProgressReporter = async () => {};
 
 /** What an operator must know of a device that is only kept. */
 function keptNote(tags: readonly string[]): string {

@@ -8,7 +8,7 @@ import type { Session } from './session.ts';
 /** How fast, how proven, waited for or not: the options of all commands that move one volume. */
 export interface MigrationOptions {
   bandwidth?: number | null;
-  verify: VerifyMode;
+  verify?: VerifyMode;
   forceHostCopy?: true;
   dryRun?: true;
   detach?: true;
@@ -20,9 +20,8 @@ export function addMigrationOptions(command: Command): Command {
     .option('--bandwidth <rate>', 'at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
     .option(
       '--verify <how>',
-      'reread: read the destination back and compare; inline: only record the digest of what arrived; none',
+      'both: read source and destination once more and compare; reread: only the destination; inline: only record the digest of what arrived; none (default: both, but reread where the nodes speak TLS)',
       checked('verify', verifyMode),
-      'reread',
     )
     .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')
     .option('--dry-run', 'only say what would be done, or every reason why not')
@@ -32,7 +31,7 @@ export function addMigrationOptions(command: Command): Command {
 
 /** What the options say, as a request has it. */
 export function migrationSettingsOf(o: MigrationOptions) {
-  return { bandwidth: o.bandwidth ?? null, verify: o.verify, forceHostCopy: o.forceHostCopy ?? false };
+  return { bandwidth: o.bandwidth ?? null, verify: o.verify ?? null, forceHostCopy: o.forceHostCopy ?? false };
 }
 
 /**

@@ -65,6 +65,7 @@ export function migrationProperties(r: MigrationRecord, live: MigrationView | nu
     total_bytes: r.totalBytes,
     transferred_bytes: r.transferredBytes,
     digest: r.digest,
+    proof: r.proof,
     started_at: pythonTime(r.startedAt),
     finished_at: r.finishedAt ? pythonTime(r.finishedAt) : null,
     phases: r.phases.map((p) => `${p.phase} ${p.at.toISOString().slice(11, 23)}`).join(', '),

@@ -23,7 +23,7 @@ export interface MovesOptions {
   maxPerSource?: number;
   maxPerDestination?: number;
   bandwidth?: number | null;
-  verify: VerifyMode;
+  verify?: VerifyMode;
   onFailure: 'continue' | 'stop';
   detach?: true;
 }
@@ -44,7 +44,7 @@ export function addMovesOptions(command: Command): Command {
       checked('max-per-destination', z.coerce.number().pipe(count)),
     )
     .option('--bandwidth <rate>', 'at most so fast, all moves together, e.g. 400MiB/s', checked('bandwidth', bandwidth))
-    .option('--verify <how>', 'reread, inline or none, as for `ferry migrate`', checked('verify', verifyMode), 'reread')
+    .option('--verify <how>', 'both, reread, inline or none, as for `ferry migrate`', checked('verify', verifyMode))
     .option(
       '--on-failure <what>',
       'after a volume that could not be moved: continue with the others, or stop',
@@ -63,7 +63,7 @@ export function moveSettingsOf(o: MovesOptions) {
       ...(o.maxPerDestination === undefined ? {} : { perDestinationNode: o.maxPerDestination }),
     },
     bandwidth: o.bandwidth ?? null,
-    verify: o.verify,
+    verify: o.verify ?? null,
     onFailure: o.onFailure,
   };
 }

@@ -19,6 +19,7 @@ function copying(bytesDone: number, totalBytes = gib): string {
     bytesDone,
     bytesPerSecond: 0,
     bandwidth: null,
+    verify: null,
     paused: false,
     cancelRequested: false,
     waitingFor: null,

@@ -1,5 +1,5 @@
 import { nodeOf } from '../../model/ids.ts';
-import type { ClaimedMigration } from '../../model/migration.ts';
+import { verifyModeFor, type ClaimedMigration } from '../../model/migration.ts';
 import { deviceName } from '../../model/names.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
@@ -58,8 +58,10 @@ export async function assisted(
   if (device.shared) {
     await record();
     run.report({ bytesDone: sizeBytes, bytesPerSecond: 0 });
-    return { digest: null, transferredBytes: 0, cleanUp };
+    return { digest: null, proof: 'shared', transferredBytes: 0, cleanUp };
   }
+  // No TLS within a node: what went through its memory and its copier is compared with its source.
+  run.verifying(verifyModeFor(run.request.verify, { tls: false }));
   const digest = run.request.verify !== 'none';
   const copying = runTransfer(
     run,
@@ -82,6 +84,6 @@ export async function assisted(
     null,
   );
   const [copied] = await Promise.all([copying, record()]);
-  if (run.request.verify === 'reread') await verify(run, m, there.deviceName, copied);
-  return { digest: digest ? copied.chain : null, transferredBytes: copied.transferred, cleanUp };
+  const proof = await verify(run, m, there.deviceName, copied);
+  return { digest: digest ? copied.chain : null, proof, transferredBytes: copied.transferred, cleanUp };
 }

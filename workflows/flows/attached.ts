@@ -61,6 +61,8 @@ export async function genericAttached(
 
   return {
     digest: null,
+    // The hypervisor tells what it has mirrored, and nothing that could be compared.
+    proof: 'none',
     transferredBytes,
     attachment: { id: attachment.id, connection: { ...destination.connection } },
     cleanUp: [

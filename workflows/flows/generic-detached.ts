@@ -1,5 +1,5 @@
 import { nodeOf } from '../../model/ids.ts';
-import type { ClaimedMigration } from '../../model/migration.ts';
+import { verifyModeFor, type ClaimedMigration, type Proof } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
@@ -10,6 +10,7 @@ import { verify } from './verify.ts';
 /** What a flow leaves for the switch and for afterwards. */
 export interface FlowResult {
   digest: string | null;
+  proof: Proof;
   transferredBytes: number;
   /** Of an attached volume: how its hypervisor reaches it from now on. */
   attachment?: { id: string; connection: Record<string, unknown> };
@@ -49,6 +50,7 @@ export async function genericDetached(
   ]);
 
   run.throwIfCancelled();
+  run.verifying(verifyModeFor(run.request.verify, address));
   run.enter('copying');
   const transfers = storageTransfers(nodeOf(destination.backEnd), patience);
   const digest = run.request.verify !== 'none';
@@ -72,6 +74,7 @@ export async function genericDetached(
       ),
     async (left) => {
       address = await exportSource(left);
+      if (!address.tls) run.verifying(verifyModeFor(run.request.verify, address));
     },
   );
   const record = registry.enterPhase.executeWithOptions({ summary: 'record: copying' }, [
@@ -79,9 +82,10 @@ export async function genericDetached(
   ]);
   const [copied] = await Promise.all([copying, record]);
 
-  if (run.request.verify === 'reread') await verify(run, m, deviceName, copied);
+  const proof = await verify(run, m, deviceName, copied);
   return {
     digest: digest ? copied.chain : null,
+    proof,
     transferredBytes: copied.transferred,
     cleanUp: [
       { kind: 'retireSource', ...exported, deviceName: source.deviceName, volumeId },

@@ -1,9 +1,9 @@
 import { ApplicationFailure } from '@temporalio/workflow';
-import { nodeOf } from '../../model/ids.ts';
-import type { Checkpoint, ClaimedMigration } from '../../model/migration.ts';
-import { registry, storageTransfers } from '../activities.ts';
+import type { ClaimedMigration } from '../../model/migration.ts';
+import { proofOf } from '../../model/proof.ts';
+import { registry } from '../activities.ts';
 import type { MigrationRun } from '../migration-run.ts';
-import { runTransfer } from '../transfer.ts';
+import { digestDevice } from './digest-device.ts';
 import type { FlowResult } from './generic-detached.ts';
 
 /**
@@ -19,9 +19,9 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
   const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
     { claim, phase: 'verifying', migrationStatus: 'migrating' },
   ]);
-  const [there] = await Promise.all([digest(run, m, kept), record]);
+  const [there] = await Promise.all([digestDevice(run, m, { ...kept, of: 'volume' }), record]);
   run.report({ bytesDone: 0, bytesPerSecond: 0 });
-  const here = await digest(run, m, source);
+  const here = await digestDevice(run, m, { ...source, of: 'volume' });
   if (here.chain !== there.chain) {
     throw ApplicationFailure.nonRetryable(
       `Volume ${volumeId} has been written since migration ${undone} moved it: ${source.deviceName} on ${source.backEnd} and ${deviceName} on ${kept.backEnd}, its kept source, do not hold the same. The volume stays on ${source.backEnd}, and the source is kept as before. To go back with what the volume holds now: ferry migrate ${volumeId} ${kept.backEnd}`,
@@ -31,6 +31,7 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
   }
   return {
     digest: here.chain,
+    proof: proofOf('both', [here, there]),
     transferredBytes: 0,
     cleanUp: [
       // No export was made: there is none of this name to end.
@@ -38,21 +39,4 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
       { kind: 'settleDestination', ...kept, migrationId, keptBy: undone },
     ],
   };
-}
-
-function digest(
-  run: MigrationRun,
-  { claim, sizeBytes }: ClaimedMigration,
-  device: { backEnd: string; deviceName: string },
-): Promise<Checkpoint> {
-  const { volumeId, migrationId } = claim;
-  return runTransfer(
-    run,
-    (from) =>
-      storageTransfers(nodeOf(device.backEnd), run.request.nodeTimeoutSeconds).digestVolume.executeWithOptions(
-        { summary: `read ${device.deviceName} on ${device.backEnd}, to compare` },
-        [{ ...device, volumeId, sizeBytes, migrationId, from, bandwidth: run.state.bandwidth }],
-      ),
-    null,
-  );
 }

@@ -1,46 +1,59 @@
-import { ApplicationFailure } from '@temporalio/workflow';
-import { nodeOf } from '../../model/ids.ts';
-import type { Checkpoint, ClaimedMigration } from '../../model/migration.ts';
-import { registry, storageTransfers } from '../activities.ts';
+import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
+import type { Checkpoint, ClaimedMigration, Proof } from '../../model/migration.ts';
+import { difference, proofOf } from '../../model/proof.ts';
+import { registry } from '../activities.ts';
 import type { MigrationRun } from '../migration-run.ts';
-import { runTransfer } from '../transfer.ts';
+import { digestDevice } from './digest-device.ts';
 
-/** Reads the destination back from its device and compares it with what the source served. */
+/**
+ * Proves the copy as `run.state.verify` says: reads the destination back from its device, and the source once more, each by its own node
+ * and both at once, and compares them with what arrived. `ChecksumMismatch` when they are not all equal.
+ */
 export async function verify(
   run: MigrationRun,
   m: ClaimedMigration,
   deviceName: string,
-  copied: Checkpoint,
-): Promise<void> {
-  const { claim, destination, sizeBytes } = m;
+  arrived: Checkpoint,
+): Promise<Proof> {
+  const how = run.state.verify!;
+  if (how === 'none' || how === 'inline') return how;
+  const { claim, source, destination } = m;
   run.enter('verifying');
   run.report({ bytesDone: 0, bytesPerSecond: 0 });
-  const reading = runTransfer(
-    run,
-    (from) =>
-      storageTransfers(nodeOf(destination.backEnd), run.request.nodeTimeoutSeconds).digestVolume.executeWithOptions(
-        { summary: `read ${deviceName} back and compare` },
-        [
-          {
-            backEnd: destination.backEnd,
-            deviceName,
-            sizeBytes,
-            migrationId: claim.migrationId,
-            from,
-            bandwidth: run.state.bandwidth,
-          },
-        ],
-      ),
-    null,
+  const record = () =>
+    registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [{ claim, phase: 'verifying' }]);
+  const [readBack, sourceNow] = await allOrNone(
+    digestDevice.bind(null, run, m, { backEnd: destination.backEnd, deviceName, of: 'migration' }),
+    async () => (how === 'both' ? digestDevice(run, m, { ...source, of: 'volume', beside: true }) : null),
+    record,
   );
-  const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
-    { claim, phase: 'verifying' },
-  ]);
-  const [read] = await Promise.all([reading, record]);
-  if (read.chain === copied.chain) return;
+  const names = {
+    source: `${source.deviceName} on ${source.backEnd}`,
+    destination: `${deviceName} on ${destination.backEnd}`,
+  };
+  const different = difference({ arrived, readBack, source: sourceNow }, names);
+  if (different === null) return proofOf(how, [readBack, sourceNow]);
   throw ApplicationFailure.nonRetryable(
-    `${deviceName} on ${destination.backEnd} does not hold what ${m.source.backEnd} served; the volume stays on ${m.source.backEnd}. Check the destination's disk, then migrate again.`,
+    `${different} The volume stays on ${source.backEnd}.`,
     'ChecksumMismatch',
-    { expected: copied.chain, found: read.chain },
+    // `expected`: what arrived.
+    { expected: arrived.chain, found: readBack.chain, source: sourceNow?.chain ?? null },
   );
+}
+
+/** Works at once. When one fails the others are cancelled, and have ended when it rejects. */
+async function allOrNone<A, B, C>(
+  a: () => Promise<A>,
+  b: () => Promise<B>,
+  c: () => Promise<C>,
+): Promise<readonly [A, B, C]> {
+  const scope = new CancellationScope();
+  const works = [scope.run(a), scope.run(b), scope.run(c)] as const;
+  try {
+    return await Promise.all(works);
+  } catch (error) {
+    scope.cancel();
+    await Promise.allSettled(works);
+    throw error;
+  }
 }

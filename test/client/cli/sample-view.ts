@@ -10,6 +10,7 @@ export const sampleView: MigrationView = {
   phase: 'copying',
   paused: false,
   bandwidth: null,
+  verify: null,
   totalBytes: 2 * 1024 ** 3,
   bytesDone: 1024 ** 3,
   bytesPerSecond: 128 * 1024 ** 2,
