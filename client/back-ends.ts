@@ -1,11 +1,11 @@
-import type { BackEnd } from '../model/back-end.ts';
+import type { BackEnd, ObservedBackEnd } from '../model/back-end.ts';
 import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
 import { countKeptSources } from '../registry/kept-sources.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 
 /** A back end with what is on it. */
-export type ListedBackEnd = BackEnd & { volumes: number; kept: { sources: number; bytes: number } };
+export type ListedBackEnd = ObservedBackEnd & { volumes: number; kept: { sources: number; bytes: number } };
 
 /** What an administrator may ask about back ends. */
 export function backEndCommands({ registry, identity }: Context) {

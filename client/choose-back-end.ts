@@ -1,4 +1,4 @@
-import { backEndState, type BackEnd } from '../model/back-end.ts';
+import { backEndState, type BackEnd, type ObservedBackEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
 import { satisfies, type Asking } from '../model/volume-type.ts';
 import { formatBytes, gib } from '../model/sizes.ts';
@@ -8,13 +8,12 @@ import { formatBytes, gib } from '../model/sizes.ts';
  * that have what its type asks for.
  */
 export function chooseBackEnd(
-  backEnds: readonly BackEnd[],
+  backEnds: readonly ObservedBackEnd[],
   wanted: { sizeGib: number; availabilityZone?: string | undefined; volumeType?: Asking | null },
-  now: Date,
 ): BackEnd {
   const { sizeGib, availabilityZone: zone, volumeType = null } = wanted;
   const usable = backEnds.filter(
-    (b) => !b.disabled && backEndState(b, now) === 'up' && (zone === undefined || b.availabilityZone === zone),
+    (b) => !b.disabled && backEndState(b, b.asOf) === 'up' && (zone === undefined || b.availabilityZone === zone),
   );
   const where = zone === undefined ? '' : ` in zone ${zone}`;
   const capable = usable.filter((b) => satisfies(b, volumeType));

@@ -47,8 +47,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
   const volumeType = typeName === null ? null : await findVolumeType(registry, typeName);
   const backEnd =
     given ??
-    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone, volumeType }, new Date())
-      .name;
+    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone, volumeType }).name;
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);

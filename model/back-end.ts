@@ -26,13 +26,17 @@ export const backEnd = z.object({
 });
 export type BackEnd = z.infer<typeof backEnd>;
 
+/** A back end as it was at one moment by Postgres' clock, the only one by which a heartbeat may be judged. */
+export const observedBackEnd = backEnd.extend({ asOf: z.date() });
+export type ObservedBackEnd = z.infer<typeof observedBackEnd>;
+
 /** A back end is down when its worker has not been heard of for this long (Cinder's `service_down_time` is 60 s). */
 export const downAfterMs = 30_000;
 
 /** How often a storage worker reports: several reports fit in `downAfterMs`, so that one lost report changes nothing. */
 export const heartbeatEveryMs = 5_000;
 
-/** `up` when the worker was heard of lately and can serve the device. */
+/** `up` when the worker was heard of lately and can serve the device. `now` is Postgres' time: the caller's clock may be wrong. */
 export function backEndState(b: Pick<BackEnd, 'heartbeatAt' | 'fault'>, now: Date): 'up' | 'down' {
   return b.fault === null && now.getTime() - b.heartbeatAt.getTime() <= downAfterMs ? 'up' : 'down';
 }

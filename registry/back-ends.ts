@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { backEnd, type BackEnd } from '../model/back-end.ts';
+import { backEnd, observedBackEnd, type BackEnd, type ObservedBackEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
 import type { Queries, Registry } from './open-registry.ts';
 
@@ -44,9 +44,9 @@ export async function reportBackEnds(
   );
 }
 
-/** All back ends, by name. */
-export function listBackEnds(registry: Queries): Promise<BackEnd[]> {
-  return registry.rows(backEnd, 'SELECT * FROM back_ends ORDER BY name');
+/** All back ends, by name, and when that was so. */
+export function listBackEnds(registry: Queries): Promise<ObservedBackEnd[]> {
+  return registry.rows(observedBackEnd, 'SELECT *, now()::timestamptz(3) AS as_of FROM back_ends ORDER BY name');
 }
 
 /** How many volumes each back end has; those without any are left out. */

@@ -13,6 +13,12 @@ export async function currentDevices(registry: Queries, backEnd: string): Promis
   return new Set(rows.map(deviceName));
 }
 
+/** Postgres' time, by which all is judged that has a time in the registry. */
+export async function registryTime(registry: Queries): Promise<Date> {
+  const [at] = await registry.rows(z.object({ now: z.date() }), 'SELECT now()::timestamptz(3) AS now');
+  return at!.now;
+}
+
 const endedMigration = z.object({
   id: z.uuid(),
   volumeId: z.uuid(),

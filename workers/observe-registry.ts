@@ -25,10 +25,9 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
       running.set(phases.find((p) => p.phase === each)?.migrations ?? 0, { phase: each });
     }
     oldest.set(Math.max(0, ...phases.map((p) => p.oldestSeconds)));
-    const now = new Date();
     for (const backEnd of backEnds) {
       const tags = { back_end: backEnd.name };
-      up.set(backEndState(backEnd, now) === 'up' ? 1 : 0, tags);
+      up.set(backEndState(backEnd, backEnd.asOf) === 'up' ? 1 : 0, tags);
       total.set(backEnd.totalBytes, tags);
       free.set(backEnd.freeBytes, tags);
     }

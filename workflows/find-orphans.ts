@@ -49,8 +49,8 @@ export async function findOrphans(of: {
 
 /** Removes what may be removed by now; says so in each. What cannot be removed is found again at the next look. */
 export async function removeOrphans(judged: readonly JudgedOrphan[]): Promise<void> {
-  for (const { orphan, step } of judged) {
-    if (!step || orphan.removableFrom === null || Date.now() < Date.parse(orphan.removableFrom)) continue;
+  for (const { orphan, step, isDue } of judged) {
+    if (!step || !isDue) continue;
     orphan.removed = (await runCleanUp([step], removeSeconds)).length === 0;
   }
 }

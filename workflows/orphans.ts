@@ -8,6 +8,8 @@ import type { CleanUpStep } from './clean-up-steps.ts';
 export interface JudgedOrphan {
   orphan: Orphan;
   step: CleanUpStep | null;
+  /** Its grace time was over when the registry was asked, by the registry's clock. */
+  isDue: boolean;
 }
 
 type Judgement = { why: string; step: CleanUpStep | null; since: string | null; kind?: Orphan['kind'] };
@@ -113,12 +115,13 @@ function unknown(why: string): Judgement {
 function withGrace(
   found: { backEnd: string; name: string; volumeId: string | null; migrationId: string | null },
   { kind = 'device', why, step, since }: Judgement,
-  { orphanGraceSeconds }: LeftoverFacts,
+  { orphanGraceSeconds, now }: LeftoverFacts,
 ): JudgedOrphan {
   const { backEnd, name, volumeId, migrationId } = found;
   const removableFrom = step && since ? new Date(Date.parse(since) + orphanGraceSeconds * 1000).toISOString() : null;
   return {
     orphan: { kind, backEnd, name, volumeId, migrationId, why, removableFrom, removed: false },
     step: removableFrom ? step : null,
+    isDue: removableFrom !== null && now !== undefined && Date.parse(removableFrom) <= Date.parse(now),
   };
 }

@@ -8,7 +8,13 @@ import { listAttachments } from '../../registry/attachments.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { failHeldOperation, listHeldOperations, type HeldOperation } from '../../registry/held-operations.ts';
 import { keptDevice, listKeptSources } from '../../registry/kept-sources.ts';
-import { migrationsThatLeft, volumeUses, type LeavingMigration, type VolumeUse } from '../../registry/leftovers.ts';
+import {
+  migrationsThatLeft,
+  registryTime,
+  volumeUses,
+  type LeavingMigration,
+  type VolumeUse,
+} from '../../registry/leftovers.ts';
 import { findMigration, listClaims, type HeldClaim } from '../../registry/migrations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import { workflowIdOf } from './workflow-id-of.ts';
@@ -117,11 +123,10 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
 
     /** The nodes that serve back ends, and which of them answer. */
     listNodes: async (): Promise<{ node: string; up: boolean }[]> => {
-      const now = Date.now();
       const byNode = Map.groupBy(await listBackEnds(registry), ({ node }) => node);
       return [...byNode].map(([node, backEnds]) => ({
         node,
-        up: backEnds.some((b) => now - b.heartbeatAt.getTime() <= downAfterMs),
+        up: backEnds.some((b) => b.asOf.getTime() - b.heartbeatAt.getTime() <= downAfterMs),
       }));
     },
 
@@ -135,6 +140,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
         beingCleanedUp: migrations.filter((_, i) => running[i]).map(({ id }) => id),
         kept: (await listKeptSources(registry, { volumeIds: of.volumeIds })).map(keptDevice),
         orphanGraceSeconds,
+        now: (await registryTime(registry)).toISOString(),
       };
     },
   };
@@ -148,4 +154,6 @@ export interface LeftoverFacts {
   /** Kept sources of these volumes, also those that are being removed; looks that began before there were any do not know. */
   kept?: KeptDevice[];
   orphanGraceSeconds: number;
+  /** By the clock that has written when migrations ended; looks that began before it was told do not know. */
+  now?: string;
 }

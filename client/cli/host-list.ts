@@ -15,9 +15,8 @@ export function addHostList(host: Command): void {
     .action((options: { long?: boolean }, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const backEnds = await ferry.listBackEnds();
-        const now = new Date();
-        const described = backEnds.map((b) => ({ ...b, state: backEndState(b, now) }));
-        answer(described, options.long ? longList(backEnds, now) : hostList(backEnds));
+        const described = backEnds.map((b) => ({ ...b, state: backEndState(b, b.asOf) }));
+        answer(described, options.long ? longList(backEnds) : hostList(backEnds));
       }),
     );
 }
@@ -26,7 +25,7 @@ export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availability
   return columns(backEnds.map((b) => [b.name, b.availabilityZone]));
 }
 
-export function longList(backEnds: readonly ListedBackEnd[], now: Date): string {
+export function longList(backEnds: readonly ListedBackEnd[]): string {
   return table(
     ['Host', 'Zone', 'Driver', 'Status', 'State', 'Volumes', 'Kept', 'Free', 'Total', 'Capabilities', 'Remark'],
     backEnds.map((b) => [
@@ -34,7 +33,7 @@ export function longList(backEnds: readonly ListedBackEnd[], now: Date): string 
       b.availabilityZone,
       b.driver,
       b.decommissionedAt ? 'decommissioned' : b.disabled ? 'disabled' : 'enabled',
-      backEndState(b, now),
+      backEndState(b, b.asOf),
       String(b.volumes),
       b.kept.sources === 0 ? '' : `${b.kept.sources} (${formatBytes(b.kept.bytes)})`,
       formatBytes(b.freeBytes),

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chooseBackEnd } from '../../client/choose-back-end.ts';
-import type { BackEnd } from '../../model/back-end.ts';
+import type { ObservedBackEnd } from '../../model/back-end.ts';
 import { gib } from '../../model/sizes.ts';
 
 const now = new Date('2026-01-01T12:00:00Z');
-const backEnd = (name: string, freeGib: number, change: Partial<BackEnd> = {}): BackEnd => ({
+const backEnd = (name: string, freeGib: number, change: Partial<ObservedBackEnd> = {}): ObservedBackEnd => ({
   name,
   node: 'n',
   availabilityZone: 'zone1',
@@ -17,6 +17,7 @@ const backEnd = (name: string, freeGib: number, change: Partial<BackEnd> = {}): 
   fault: null,
   capabilities: {},
   heartbeatAt: now,
+  asOf: now,
   decommissionedAt: null,
   ...change,
 });
@@ -30,13 +31,13 @@ test('the enabled, running back end with the most free space is chosen, the firs
     backEnd('n@a', 20),
     backEnd('n@small', 10),
   ];
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }, now).name, 'n@a');
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }).name, 'n@a');
 });
 
 test('a zone narrows the choice', () => {
   const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { availabilityZone: 'zone2' })];
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone2' }, now).name, 'n@b');
-  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone3' }, now), {
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone2' }).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone3' }), {
     type: 'BackEndNotFound',
     message: 'No back end in zone zone3 is enabled and running. See: ferry host list --long',
   });
@@ -45,16 +46,16 @@ test('a zone narrows the choice', () => {
 test('a type narrows the choice to the back ends that have what it asks for', () => {
   const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { capabilities: { media: 'ssd' } })];
   const volumeType = { name: 'fast', extraSpecs: { media: 'ssd' } };
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, volumeType }, now).name, 'n@b');
-  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 11, volumeType }, now), { type: 'InsufficientSpace' });
-  assert.throws(() => chooseBackEnd(backEnds.slice(0, 1), { sizeGib: 1, volumeType }, now), {
+  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, volumeType }).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 11, volumeType }), { type: 'InsufficientSpace' });
+  assert.throws(() => chooseBackEnd(backEnds.slice(0, 1), { sizeGib: 1, volumeType }), {
     type: 'CapabilityMissing',
     message: 'No enabled, running back end has what volume type fast asks for. See: ferry type show fast',
   });
 });
 
 test('when nothing is large enough, it is said how much there is', () => {
-  assert.throws(() => chooseBackEnd([backEnd('n@a', 20)], { sizeGib: 21 }, now), {
+  assert.throws(() => chooseBackEnd([backEnd('n@a', 20)], { sizeGib: 21 }), {
     type: 'InsufficientSpace',
     message: 'No back end has 21.0 GiB free; n@a has the most, 20.0 GiB.',
   });

@@ -22,6 +22,7 @@ const facts: LeftoverFacts = {
   beingCleanedUp: [],
   kept: [{ migrationId, volumeId, backEnd: here, deviceName: device.name }],
   orphanGraceSeconds: 60,
+  now: '2026-01-01T12:00:59.000Z',
 };
 const back = { ...facts, kept: [], volumes: [{ ...facts.volumes[0]!, host: here, nameId: null }] };
 
@@ -42,6 +43,10 @@ describe('the device of a kept source', () => {
       const judged = judgeDevice(found, known);
       assert.equal(judged?.step?.kind, 'retireSource');
       assert.equal(judged.orphan.removableFrom, '2026-01-01T12:01:00.000Z');
+      assert.equal(judged.isDue, false);
+      assert.equal(judgeDevice(found, { ...known, now: '2026-01-01T12:01:00.000Z' })?.isDue, true);
+      const { now: _, ...untimed } = known;
+      assert.equal(judgeDevice(found, untimed)?.isDue, false, 'by no clock but the registry’s');
     }
   });
 

@@ -14,7 +14,7 @@ import { openRegistry } from '../../../registry/open-registry.ts';
 import { freePorts } from '../../../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../../../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../../../workers/embedded/temporal.ts';
-import { ferryIn, stopped } from './ferry-process.ts';
+import { clockAhead, ferryIn, stopped } from './ferry-process.ts';
 
 // In order: the first tests need that no worker runs, the later ones that all do.
 
@@ -119,6 +119,22 @@ test('a host is disabled with a reason, is refused as a destination, and enabled
   assert.match(await said('host', 'enable', 'server2@lvmstorage-2'), /is enabled/);
   assert.equal((await refused('host', 'disable', 'server9@none')).type, 'BackEndNotFound');
 });
+
+for (const seconds of [150, -150]) {
+  test(`a caller whose clock is ${seconds} s ahead sees the same hosts up, and may place on them`, async () => {
+    await seed();
+    const caller = ferryIn({ ...environment, ...clockAhead(seconds) });
+    const hosts = JSON.parse((await caller.run('host', 'list', '--json')).stdout) as { state: string }[];
+    assert.deepEqual(
+      hosts.map(({ state }) => state),
+      ['up', 'up'],
+    );
+    const plan = await caller.run('migrate', seedId, 'server2@lvmstorage-2', '--dry-run');
+    assert.doesNotMatch(plan.stdout, /heard/);
+    // It has chosen a back end, and goes on to what is really missing.
+    assert.match((await caller.run('create', '--size', '1')).stderr, /No control worker/);
+  });
+}
 
 test("show prints the seed's table", async () => {
   const lines = (await said('show', seedId)).split('\n');

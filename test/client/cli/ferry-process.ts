@@ -35,6 +35,18 @@ export function ferryIn(env: Readonly<Record<string, string>>) {
   };
 }
 
+/** For the environment: the process's clock is that far ahead, or behind if negative. */
+export function clockAhead(seconds: number): { NODE_OPTIONS: string } {
+  const code = `{
+    const { Date: Real } = globalThis;
+    globalThis.Date = class Date extends Real {
+      constructor(...given) { if (given.length > 0) super(...given); else super(Date.now()); }
+      static now() { return Real.now() + ${seconds * 1000}; }
+    };
+  }`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+}
+
 export async function stopped(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');

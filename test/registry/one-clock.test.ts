@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, mock, test } from 'node:test';
+import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
+import { chooseBackEnd } from '../../client/choose-back-end.ts';
+import { backEndState } from '../../model/back-end.ts';
+import { listBackEnds } from '../../registry/back-ends.ts';
+import { planMigration } from '../../registry/migration-facts.ts';
+import type { Registry } from '../../registry/open-registry.ts';
+import { noColumns } from '../../registry/rows.ts';
+import { testRegistry } from './database.ts';
+import { destination, putBackEnd, putVolume, source } from './world.ts';
+
+const repairOf = (registry: Registry) =>
+  createRepairActivities({ registry, isRunning: async () => false, orphanGraceSeconds: 60 });
+
+describe('what has a heartbeat or a time in the registry is judged by Postgres’ clock', () => {
+  afterEach(() => mock.timers.reset());
+
+  for (const seconds of [150, -150]) {
+    test(`by a process whose own is ${seconds} s ahead`, async () => {
+      const registry = await testRegistry();
+      await putBackEnd(registry, source);
+      await putBackEnd(registry, destination);
+      await putBackEnd(registry, 'server3@silent');
+      const volumeId = await putVolume(registry);
+      await registry.rows(
+        noColumns,
+        `UPDATE back_ends SET heartbeat_at = now() - interval '60 s' WHERE name = 'server3@silent'`,
+      );
+      mock.timers.enable({ apis: ['Date'], now: Date.now() + seconds * 1000 });
+
+      const backEnds = await listBackEnds(registry);
+      assert.deepEqual(
+        backEnds.map((b) => backEndState(b, b.asOf)),
+        ['up', 'up', 'down'],
+      );
+      assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }).name, source);
+      assert.deepEqual((await planMigration(registry, { volumeId, destination })).reasons, []);
+      assert.deepEqual(await repairOf(registry).listNodes(), [
+        { node: 'server1', up: true },
+        { node: 'server2', up: true },
+        { node: 'server3', up: false },
+      ]);
+    });
+  }
+
+  test('and so is the grace time of what a migration left', async () => {
+    const registry = await testRegistry();
+    const before = await repairOf(registry).factsOfLeftovers({ migrationIds: [], volumeIds: [] });
+    mock.timers.enable({ apis: ['Date'], now: Date.now() + 86_400_000 });
+    const after = await repairOf(registry).factsOfLeftovers({ migrationIds: [], volumeIds: [] });
+    assert.ok(Date.parse(after.now!) - Date.parse(before.now!) < 3_600_000);
+  });
+});
