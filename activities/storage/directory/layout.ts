@@ -8,31 +8,38 @@ import { readTags, writeTags } from './tag-files.ts';
 /** Between a device's name and what makes a staged file's name unique; in no device's name. */
 const separator = '~';
 
+/** What a staged file is called: a device's name and a UUID. Nobody else's file is. */
+const stagedName = /^([A-Za-z0-9_][A-Za-z0-9_.+-]{0,99})~[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /**
  * Where a directory back end keeps what, and in which order it changes it, so that a device is never seen without its tags
  * and that whatever a crash leaves behind is harmless and goes away with the next change:
  *
  * - `volumes/<name>`: the device. It appears by a link and disappears by a rename, whole each time.
  * - `tags/<name>.json`: its tags, written before it appears, removed after it has disappeared.
- * - `staging/<name>~<uuid>`: a device not yet there or no longer there. It outlives stale tags, whose inode thus cannot
+ * - `.ferry-staging/<name>~<uuid>`: a device not yet there or no longer there. It outlives stale tags, whose inode thus cannot
  *   come back as another file's.
+ *
+ * Only what is called so is Ferry's to remove. Whatever else is in one of these folders, or beside them, is left alone.
  */
 export function createLayout(path: string) {
   const volumes = join(path, 'volumes');
   const tagFolder = join(path, 'tags');
-  const staging = join(path, 'staging');
+  const staging = join(path, '.ferry-staging');
 
   const files = (name: string) => ({ device: join(volumes, name), tags: join(tagFolder, `${name}.json`) });
   const stage = (name: string) => join(staging, `${name}${separator}${randomUUID()}`);
 
   /** Finishes what was left half done: tags that are of no device, then the staged files. */
   async function sweep(): Promise<void> {
-    for (const staged of await readdir(staging)) {
-      const { device, tags } = files(staged.slice(0, staged.indexOf(separator)));
-      const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
+    for (const entry of await readdir(staging, { withFileTypes: true })) {
+      const name = entry.isFile() ? stagedName.exec(entry.name)?.[1] : undefined;
+      if (name === undefined) continue;
+      const { device, tags } = files(name);
+      const there = await lstat(device, { bigint: true }).catch(nullIfMissing);
       const known = await readTags(tags);
-      if (known?.inode !== String(entry?.ino)) await removeWritten(tags);
-      await rm(join(staging, staged), { force: true });
+      if (known?.inode !== String(there?.ino)) await removeWritten(tags);
+      await rm(join(staging, entry.name), { force: true });
     }
   }
 
@@ -87,7 +94,7 @@ export function createLayout(path: string) {
       if (tags.length > 0) await writeTags(to.tags, { inode: String(inode), tags: [...tags] });
       if (newName !== name) await rename(from.device, to.device);
       await syncFolder(volumes);
-      if (newName !== name) await removeWritten(from.tags);
+      if (newName !== name && (await readTags(from.tags))?.inode === String(inode)) await removeWritten(from.tags);
       if (tags.length === 0) await removeWritten(to.tags);
     },
 

@@ -7,10 +7,18 @@ import { nullIfMissing } from '../system-errors.ts';
 const tagFile = z.object({ inode: z.string(), tags: z.array(z.string()) });
 export type TagFile = z.infer<typeof tagFile>;
 
-/** The tags in `file`, or null when there is no such file. */
+/** The tags in `file`; null when there is no such file, or when it is somebody else's: then what is beside it has none. */
 export async function readTags(file: string): Promise<TagFile | null> {
   const text = await readFile(file, 'utf8').catch(nullIfMissing);
-  return text === null ? null : tagFile.parse(JSON.parse(text));
+  return text === null ? null : (tagFile.safeParse(parsed(text)).data ?? null);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 export async function writeTags(file: string, content: TagFile): Promise<void> {

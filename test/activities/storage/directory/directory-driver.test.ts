@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { link, mkdir, mkdtemp, open, readdir, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -42,7 +56,8 @@ describe('a directory back end', () => {
   let driver: VolumeDriver;
   const volume = () => join(path, 'volumes', 'volume-1');
   const tagFile = () => join(path, 'tags', 'volume-1.json');
-  const staged = () => join(path, 'staging', 'volume-1~x');
+  const staging = '.ferry-staging';
+  const staged = () => join(path, staging, `volume-1~${randomUUID()}`);
 
   before(async () => {
     path = await mkdtemp(join(tmpdir(), 'ferry-directory-'));
@@ -51,7 +66,7 @@ describe('a directory back end', () => {
     await driver.delete('warm-up', mine);
   });
   afterEach(async () => {
-    for (const folder of ['volumes', 'tags', 'staging']) {
+    for (const folder of ['volumes', 'tags', staging]) {
       for (const name of await readdir(join(path, folder))) await rm(join(path, folder, name), { recursive: true });
     }
   });
@@ -59,7 +74,7 @@ describe('a directory back end', () => {
 
   const make = () => driver.create({ name: 'volume-1', sizeBytes, tags, zero: false });
   async function leftovers(): Promise<string[]> {
-    return (await Promise.all(['tags', 'staging'].map((folder) => readdir(join(path, folder))))).flat();
+    return (await Promise.all(['tags', staging].map((folder) => readdir(join(path, folder))))).flat();
   }
 
   /** Every state that a crash can leave, made from a whole device as `create` and `delete` would pass through it. */
@@ -138,7 +153,7 @@ describe('a directory back end', () => {
       }
       await make();
       await driver.delete('volume-1', mine);
-      assert.deepEqual(await readdir(join(path, 'staging')), []);
+      assert.deepEqual(await readdir(join(path, staging)), []);
     }
   });
 
@@ -200,6 +215,49 @@ describe('a directory back end', () => {
       await rm(volume(), { recursive: true });
     }
     assert.equal((await stat(secret)).size, 8);
+  });
+
+  /** What Ferry did not make, in every folder of its own and beside them; each with what it must still hold. */
+  const foreign = [
+    ['staging', 'volume-1~x'],
+    ['staging', 'backup.img'],
+    ['.ferry-staging', 'volume-1~x'],
+    ['.ferry-staging', 'backup.img'],
+    ['.ferry-staging', '~0d5a0f7e-61c1-4b0e-8f0e-3b3a3b1f6c11'],
+    ['.ferry-staging', 'not a device~0d5a0f7e-61c1-4b0e-8f0e-3b3a3b1f6c11'],
+    ['tags', 'notes.txt'],
+    ['tags', 'volume-9.json'],
+    ['volumes', 'disk.img'],
+  ] as const;
+
+  test('files that it did not make stay, whatever is made and deleted beside them', async () => {
+    const fresh = join(path, 'used-before');
+    for (const [folder, name] of foreign) {
+      await mkdir(join(fresh, folder), { recursive: true });
+      await writeFile(join(fresh, folder, name), `precious ${name}`);
+    }
+    const staged = 'volume-1~0d5a0f7e-61c1-4b0e-8f0e-3b3a3b1f6c11';
+    await mkdir(join(fresh, '.ferry-staging', staged));
+    const other = createDirectoryDriver({ path: fresh, capacityBytes: 64 * mib });
+    await other.create({ name: 'volume-1', sizeBytes, tags, zero: false });
+    await other.delete('volume-1', mine);
+    for (const [folder, name] of foreign)
+      assert.equal(await readFile(join(fresh, folder, name), 'utf8'), `precious ${name}`);
+    assert.ok((await stat(join(fresh, '.ferry-staging', staged))).isDirectory());
+    assert.deepEqual(
+      (await other.list()).map(({ name }) => name),
+      ['disk.img'],
+    );
+    await rm(fresh, { recursive: true });
+  });
+
+  test('a stranger with a file of its name among the tags is a stranger, and keeps that file when it is managed', async () => {
+    await writeFile(volume(), 'x'.repeat(512));
+    await writeFile(tagFile(), 'the operator’s own notes');
+    assert.deepEqual((await driver.find('volume-1'))?.tags, []);
+    await driver.adopt('volume-1', 'volume-2', tags);
+    assert.deepEqual((await driver.find('volume-2'))?.tags, tags);
+    assert.equal(await readFile(tagFile(), 'utf8'), 'the operator’s own notes');
   });
 
   test('without a configured capacity it is the file system’s, less what sparse devices were promised', async () => {
