@@ -43,6 +43,8 @@ export const messages = {
   movesState: 'movesState',
   /** Signal to the workflow that removes a kept source: the registry says something else of it now. */
   keptSourceChanged: 'keptSourceChanged',
+  /** Signal to the workflow that cleans up: the steps of somebody who would have started it. Those that it has are not done twice. */
+  moreToCleanUp: 'moreToCleanUp',
   /** Query: the operations refused so far (a bounded list). */
   refusedOperations: 'refusedOperations',
 } as const;

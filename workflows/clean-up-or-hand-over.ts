@@ -1,8 +1,9 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { startChild } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, startChild } from '@temporalio/workflow';
 import { cleanUpWorkflowId } from '../model/names.ts';
 import { cleanUp } from './clean-up.ts';
 import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
+import * as messages from './messages.ts';
 
 /**
  * How long clean-up may hold the volume. A node that does not answer for longer is waited for by a workflow of its own,
@@ -29,19 +30,33 @@ export async function cleanUpOrHandOver(
   steps: readonly CleanUpStep[],
 ): Promise<CleanUpStep[]> {
   const left = await runCleanUp(steps, patienceSeconds);
-  if (left.length === 0) return left;
-  try {
-    await startChild(cleanUp, {
-      workflowId: cleanUpWorkflowId(id),
-      parentClosePolicy: 'ABANDON',
-      args: [{ volumeId, after, steps: left }],
-      staticSummary: `clean up after ${after}`,
-      staticDetails:
-        'The volume is released; nobody waits for this. It goes on until the nodes that hold what is left are back.',
-    });
-  } catch (error) {
-    // Handed over before, by the workflow itself or an earlier repair: those steps are these.
-    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-  }
+  if (left.length > 0) await handOver({ id, volumeId, after }, left);
   return left;
+}
+
+/** To the `cleanUp` workflow of that cause: a new one, or the one that runs, for the workflow itself or an earlier repair. */
+async function handOver({ id, volumeId, after }: CleanUpCause, steps: CleanUpStep[]): Promise<void> {
+  const workflowId = cleanUpWorkflowId(id);
+  for (;;) {
+    try {
+      await startChild(cleanUp, {
+        workflowId,
+        parentClosePolicy: 'ABANDON',
+        args: [{ volumeId, after, steps }],
+        staticSummary: `clean up after ${after}`,
+        staticDetails:
+          'The volume is released; nobody waits for this. It goes on until the nodes that hold what is left are back.',
+      });
+      return;
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+    try {
+      await getExternalWorkflowHandle(workflowId).signal(messages.moreToCleanUp, steps);
+      return;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      // It has ended in the meantime: a new one can be started.
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { CancellationScope, sleep } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import { nodeOf } from '../model/ids.ts';
 import { storageSteps } from './activities.ts';
 
@@ -27,6 +27,9 @@ export function keepingSource(steps: readonly CleanUpStep[], migrationId: string
   return steps.map((step) => (step.kind === 'retireSource' ? { ...step, kind: 'keepSource', migrationId } : step));
 }
 
+/** Whether a step that failed so has nothing to do any more. */
+export type IsOver = (step: CleanUpStep, error: unknown) => Promise<boolean>;
+
 /** Runs one step; tries for `patienceSeconds` in all. */
 export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number): Promise<void> {
   const node = storageSteps(nodeOf(step.backEnd), patienceSeconds);
@@ -51,39 +54,28 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
  * Runs the steps in order, whatever happens to the workflow meanwhile; steps of one node wait for each other, the nodes do
  * not. Returns what could not be done in time, in order.
  */
-export async function runCleanUp(steps: readonly CleanUpStep[], patienceSeconds: number): Promise<CleanUpStep[]> {
+export async function runCleanUp(
+  steps: readonly CleanUpStep[],
+  patienceSeconds: number,
+  isOver: IsOver = async () => false,
+): Promise<CleanUpStep[]> {
   const byNode = Map.groupBy(steps, (step) => nodeOf(step.backEnd));
   const left = await CancellationScope.nonCancellable(() =>
-    Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds))),
+    Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds, isOver))),
   );
   return left.flat();
 }
 
-/** A node that is away is asked again after this long; each round costs a handful of history events. */
-const pauseBetweenRounds = '5m';
-
-/** One round's patience: as long as a node that comes back needs to take the step up, without a new round. */
-const roundSeconds = 24 * 3600;
-
-/** Runs the steps, however long their nodes stay away; `tell` hears what is left before each round. */
-export async function runCleanUpToTheEnd(
+async function runInOrder(
   steps: readonly CleanUpStep[],
-  tell: (left: readonly CleanUpStep[]) => void,
-): Promise<void> {
-  let left = steps;
-  while (left.length > 0) {
-    tell(left);
-    left = await runCleanUp(left, roundSeconds);
-    if (left.length > 0) await sleep(pauseBetweenRounds);
-  }
-}
-
-async function runInOrder(steps: readonly CleanUpStep[], patienceSeconds: number): Promise<CleanUpStep[]> {
+  patienceSeconds: number,
+  isOver: IsOver,
+): Promise<CleanUpStep[]> {
   for (const [done, step] of steps.entries()) {
     try {
       await runCleanUpStep(step, patienceSeconds);
-    } catch {
-      return steps.slice(done);
+    } catch (error) {
+      if (!(await isOver(step, error))) return steps.slice(done);
     }
   }
   return [];

@@ -1,5 +1,6 @@
 import {
   condition,
+  continueAsNew,
   setCurrentDetails,
   setHandler,
   setWorkflowOptions,
@@ -10,7 +11,8 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import type { KeptDevice } from '../model/kept-source.ts';
 import { searchAttributes } from '../model/search-attributes.ts';
 import { registry } from './activities.ts';
-import { describe, runCleanUpToTheEnd, type CleanUpStep } from './clean-up-steps.ts';
+import type { CleanUpStep } from './clean-up-steps.ts';
+import { hasLongHistory, LastingCleanUp } from './clean-up-to-the-end.ts';
 import * as messages from './messages.ts';
 
 const volume = defineSearchAttributeKey(searchAttributes.volume, 'KEYWORD');
@@ -41,6 +43,7 @@ export async function expireKeptSource(kept: KeptDevice): Promise<void> {
   let disturbed = false;
   setHandler(messages.keptSourceChanged, () => void (disturbed = true));
   for (;;) {
+    if (hasLongHistory()) await continueAsNew<typeof expireKeptSource>(kept);
     disturbed = false;
     const at = await registry.takeDueKeptSource.executeWithOptions({ summary: 'is its time over?' }, [{ migrationId }]);
     if (at.state === 'gone')
@@ -61,11 +64,12 @@ export async function expireKeptSource(kept: KeptDevice): Promise<void> {
     volumeId,
     exportName: `migration-${migrationId}`,
   };
-  await runCleanUpToTheEnd([step], (left) =>
-    setCurrentDetails(
-      ['It is being removed; waiting for its node:', ...left.map((s) => `- ${describe(s)}`)].join('\n'),
-    ),
+  const removal = new LastingCleanUp((left) =>
+    setCurrentDetails(['It is being removed; waiting for its node:', ...left.map((line) => `- ${line}`)].join('\n')),
   );
+  removal.add([step]);
+  // The registry says then that it is being removed, and the new run goes on with that.
+  if ((await removal.end()).length > 0) await continueAsNew<typeof expireKeptSource>(kept);
   await registry.forgetKeptSource.executeWithOptions({ summary: 'record: it is gone' }, [{ migrationId }]);
   setCurrentDetails('It is removed.');
 }

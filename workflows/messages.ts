@@ -20,6 +20,7 @@ export const migrationState = defineQuery<MigrationState>(messages.migrationStat
 export const steerMigration = defineSignal<[steer: SteerPayload]>(messages.steerMigration);
 
 export const keptSourceChanged = defineSignal(messages.keptSourceChanged);
+export const moreToCleanUp = defineSignal<[steps: unknown]>(messages.moreToCleanUp);
 
 export const awaitPlan = defineUpdate<{ planId: string }>(messages.awaitPlan);
 export const pauseMoves = defineUpdate<void>(messages.pauseMoves);

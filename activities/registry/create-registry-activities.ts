@@ -10,7 +10,7 @@ import { hasComputeWorker } from '../../registry/compute-nodes.ts';
 import { beginExtend } from '../../registry/extension.ts';
 import * as keptSources from '../../registry/kept-sources.ts';
 import * as steps from '../../registry/migration-steps.ts';
-import { findVolume, type Visibility } from '../../registry/volumes.ts';
+import { findVolume, isCurrentLocation, type Visibility } from '../../registry/volumes.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import * as snapshots from '../../registry/snapshots.ts';
@@ -32,6 +32,10 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
     hasComputeWorker: (node: { name: string }) => hasComputeWorker(registry, node.name),
+
+    /** Whether a volume is on that device. */
+    isCurrentLocation: (at: { backEnd: string; deviceName: string }) =>
+      isCurrentLocation(registry, at.backEnd, at.deviceName),
 
     claimVolume: (args: ClaimArguments) => claimVolume(registry, args),
     enterPhase: (at: {

@@ -19,7 +19,14 @@ export const attachedSteps = [
 
 /** The activities that no migration of the matrix runs without a fault, and where their faults are tested. */
 export const activitiesElsewhere: Readonly<Record<string, string>> = {
-  ...rows(looks, ['findVolume', 'hasComputeWorker', 'inventory', 'listEverything', 'locateVolume']),
+  ...rows(looks, [
+    'findVolume',
+    'hasComputeWorker',
+    'isCurrentLocation',
+    'inventory',
+    'listEverything',
+    'locateVolume',
+  ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),
   ...rows(operations, ['beginCreate', 'finishCreate', 'failCreate', 'createDevice']),
   ...rows(operations, ['beginDelete', 'finishDelete', 'failDelete', 'deleteDevice']),
