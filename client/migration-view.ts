@@ -71,7 +71,12 @@ export function viewOf(
   const failing = pending.find((p) => (p.attempt ?? 1) > 1 && p.lastFailure?.message);
   return {
     ...base,
-    ...(live ? { bytesDone: live.position, totalBytes: live.totalBytes, bytesPerSecond: live.bytesPerSecond } : {}),
+    ...(live && {
+      bytesDone: live.position,
+      totalBytes: live.totalBytes,
+      bytesPerSecond: live.bytesPerSecond,
+      zeroedBytes: live.checkpoint.zeroedBytes ?? null,
+    }),
     trouble: failing ? failureOf(failing) : live?.outpaced ? outpacedBy(base) : null,
   };
 }
@@ -115,6 +120,7 @@ function stateFromServer(volumeId: string, description: WorkflowExecutionDescrip
     totalBytes: size.data ?? 0,
     bytesDone: 0,
     bytesPerSecond: 0,
+    zeroedBytes: null,
     waitingFor: description.status.name === 'RUNNING' ? 'a control worker' : null,
     cancelRequested: false,
     refusedOperations: 0,

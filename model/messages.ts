@@ -69,4 +69,5 @@ export type CancelMovesPayload = z.infer<typeof cancelMovesPayload>;
 export const progressPayload = z.object({
   bytesDone: z.number().int().nonnegative(),
   bytesPerSecond: z.number().nonnegative(),
+  zeroedBytes: z.number().int().nonnegative().optional(),
 });

@@ -164,13 +164,20 @@ function took({ phases }: MigrationStory): string {
   return formatSeconds((phases.at(-1)!.at - phases[0]!.at) / 1000);
 }
 
+type Done = Pick<MigrationState, 'totalBytes' | 'bytesDone' | 'zeroedBytes'>;
+
+/** Of what is under way: the zeroing of a destination comes first, and then the bytes from their start. */
+export function doneBytes({ zeroedBytes, bytesDone }: Done): number {
+  return zeroedBytes ?? bytesDone;
+}
+
 /** Of 1. A mirror carries more than the disk holds: what the guest writes meanwhile goes over again. */
-function shareDone({ totalBytes, bytesDone }: Pick<MigrationState, 'totalBytes' | 'bytesDone'>): number {
-  return totalBytes === 0 ? 0 : Math.min(1, bytesDone / totalBytes);
+function shareDone(s: Done): number {
+  return s.totalBytes === 0 ? 0 : Math.min(1, doneBytes(s) / s.totalBytes);
 }
 
 /** Twenty blocks, filled as far as the bytes are done. */
-function bar(s: Pick<MigrationState, 'totalBytes' | 'bytesDone'>): string {
+function bar(s: Done): string {
   const filled = Math.floor(shareDone(s) * 20);
   return '█'.repeat(filled) + '░'.repeat(20 - filled);
 }
@@ -179,12 +186,13 @@ const clock = (ms: number) => new Date(ms).toISOString().slice(11, 19);
 
 const capitalized = (phase: Phase) => phase.charAt(0).toUpperCase() + phase.slice(1).replaceAll('-', ' ');
 
-/** `42 % — 0.8 GiB of 2.0 GiB, 120 MiB/s, ETA 10s`; empty before the size is known. */
-export function progressText(s: Pick<MigrationState, 'totalBytes' | 'bytesDone' | 'bytesPerSecond'>): string {
+/** `42 % — 0.8 GiB of 2.0 GiB, 120 MiB/s, ETA 10s`, or `zeroing: ` and that; empty before the size is known. */
+export function progressText(s: Done & Pick<MigrationState, 'bytesPerSecond'>): string {
   if (s.totalBytes === 0) return '';
   const percent = Math.floor(shareDone(s) * 100);
   const speed = s.bytesPerSecond > 0 ? `, ${formatBytes(s.bytesPerSecond)}/s` : '';
-  const left = s.totalBytes - s.bytesDone;
+  const left = s.totalBytes - doneBytes(s);
   const eta = s.bytesPerSecond > 0 && left > 0 ? `, ETA ${formatSeconds(left / s.bytesPerSecond)}` : '';
-  return `${percent} % — ${formatBytes(s.bytesDone)} of ${formatBytes(s.totalBytes)}${speed}${eta}`;
+  const what = s.zeroedBytes === null ? '' : 'zeroing: ';
+  return `${what}${percent} % — ${formatBytes(doneBytes(s))} of ${formatBytes(s.totalBytes)}${speed}${eta}`;
 }

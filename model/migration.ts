@@ -112,6 +112,8 @@ export const checkpoint = z.object({
   chain: z.string(),
   /** The destination was zeroed as a whole before the first byte: a resume must not do it again. */
   zeroed: z.boolean(),
+  /** While that is under way: all before is zeroed, on the medium. */
+  zeroedBytes: z.number().int().nonnegative().optional(),
   /** Bytes really sent over the wire so far: the rest were holes. */
   transferred: z.number().int().nonnegative(),
   /**
@@ -153,6 +155,8 @@ export interface MigrationState {
   /** Last reported position; the live one is in the pending activity's heartbeat. */
   bytesDone: number;
   bytesPerSecond: number;
+  /** While the destination is being zeroed, before the first byte: how far that is. */
+  zeroedBytes: number | null;
   /** What it waits for at the moment, if it waits: a node that is away, an operator's resume. */
   waitingFor: string | null;
   cancelRequested: boolean;

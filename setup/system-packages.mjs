@@ -37,6 +37,7 @@ function needs() {
     { ...program('nbdinfo'), debian: 'libnbd-bin', ...tests },
     { ...program('nbdcopy'), debian: 'libnbd-bin', ...tests },
     { ...program('nbdkit'), debian: 'nbdkit', ...tests },
+    { ...program('fincore'), debian: 'util-linux-extra', ...tests },
     { ...program('pgbouncer'), debian: 'pgbouncer', needed: ['test'] },
     { ...program('chromium'), debian: 'chromium', needed: ['test'] },
     // A hypervisor of its own, with a guest, for attached volumes.

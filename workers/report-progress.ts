@@ -6,7 +6,7 @@ import { messages } from '../model/messages.ts';
 export async function reportProgress(
   client: Client,
   { workflowId, runId }: { workflowId: string; runId: string },
-  progress: { bytesDone: number; bytesPerSecond: number },
+  progress: { bytesDone: number; bytesPerSecond: number; zeroedBytes?: number | undefined },
   log: Logger,
 ): Promise<void> {
   await client.workflow

@@ -61,6 +61,7 @@ export class MigrationRun {
       totalBytes: 0,
       bytesDone: 0,
       bytesPerSecond: 0,
+      zeroedBytes: null,
       waitingFor: null,
       cancelRequested: false,
       refusedOperations: 0,
@@ -94,7 +95,7 @@ export class MigrationRun {
     if (this.state.phase === phase) return;
     this.state.phase = phase;
     if (phase === 'cleaning-up') this.#switched = true;
-    this.state.waitingFor = null;
+    Object.assign(this.state, { waitingFor: null, zeroedBytes: null });
     upsertSearchAttributes([{ key: keys.phase, value: phase }]);
     this.#story.entered(phase);
     this.show();
@@ -115,8 +116,15 @@ export class MigrationRun {
     return this.#switched ? this.state.destination : this.state.source;
   }
 
-  report(progress: { bytesDone: number; bytesPerSecond: number }): void {
-    Object.assign(this.state, progress);
+  report({
+    zeroedBytes = null,
+    ...progress
+  }: {
+    bytesDone: number;
+    bytesPerSecond: number;
+    zeroedBytes?: number | null | undefined;
+  }): void {
+    Object.assign(this.state, progress, { zeroedBytes });
     this.#story.progressed();
     this.show();
   }

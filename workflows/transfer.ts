@@ -26,7 +26,7 @@ export async function runTransfer(
       const reached = await run.stretch(() => stretch(at));
       at = reached.checkpoint;
       lostSince = null;
-      if (shown) run.report({ bytesDone: at.offset, bytesPerSecond: 0 });
+      if (shown) run.report({ bytesDone: at.offset, bytesPerSecond: 0, zeroedBytes: at.zeroedBytes });
       if (reached.finished) return at;
     } catch (error) {
       if (isCancellation(error)) continue; // a stretch that was ended before it began

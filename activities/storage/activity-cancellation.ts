@@ -1,6 +1,7 @@
 import { asyncLocalStorage } from '@temporalio/activity';
+import { standstill } from './activity-work.ts';
 
-/** The signal that cancels the activity under way; undefined outside of one. */
+/** The signal that cancels the activity under way, or ends it as it stands still; undefined outside of one. */
 export function activityCancellation(): AbortSignal | undefined {
-  return asyncLocalStorage.getStore()?.cancellationSignal;
+  return standstill() ?? asyncLocalStorage.getStore()?.cancellationSignal;
 }

@@ -9,10 +9,14 @@ export interface TlsFiles {
   readonly key: string;
 }
 
+/** An export to pull from, and what its own node knows of it. */
+export type SourceExport = ExportAddress & { readonly holes?: boolean | undefined };
+
 /** Pull from a node's export, or from a device of the same node, onto a local device. */
 export interface CopyJob {
   readonly kind: 'copy';
-  readonly source: ExportAddress | { readonly devicePath: string };
+  /** `holes`: what the export tells of holes can be believed; all is read otherwise. */
+  readonly source: SourceExport | { readonly devicePath: string };
   readonly tls: TlsFiles | null;
   readonly destination: { readonly path: string; readonly sizeBytes: number; readonly readsZero: boolean };
   readonly from: Checkpoint;

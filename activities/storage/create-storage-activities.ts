@@ -1,14 +1,16 @@
 import path from 'node:path';
 import type { CopySlots } from './copy-slots.ts';
 import { endExports, type Exports, type ExportAddress } from './exports.ts';
-import type { Copier, TlsFiles } from './copy-job.ts';
+import type { Copier, SourceExport, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
 import { beating } from '../beating.ts';
+import { beatingAtWork } from './activity-work.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { endUnmapping } from './copier/end-unmapping.ts';
+import { tellsHoles } from './file-system.ts';
 import { takeInventory, type Inventory } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
@@ -117,17 +119,20 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   return {
-    ...createVolumeActivities({ exports: deps.exports, driverOf, deviceOf }),
+    ...createVolumeActivities({ exports: deps.exports, noProgressMs: deps.noProgressMs, driverOf, deviceOf }),
 
     /** Makes a volume's device, all zeros. */
-    createDevice: beating(async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
-      await driverOf(input.backEnd).create({
-        name: input.deviceName,
-        sizeBytes: input.sizeBytes,
-        tags: input.tags,
-        zero: true,
-      });
-    }),
+    createDevice: beatingAtWork(
+      deps.noProgressMs,
+      async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
+        await driverOf(input.backEnd).create({
+          name: input.deviceName,
+          sizeBytes: input.sizeBytes,
+          tags: input.tags,
+          zero: true,
+        });
+      },
+    ),
 
     /**
      * Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. `zerosTakeRoom`:
@@ -195,18 +200,22 @@ export function createStorageActivities(deps: StorageDependencies) {
         );
       }),
 
-    /** Exports the source read-only for the destination to pull from. Already exported: the same address. */
+    /**
+     * Exports the source read-only for the destination to pull from. Already exported: the same address. `holes`: what it tells of them can
+     * be believed.
+     */
     exportSource: beating(
       async (
         input: OnDevice & { exportName: string; sizeBytes: number; volumeId: string; migrationId: string },
-      ): Promise<ExportAddress> => {
+      ): Promise<SourceExport> => {
         const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
-        return deps.exports.ensure({
+        const address = await deps.exports.ensure({
           exportName: input.exportName,
           path: device.path,
           writable: false,
           tags: [migrationTag(input.migrationId)],
         });
+        return { ...address, holes: await tellsHoles(device.path) };
       },
     ),
 
@@ -240,7 +249,7 @@ export function createStorageActivities(deps: StorageDependencies) {
      * of it flushed. Goes on from the last beat's position when an earlier try was lost.
      */
     pullVolume: async (
-      input: TransferInput & { volumeId: string; source: ExportAddress; readsZero: boolean; digest: boolean },
+      input: TransferInput & { volumeId: string; source: SourceExport; readsZero: boolean; digest: boolean },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
         const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));

@@ -3,6 +3,7 @@ import { FerryError } from '../../model/errors.ts';
 import { snapshotTag, volumeTag } from '../../model/names.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
+import { beatingAtWork } from './activity-work.ts';
 import type { Device, Stranger, VolumeDriver } from './driver.ts';
 import { endExports, type ExportAddress, type Exports } from './exports.ts';
 
@@ -17,6 +18,7 @@ interface OnDevice {
  */
 export function createVolumeActivities(deps: {
   exports: Exports;
+  noProgressMs: number;
   driverOf: (backEnd: string) => VolumeDriver;
   deviceOf: (at: OnDevice, sizeBytes: number, tag: string) => Promise<Device>;
 }) {
@@ -44,9 +46,12 @@ export function createVolumeActivities(deps: {
     }),
 
     /** Makes a volume's device larger; the new bytes read as zero. */
-    extendDevice: beating(async (input: OnDevice & { volumeId: string; sizeBytes: number }): Promise<void> => {
-      await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, volumeTag(input.volumeId));
-    }),
+    extendDevice: beatingAtWork(
+      deps.noProgressMs,
+      async (input: OnDevice & { volumeId: string; sizeBytes: number }): Promise<void> => {
+        await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, volumeTag(input.volumeId));
+      },
+    ),
 
     /** Makes a snapshot's device. */
     snapshotDevice: beating(

@@ -8,7 +8,12 @@ import type { CopySlots } from './copy-slots.ts';
 import { speedMeter } from './speed-meter.ts';
 
 /** Tells a migration's workflow where its transfer is. Must not throw: progress is news, not truth. */
-export type ProgressReporter = (progress: { bytesDone: number; bytesPerSecond: number }) => Promise<void>;
+export type ProgressReporter = (progress: {
+  bytesDone: number;
+  bytesPerSecond: number;
+  /** While the destination is being zeroed, before the first byte: how far that is. */
+  zeroedBytes?: number | undefined;
+}) => Promise<void>;
 
 type Run = (
   from: Checkpoint,
@@ -35,6 +40,7 @@ export async function runWithProgress(
   const context = Context.current();
   const from = lastBeat(context.info.heartbeatDetails) ?? input.from;
   const meter = speedMeter(from.offset, Date.now());
+  const zeroing = speedMeter(from.zeroedBytes ?? 0, Date.now());
   const bytesDone = context.metricMeter.createCounter(metrics.bytesDone, undefined, 'Bytes that transfers went over');
   const stuck = new AbortController();
   let latest = from;
@@ -53,23 +59,25 @@ export async function runWithProgress(
     const now = Date.now();
     count();
     meter.sample(position, now);
+    const { zeroedBytes } = latest;
+    if (zeroedBytes !== undefined) zeroing.sample(zeroedBytes, now);
     const progress: CopyProgress = {
       checkpoint: latest,
       position,
       totalBytes: input.sizeBytes,
-      bytesPerSecond: meter.bytesPerSecond(),
+      bytesPerSecond: (zeroedBytes === undefined ? meter : zeroing).bytesPerSecond(),
     };
     context.heartbeat(progress);
     if (now >= reportAt) {
       reportEvery *= reportGrowth;
       reportAt = now + reportEvery;
-      void deps.reportProgress({ bytesDone: position, bytesPerSecond: progress.bytesPerSecond });
+      void deps.reportProgress({ bytesDone: position, bytesPerSecond: progress.bytesPerSecond, zeroedBytes });
     }
     if (movedAt !== null && now - movedAt > deps.noProgressMs) {
       stuck.abort(
         new FerryError(
           'NoProgress',
-          `No byte moved for ${formatSeconds(deps.noProgressMs / 1000)} at ${position} of ${input.sizeBytes} bytes: the device or the network hangs.`,
+          `No byte moved for ${formatSeconds(deps.noProgressMs / 1000)} at ${zeroedBytes ?? position} of ${input.sizeBytes} bytes${zeroedBytes === undefined ? '' : ' to zero'}: the device or the network hangs.`,
         ),
       );
     }
@@ -82,7 +90,8 @@ export async function runWithProgress(
       const running = run(from, {
         signal,
         onProgress: (checkpoint, at = checkpoint.offset) => {
-          if (at > position) movedAt = Date.now();
+          // Zeroing moves no byte, but it is no standstill.
+          if (at > position || (checkpoint.zeroedBytes ?? 0) > (latest.zeroedBytes ?? 0)) movedAt = Date.now();
           latest = checkpoint;
           position = Math.max(position, at);
         },

@@ -1,12 +1,12 @@
 import { execa } from 'execa';
 import type { ExportAddress } from '../../activities/storage/exports.ts';
-import type { Copier, Job } from '../../activities/storage/copy-job.ts';
+import type { Copier, Job, SourceExport } from '../../activities/storage/copy-job.ts';
 import { copyStart, type VerifyMode } from '../../model/migration.ts';
 
 /** One copy to be made: the source as a file for local tools and as an export for the others, and a fresh, sparse file. */
 export interface Task {
   readonly source: string;
-  readonly address: ExportAddress;
+  readonly address: SourceExport;
   readonly destination: string;
   readonly sizeBytes: number;
 }

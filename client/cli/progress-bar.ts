@@ -1,4 +1,5 @@
 import { formatBytes, formatSeconds } from '../../model/sizes.ts';
+import { doneBytes } from '../../model/migration-details.ts';
 import type { MigrationView } from '../migration-view.ts';
 import { printable, textWidth } from './text-width.ts';
 
@@ -14,14 +15,14 @@ const figuresWidth = 46;
 
 /** `copying  ━━━━━━──────  42 %  0.8 GiB of 2.0 GiB  120 MiB/s  ETA 10s`, in at most so many columns. */
 export function progressBar(view: MigrationView, width: number, paint: Paint): string {
-  const name = view.phase.padEnd('verifying'.length);
+  const name = (view.zeroedBytes === null ? view.phase : 'zeroing').padEnd('verifying'.length);
   const note = stateNote(view);
   const moving = view.phase === 'copying' || view.phase === 'verifying';
   if (!moving || view.totalBytes === 0) return cut(note ? `${name}  ${note}` : name.trimEnd(), width);
-  const ratio = Math.min(1, view.bytesDone / view.totalBytes);
+  const ratio = Math.min(1, doneBytes(view) / view.totalBytes);
   const figures = [
     percent(ratio),
-    `${formatBytes(view.bytesDone)} of ${formatBytes(view.totalBytes)}`,
+    `${formatBytes(doneBytes(view))} of ${formatBytes(view.totalBytes)}`,
     note ?? speedAndTime(view),
   ]
     .filter((part) => part !== '')
@@ -37,9 +38,10 @@ function percent(ratio: number): string {
   return `${String(Math.floor(ratio * 100)).padStart(3)} %`;
 }
 
-function speedAndTime({ bytesDone, totalBytes, bytesPerSecond }: MigrationView): string {
+function speedAndTime(view: MigrationView): string {
+  const { totalBytes, bytesPerSecond } = view;
   if (bytesPerSecond <= 0) return '';
-  const left = totalBytes - bytesDone;
+  const left = totalBytes - doneBytes(view);
   return `${formatBytes(bytesPerSecond)}/s${left > 0 ? `  ETA ${formatSeconds(left / bytesPerSecond)}` : ''}`;
 }
 

@@ -18,6 +18,7 @@ function copying(bytesDone: number, totalBytes = gib): string {
     totalBytes,
     bytesDone,
     bytesPerSecond: 0,
+    zeroedBytes: null,
     bandwidth: null,
     verify: null,
     paused: false,

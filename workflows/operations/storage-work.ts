@@ -4,7 +4,8 @@ import { storageQueue } from '../../model/names.ts';
 import { patienceSeconds } from './run-operation.ts';
 
 /**
- * Steps on a storage node that take as long as there are bytes to zero or to copy. They beat, so a dead worker is noticed; a node
+ * Steps on a storage node that take as long as there are bytes to zero or to copy. They beat, so a dead worker is noticed, and end when
+ * no byte is zeroed any more; a node
  * that is away for five minutes, or a step that fails twenty times (some three minutes), is given up.
  */
 export function storageWork(node: string) {
@@ -14,7 +15,12 @@ export function storageWork(node: string) {
     heartbeatTimeout: '15s',
     scheduleToStartTimeout: '5m',
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-    retry: { initialInterval: '500ms', maximumInterval: '10s', maximumAttempts: 20 },
+    retry: {
+      initialInterval: '500ms',
+      maximumInterval: '10s',
+      maximumAttempts: 20,
+      nonRetryableErrorTypes: ['NoProgress'],
+    },
   });
 }
 

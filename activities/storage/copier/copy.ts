@@ -32,6 +32,7 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   const halt = new Halt(options.signal);
   let source: NbdSource | null = null;
   let destination: Destination | null = null;
+  let { from } = job;
   try {
     const connecting =
       'devicePath' in job.source
@@ -46,13 +47,16 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
     destination = await Destination.open(job.destination.path, job.destination.sizeBytes);
     source = await connecting;
     checkSize(job, source);
-    const from = await prepareZeros(job, destination, halt.signal);
+    from = await prepareZeros(job, destination, halt.signal, (zeroed) => {
+      from = zeroed;
+      options.onProgress(zeroed, zeroed.offset);
+    });
     return await new CopyRun(job, from, source, destination, halt, options.onProgress).run();
   } catch (error) {
     halt.throwIfFailed();
     // Stopped before the first byte: what then fails is only the stopping itself.
     if (halt.halted && (!(error instanceof FerryError) || error.type === 'Cancelled'))
-      return { checkpoint: job.from, finished: false };
+      return { checkpoint: from, finished: false };
     throw error;
   } finally {
     source?.close();
@@ -74,17 +78,23 @@ function checkSize({ source, destination }: CopyJob, { sizeBytes }: NbdSource): 
 
 /**
  * Zeros the destination as a whole if its old bytes may show, it can do so cheaply, and this is the very start: a resume
- * must not, as it would destroy what was copied.
+ * must not, as it would destroy what was copied. What an earlier try has zeroed it need not do again.
  */
 async function prepareZeros(
   { from, destination: { readsZero } }: CopyJob,
   destination: Destination,
   signal: AbortSignal,
+  onZeroed: (checkpoint: Checkpoint) => void,
 ): Promise<Checkpoint> {
   if (from.zeroed || readsZero || from.offset > 0) return from;
-  if (!(await zeroDevice(destination, signal))) return from;
-  await destination.flush(0);
-  return { ...from, zeroed: true };
+  const { zeroedBytes = 0, ...start } = from;
+  const tell = (upTo: number) => onZeroed({ ...start, zeroedBytes: upTo });
+  return (await zeroDevice(destination, zeroedBytes, signal, tell)) ? { ...start, zeroed: true } : start;
+}
+
+/** A server passes on what its file system tells. Which one that is only the source's node knows. */
+function believesHoles({ source }: CopyJob): boolean {
+  return 'devicePath' in source || source.holes === true;
 }
 
 class CopyRun {
@@ -140,7 +150,7 @@ class CopyRun {
     const { sizeBytes } = this.#job.destination;
     const maps = new ZeroMaps(
       sizeBytes,
-      this.#source.tellsHoles ? (...question) => this.#source.extents(...question) : null,
+      believesHoles(this.#job) && this.#source.tellsHoles ? (...question) => this.#source.extents(...question) : null,
     );
     const throttle = createThrottle(this.#job.bandwidth, this.#halt.signal);
     const requestBytes = requestBytesFor(this.#job.bandwidth, blockBytes);

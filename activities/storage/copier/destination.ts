@@ -5,6 +5,12 @@ import { lockDevice, type DeviceLock } from './device-lock.ts';
 import { openDevice } from './open-device.ts';
 
 /**
+ * So much may wait in the page cache, where writes go through it: the kernel would take gigabytes at once, and their flush minutes in which
+ * no byte seems to move.
+ */
+const mostUnflushed = 64 * 1024 ** 2;
+
+/**
  * The device that is written to: locked, open, of the expected size. Errors are `DestinationWriteFailed` with an offset, and
  * `InsufficientSpace` where there is no room for what was promised.
  */
@@ -12,11 +18,17 @@ export class Destination {
   readonly facts: DeviceFacts;
   readonly lock: DeviceLock;
   readonly #file: FileHandle;
+  readonly #isDirect: boolean;
+  /** Bytes written so far, and how many of these are flushed. */
+  #written = 0;
+  #flushed = 0;
+  #flushing: Promise<void> | null = null;
 
-  private constructor(facts: DeviceFacts, lock: DeviceLock, file: FileHandle) {
+  private constructor(facts: DeviceFacts, lock: DeviceLock, opened: { file: FileHandle; isDirect: boolean }) {
     this.facts = facts;
     this.lock = lock;
-    this.#file = file;
+    this.#file = opened.file;
+    this.#isDirect = opened.isDirect;
   }
 
   static async open(path: string, sizeBytes: number): Promise<Destination> {
@@ -32,17 +44,22 @@ export class Destination {
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
+    while (!this.#isDirect && this.#written - this.#flushed >= mostUnflushed)
+      await (this.#flushing ??= this.flush(offset).finally(() => (this.#flushing = null)));
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#try(offset + done, () =>
         this.#file.write(bytes, done, bytes.length - done, offset + done),
       );
       done += bytesWritten;
+      this.#written += bytesWritten;
     }
   }
 
   /** Only what was written before this was called, and only if it returns, is safe on the medium. */
   async flush(since: number): Promise<void> {
+    const written = this.#written;
     await this.#try(since, () => this.#file.datasync());
+    this.#flushed = Math.max(this.#flushed, written);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { DigestJob } from '../copy-job.ts';
+import { tellsHoles } from '../file-system.ts';
 import { BufferPool } from './aligned-buffers.ts';
 import { inspectDevice } from './block-device.ts';
 import { checkStart } from './check-start.ts';
@@ -8,7 +9,7 @@ import { blockDigest, isZero, zeroBlockDigest } from './digest-chain.ts';
 import { fileHoles } from './file-holes.ts';
 import { blockBytes } from './geometry.ts';
 import { Halt } from './halt.ts';
-import { openDevice } from './open-device.ts';
+import { openMedium, weaker } from './open-medium.ts';
 import { Progress, type JobResult } from './progress.ts';
 import { RangeLedger } from './range-ledger.ts';
 import { readBlock } from './read-block.ts';
@@ -17,17 +18,18 @@ import { ZeroMaps } from './zero-map.ts';
 
 const buffers = 16;
 
-/** Reads a device from its medium and digests it as a copy does. Nothing is written. */
+/** Reads a device from its medium and digests it as a copy does; the checkpoint tells how far that could be had. Nothing is written. */
 export async function digest(job: DigestJob, { signal, onProgress }: JobOptions): Promise<JobResult> {
   const { path, sizeBytes } = job.device;
   checkStart(job.from, sizeBytes, true);
   const facts = await inspectDevice(path, sizeBytes);
   const halt = new Halt(signal);
-  const file = await openDevice(facts, 'read');
-  const ledger = new RangeLedger(sizeBytes, job.from, true);
+  const { file, medium } = await openMedium(facts);
+  const from = { ...job.from, medium: weaker(job.from.medium, medium) };
+  const ledger = new RangeLedger(sizeBytes, from, true);
   const progress = new Progress({ ledger, halt, flush: async () => undefined, onProgress });
   try {
-    const maps = new ZeroMaps(sizeBytes, facts.kind === 'file' ? fileHoles(path) : null);
+    const maps = new ZeroMaps(sizeBytes, (await tellsHoles(path)) ? fileHoles(path) : null);
     return await progress.during(() => readAll({ job, file, ledger, halt, maps }));
   } finally {
     halt.end();

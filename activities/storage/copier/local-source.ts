@@ -1,4 +1,5 @@
 import { FerryError } from '../../../model/errors.ts';
+import { tellsHoles } from '../file-system.ts';
 import { inspectDevice } from './block-device.ts';
 import { fileHoles } from './file-holes.ts';
 import type { NbdSource } from './nbd/connection.ts';
@@ -9,10 +10,10 @@ export async function openLocalSource(path: string, sizeBytes: number): Promise<
   const failed = (why: string, details: Record<string, unknown>, cause?: unknown) =>
     new FerryError('SourceReadFailed', `The source ${path} cannot be read${why}`, { path, ...details }, { cause });
   const facts = await inspectDevice(path, sizeBytes);
-  const file = await openDevice(facts, 'read').catch((error: Error) => {
+  const { file } = await openDevice(facts, 'read').catch((error: Error) => {
     throw failed(`: ${error.message}`, {}, error);
   });
-  const holes = facts.kind === 'file' ? fileHoles(path) : null;
+  const holes = (await tellsHoles(path)) ? fileHoles(path) : null;
   return {
     sizeBytes: facts.sizeBytes,
     tellsHoles: holes !== null,

@@ -12,7 +12,10 @@ const patience = 5_000;
  * Opens past the page cache, so that what is read back comes from the medium and what is written leaves no dirty pages.
  * Where the file system cannot (or the size is odd) through the cache; a flush is then all the more what counts.
  */
-export async function openDevice(facts: DeviceFacts, mode: 'read' | 'write'): Promise<FileHandle> {
+export async function openDevice(
+  facts: DeviceFacts,
+  mode: 'read' | 'write',
+): Promise<{ file: FileHandle; isDirect: boolean }> {
   const access = mode === 'read' ? constants.O_RDONLY : constants.O_WRONLY;
   // On a block device this is the kernel's own claim: mounted or claimed by another, it refuses.
   const exclusive = mode === 'write' && facts.kind === 'block' ? constants.O_EXCL : 0;
@@ -20,7 +23,7 @@ export async function openDevice(facts: DeviceFacts, mode: 'read' | 'write'): Pr
   let direct = facts.sizeBytes % directAlignment === 0 ? constants.O_DIRECT : 0;
   for (;;) {
     try {
-      return await open(facts.path, access | exclusive | direct);
+      return { file: await open(facts.path, access | exclusive | direct), isDirect: direct !== 0 };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === 'EINVAL' && direct) {

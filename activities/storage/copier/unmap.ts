@@ -43,20 +43,29 @@ export async function unmap(job: UnmapJob, { signal, onProgress }: JobOptions): 
 
 async function unmapAll(job: UnmapJob, facts: DeviceFacts, lock: DeviceLock, ledger: RangeLedger, halt: Halt) {
   const { path, sizeBytes } = job.device;
-  const file = await openDevice(facts, 'read');
+  const { file } = await openDevice(facts, 'read');
   try {
     const window = alignedMemory(windowBlocks * blockBytes);
     for (let offset = job.from.offset; offset < sizeBytes; offset += window.length) {
       const bytes = window.subarray(0, Math.min(window.length, sizeBytes - offset));
       const blocks = blocksOf(bytes);
       await Promise.all(blocks.map(([from, to]) => readBlock(file, path, bytes.subarray(from, to), offset + from)));
+      // Told run by run: on a slow device each of them takes its time.
+      let told = 0;
+      const done = (upTo: number) => {
+        for (const [from, to] of blocks)
+          if (from >= told && to <= upTo) ledger.complete(offset + from, to - from, null, 0);
+        told = upTo;
+      };
       for (const [from, to] of zeroRuns(bytes)) {
         if (halt.halted) return;
+        done(from);
         if (!(await clearRange('unmap', facts, lock, { offset: offset + from, length: to - from }, halt.signal)))
           return;
+        done(to);
       }
       if (halt.halted) return;
-      for (const [from, to] of blocks) ledger.complete(offset + from, to - from, null, 0);
+      done(bytes.length);
     }
   } finally {
     await file.close();

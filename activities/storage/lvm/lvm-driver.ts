@@ -36,12 +36,12 @@ export function createLvmDriver({
     freeBytes: async () => (await group()).freeBytes,
     // lvm2 itself gives no extent twice.
     counted: (action) => action(),
-    clear: (found, { offset }) => zeroFrom(vg, found, offset),
+    clear: (found, { offset, sizeBytes }) => zeroFrom(vg, found, { offset, end: sizeBytes }),
   };
 
   /** All bytes to zero, on the medium; then the volume may be handed out. */
   async function zero(found: LogicalVolume): Promise<void> {
-    await zeroFrom(vg, found, 0);
+    await zeroFrom(vg, found, { offset: 0, end: found.sizeBytes });
     await lvm(['lvchange', '--deltag', zeroingTag, '--', operand(found.name)]);
   }
 

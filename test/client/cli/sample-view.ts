@@ -14,6 +14,7 @@ export const sampleView: MigrationView = {
   totalBytes: 2 * 1024 ** 3,
   bytesDone: 1024 ** 3,
   bytesPerSecond: 128 * 1024 ** 2,
+  zeroedBytes: null,
   waitingFor: null,
   cancelRequested: false,
   refusedOperations: 0,

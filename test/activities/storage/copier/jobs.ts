@@ -1,6 +1,5 @@
 import type { TestContext } from 'node:test';
-import type { CopyJob, DigestJob } from '../../../../activities/storage/copy-job.ts';
-import type { ExportAddress } from '../../../../activities/storage/exports.ts';
+import type { CopyJob, DigestJob, SourceExport } from '../../../../activities/storage/copy-job.ts';
 import { createCopier, type DisposableCopier } from '../../../../activities/storage/copier/create-copier.ts';
 import { copyStart } from '../../../../model/migration.ts';
 import { cleanUp } from './cleanup.ts';
@@ -12,7 +11,7 @@ export function copier(t: TestContext): DisposableCopier {
 }
 
 export function copyJob(
-  source: ExportAddress,
+  source: SourceExport,
   destination: string,
   sizeBytes: number,
   change: Partial<CopyJob> = {},

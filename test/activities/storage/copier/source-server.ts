@@ -3,12 +3,12 @@ import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 import { execa } from 'execa';
-import type { ExportAddress } from '../../../../activities/storage/exports.ts';
+import type { SourceExport } from '../../../../activities/storage/copy-job.ts';
 import { cleanUp } from './cleanup.ts';
 
 /** An export of a test's own, which ends with the test. */
 export interface SourceServer {
-  readonly address: ExportAddress;
+  readonly address: SourceExport;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -48,7 +48,7 @@ async function serve(t: TestContext, port: number, argv: readonly string[], tls:
     await sleep(20);
   }
   return {
-    address: { host: '127.0.0.1', port, exportName: 'volume', tls },
+    address: { host: '127.0.0.1', port, exportName: 'volume', tls, holes: true },
     kill: (signal) => void server.kill(signal),
   };
 }

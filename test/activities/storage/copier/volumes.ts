@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -63,6 +63,27 @@ export async function loopDevice(t: TestContext, file: string): Promise<string> 
   const { stdout } = await execa('losetup', ['--find', '--show', '--', file]);
   cleanUp(t, () => execa('losetup', ['--detach', stdout]));
   return stdout;
+}
+
+/** A file system of which Ferry knows nothing: a layer over the test's folder, which has a medium, or memory alone. */
+export async function strangeFileSystem(t: TestContext, kind: 'overlay' | 'ramfs'): Promise<string> {
+  const folder = await scratchFolder(t);
+  const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => path.join(folder, name));
+  for (const each of [lower, upper, work, merged]) await mkdir(each!);
+  const layers = ['-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`];
+  await execa('mount', ['-t', kind, ...(kind === 'overlay' ? layers : []), 'ferry-test', merged!]);
+  cleanUp(t, () => execa('umount', [merged!]));
+  return merged!;
+}
+
+/** Puts a program of that name before the real one, for this process and its children; the script is for /bin/sh, and goes with the test. */
+export async function replaceProgram(t: TestContext, folder: string, name: string, script: string): Promise<void> {
+  const bin = path.join(folder, 'bin');
+  await mkdir(bin, { recursive: true });
+  await writeFile(path.join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  const before = process.env['PATH'];
+  process.env['PATH'] = `${bin}:${before}`;
+  cleanUp(t, () => (process.env['PATH'] = before));
 }
 
 /** A file system in memory that holds no more than `bytes`. */
