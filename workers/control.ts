@@ -3,17 +3,18 @@ import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createMoveActivities } from '../activities/moves/create-move-activities.ts';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
+import type { Logger } from 'pino';
 import type { DeploymentConfiguration } from '../configuration/schema.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { activityFailures } from './activity-failures.ts';
 import { workflowBundle } from './bundle.ts';
+import { keepNamespace } from './keep-namespace.ts';
 import { observeRegistry } from './observe-registry.ts';
 import { ownVersion } from './deployment.ts';
 import { promoteFirst } from './promote-first.ts';
-import { registerSearchAttributes } from './register-search-attributes.ts';
 import type { Stoppable } from './run-until-stopped.ts';
-import { isRunning, removeSchedule, scheduleReconcile } from './schedule-reconcile.ts';
+import { isRunning, removeSchedule } from './schedule-reconcile.ts';
 import { workflowEnd } from './workflow-end.ts';
 
 /** The control worker: every workflow, and the activities on the registry. Any number may run. */
@@ -22,11 +23,13 @@ export async function createControlWorker(deps: {
   namespace: string;
   registry: Registry;
   orphanGraceSeconds: number;
+  log?: Logger | undefined;
+  /** How often it is looked for what Ferry needs in Temporal. */
+  lookEveryMs?: number;
   /** The deployment whose versions hold on to what they began; none if not given. */
   deployment?: DeploymentConfiguration | undefined;
 }): Promise<Stoppable> {
   const { connection, namespace, registry, orphanGraceSeconds, deployment } = deps;
-  await registerSearchAttributes(connection, namespace);
   const client = new Client({ connection, namespace });
   const worker = await Worker.create({
     connection,
@@ -50,13 +53,13 @@ export async function createControlWorker(deps: {
     maxConcurrentActivityTaskExecutions: 50,
     ...(deployment === undefined ? {} : { workerDeploymentOptions: await pinned(deployment) }),
   });
-  await scheduleReconcile(client);
+  const keeping = await keepNamespace({ ...deps, everyMs: deps.lookEveryMs });
   const observing = observeRegistry(registry, Runtime.instance().metricMeter);
   const over = new AbortController();
   return {
     async run() {
       if (deployment !== undefined) void promoteFirst(client, namespace, deployment, over.signal);
-      await worker.run().finally(() => (over.abort(), observing.stop()));
+      await worker.run().finally(() => (over.abort(), observing.stop(), keeping.stop()));
     },
     stop: () => shutdown(worker),
   };

@@ -1,12 +1,13 @@
 import { heartbeatEveryMs } from '../model/back-end.ts';
 
 /**
- * Does `work` before it returns, and again after each few seconds until it is stopped. A round that fails is told to `onError`, and is
+ * Does `work` before it returns, and again `everyMs` after each time until it is stopped. A round that fails is told to `onError`, and is
  * no obstacle to the next one.
  */
 export async function everyFewSeconds(
   work: () => Promise<void>,
   onError: (error: Error) => void,
+  everyMs = heartbeatEveryMs,
 ): Promise<{ stop: () => void }> {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
@@ -16,7 +17,7 @@ export async function everyFewSeconds(
     } catch (error) {
       onError(error as Error);
     }
-    if (!stopped) timer = setTimeout(() => void round(), heartbeatEveryMs);
+    if (!stopped) timer = setTimeout(() => void round(), everyMs);
   };
   await round();
   return {
