@@ -16,6 +16,7 @@ import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
 import { reportProgress } from './report-progress.ts';
+import { watchReach } from './temporal-reach.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
 /** A pivot or abort takes milliseconds: one that takes seconds waits for a destination that hangs. */
@@ -59,9 +60,20 @@ export async function createComputeWorker(deps: {
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
   });
+  const reach = await watchReach({
+    connection,
+    namespace,
+    taskQueue: computeQueue(compute.name),
+    worker,
+    slots: concurrentSteps,
+    onChange: (why) =>
+      log.warn({ why }, why === null ? 'work reaches this worker again' : 'no work reaches this worker'),
+  });
   const rounds = [
+    reach,
     await everyFewSeconds(
-      () => reportComputeNode(registry, compute.name),
+      // A worker that no work can reach is as good as none.
+      async () => void (reach.why() ?? (await reportComputeNode(registry, compute.name))),
       (error) => log.warn({ error: error.message }, 'the compute node could not be reported'),
     ),
     await everyFewSeconds(
@@ -78,5 +90,6 @@ export async function createComputeWorker(deps: {
         for (const round of rounds) round.stop();
       }),
     stop: () => shutdown(worker),
+    refusedForMs: reach.refusedForMs,
   };
 }

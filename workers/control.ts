@@ -15,7 +15,10 @@ import { ownVersion } from './deployment.ts';
 import { promoteFirst } from './promote-first.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 import { isRunning, removeSchedule } from './schedule-reconcile.ts';
+import { watchReach } from './temporal-reach.ts';
 import { workflowEnd } from './workflow-end.ts';
+
+const concurrentSteps = 50;
 
 /** The control worker: every workflow, and the activities on the registry. Any number may run. */
 export async function createControlWorker(deps: {
@@ -50,18 +53,20 @@ export async function createControlWorker(deps: {
       }),
     },
     interceptors: { activity: [() => ({ inbound: activityFailures })] },
-    maxConcurrentActivityTaskExecutions: 50,
+    maxConcurrentActivityTaskExecutions: concurrentSteps,
     ...(deployment === undefined ? {} : { workerDeploymentOptions: await pinned(deployment) }),
   });
   const keeping = await keepNamespace({ ...deps, everyMs: deps.lookEveryMs });
   const observing = observeRegistry(registry, Runtime.instance().metricMeter);
+  const reach = await watchReach({ connection, namespace, taskQueue: controlQueue, worker, slots: concurrentSteps });
   const over = new AbortController();
   return {
     async run() {
       if (deployment !== undefined) void promoteFirst(client, namespace, deployment, over.signal);
-      await worker.run().finally(() => (over.abort(), observing.stop(), keeping.stop()));
+      await worker.run().finally(() => (over.abort(), observing.stop(), keeping.stop(), reach.stop()));
     },
     stop: () => shutdown(worker),
+    refusedForMs: reach.refusedForMs,
   };
 }
 

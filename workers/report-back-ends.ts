@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import { capabilitiesOf } from '../configuration/capabilities.ts';
@@ -5,6 +6,9 @@ import type { NodeConfiguration } from '../configuration/schema.ts';
 import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
+
+/** A back end that takes longer to say what it can hold hangs; the node's others must be heard of meanwhile. Milliseconds. */
+const capacityMs = 10_000;
 
 /**
  * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
@@ -15,8 +19,31 @@ export async function startReporting(deps: {
   drivers: ReadonlyMap<string, VolumeDriver>;
   registry: Registry;
   log: Logger;
-}): Promise<{ stop: () => void }> {
-  const { node, drivers, registry, log } = deps;
+  /** Why no work comes to this worker; null as long as it does. */
+  whyUnreachable: () => string | null;
+  answerMs?: number;
+}): Promise<{ stop: () => void; now: () => void }> {
+  const { node, drivers, registry, log, whyUnreachable, answerMs = capacityMs } = deps;
+  /** One that hangs is asked once, and is waited for no longer than the others can wait. */
+  const asked = new Map<string, ReturnType<VolumeDriver['capacity']>>();
+  const answered = async (name: string, driver: VolumeDriver) => {
+    if (!asked.has(name)) {
+      const capacity = driver.capacity().finally(() => asked.delete(name));
+      capacity.catch(() => {});
+      asked.set(name, capacity);
+    }
+    const silence = new AbortController();
+    try {
+      return await Promise.race([
+        asked.get(name)!,
+        sleep(answerMs, null, { signal: silence.signal }).then(() => {
+          throw new Error(`it does not answer for more than ${answerMs / 1000} s`);
+        }),
+      ]);
+    } finally {
+      silence.abort();
+    }
+  };
   const configured = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, b]));
   const report = async () => {
     const rows = await Promise.all(
@@ -28,7 +55,9 @@ export async function startReporting(deps: {
           capabilities: capabilitiesOf(configured.get(name)!, driver),
         };
         try {
-          return { ...base, ...(await driver.capacity()), fault: null };
+          const capacity = await answered(name, driver);
+          const why = whyUnreachable();
+          return { ...base, ...capacity, fault: why === null ? null : `no work reaches its worker: ${why}` };
         } catch (error) {
           return { ...base, totalBytes: 0, freeBytes: 0, fault: (error as Error).message };
         }
@@ -36,5 +65,7 @@ export async function startReporting(deps: {
     );
     await reportBackEnds(registry, node.name, rows);
   };
-  return everyFewSeconds(report, (error) => log.warn({ error: error.message }, 'back ends could not be reported'));
+  const failed = (error: Error) => log.warn({ error: error.message }, 'back ends could not be reported');
+  const rounds = await everyFewSeconds(report, failed);
+  return { stop: rounds.stop, now: () => void report().catch(failed) };
 }

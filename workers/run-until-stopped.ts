@@ -2,6 +2,8 @@
 export interface Stoppable {
   run(): Promise<void>;
   stop(): void;
+  /** For how long Temporal has refused its credentials; 0 or absent: it does not. Milliseconds. */
+  refusedForMs?(): number;
 }
 
 /** Runs all until one ends by itself or the process is asked to end; then lets every one finish what it must. */

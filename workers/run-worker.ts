@@ -9,6 +9,7 @@ import { createControlWorker } from './control.ts';
 import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
 import { createStorageWorker } from './storage.ts';
+import { watchCredentials } from './watch-credentials.ts';
 
 export type WorkerKind = 'control' | 'storage' | 'compute';
 
@@ -26,13 +27,31 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
       log.info('ready');
       // Otherwise only an orderly end would keep it.
       flushCompileCache();
-      await runUntilStopped([part]);
+      const watching = await watchCredentials({
+        log,
+        refusedForMs: () => part.refusedForMs?.() ?? 0,
+        end: (why) => endForRestart(part, log, why),
+      });
+      await runUntilStopped([part]).finally(watching.stop);
     } finally {
       await temporal.connection.close();
     }
   } finally {
     await registry.close();
   }
+}
+
+/** For the unit (BSD's EX_TEMPFAIL): start it again. */
+const restartExitCode = 75;
+
+/** What is under way may not end by itself any more: what it would tell is refused. Milliseconds. */
+const endMs = 60_000;
+
+function endForRestart(part: Stoppable, log: ReturnType<typeof installRuntime>, why: string): void {
+  log.warn({ why, exitCode: restartExitCode }, 'the worker ends, to be started again');
+  process.exitCode = restartExitCode;
+  setTimeout(() => process.exit(restartExitCode), endMs).unref();
+  part.stop();
 }
 
 function create(

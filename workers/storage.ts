@@ -22,6 +22,7 @@ import { everyFewSeconds } from './every-few-seconds.ts';
 import { startReporting } from './report-back-ends.ts';
 import { reportProgress } from './report-progress.ts';
 import { restoreExports } from './restore-exports.ts';
+import { watchReach } from './temporal-reach.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
 /** Steps under way at once, transfers that wait for their slot among them: what a node takes up is never what is waited for. */
@@ -78,22 +79,37 @@ export async function createStorageWorker(deps: {
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
   });
+  let reporting: Awaited<ReturnType<typeof startReporting>> | undefined;
   const restoring = await everyFewSeconds(
     () => restoreExports({ drivers, exports, registry, log: deps.log }),
     (error) => deps.log.warn({ error: error.message }, 'the exports of attached volumes could not be looked at'),
   );
-  const reporting = await startReporting({ node, drivers, registry, log: deps.log });
+  const reach = await watchReach({
+    connection: deps.connection,
+    namespace: deps.namespace,
+    taskQueue: storageQueue(node.name),
+    worker,
+    slots: concurrentSteps,
+    onChange(why) {
+      deps.log.warn({ why }, why === null ? 'work reaches this worker again' : 'no work reaches this worker');
+      reporting?.now();
+    },
+  });
+  const whyUnreachable = () => reach.why();
+  reporting = await startReporting({ node, drivers, registry, log: deps.log, whyUnreachable });
   return {
     async run() {
       try {
         await worker.run();
       } finally {
         restoring.stop();
-        reporting.stop();
+        reporting?.stop();
+        reach.stop();
         await copier.dispose();
       }
     },
     stop: () => shutdown(worker),
+    refusedForMs: reach.refusedForMs,
   };
 }
 

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import type { VolumeDriver } from '../../activities/storage/driver.ts';
+import { configuration } from '../../configuration/schema.ts';
+import { backEndState } from '../../model/back-end.ts';
+import { gib } from '../../model/sizes.ts';
+import { listBackEnds } from '../../registry/back-ends.ts';
+import { startReporting } from '../../workers/report-back-ends.ts';
+import { testRegistry } from '../registry/database.ts';
+
+const log = pino({ level: 'silent' });
+const node = configuration.parse({
+  node: {
+    name: 'server1',
+    backEnds: ['a', 'b'].map((name) => ({ name, driver: 'directory', path: `/nowhere/${name}` })),
+  },
+}).node!;
+
+/** Only what a report asks of it. */
+const driver = (capacity: VolumeDriver['capacity']) => ({ kind: 'directory', thin: true, capacity }) as VolumeDriver;
+const well = driver(async () => ({ totalBytes: 2 * gib, freeBytes: gib }));
+
+test('a back end that hangs is told to be down, is asked once, and keeps the others of its node from nothing', async () => {
+  const registry = await testRegistry();
+  let asked = 0;
+  const hangs = driver(() => {
+    asked += 1;
+    return new Promise(() => {});
+  });
+  const drivers = new Map([
+    ['server1@a', hangs],
+    ['server1@b', well],
+  ]);
+  const reporting = await startReporting({ node, drivers, registry, log, whyUnreachable: () => null, answerMs: 50 });
+  try {
+    const seen = async () => (await listBackEnds(registry)).map((b) => [backEndState(b, b.asOf), b.fault]);
+    const once = await seen();
+    assert.deepEqual(once, [
+      ['down', 'it does not answer for more than 0.05 s'],
+      ['up', null],
+    ]);
+    const [{ heartbeatAt: first } = assert.fail()] = await listBackEnds(registry);
+    reporting.now();
+    while ((await listBackEnds(registry))[0]!.heartbeatAt <= first);
+    assert.deepEqual(await seen(), once);
+    assert.equal(asked, 1);
+  } finally {
+    reporting.stop();
+  }
+});
+
+test('a back end whose worker gets no work is down, with the reason, and up when it gets some again', async () => {
+  const registry = await testRegistry();
+  let why: string | null = 'it is not let in';
+  const drivers = new Map([['server1@b', well]]);
+  const reporting = await startReporting({ node, drivers, registry, log, whyUnreachable: () => why });
+  try {
+    const [down] = await listBackEnds(registry);
+    assert.deepEqual([backEndState(down!, down!.asOf), down!.freeBytes], ['down', gib]);
+    assert.equal(down!.fault, 'no work reaches its worker: it is not let in');
+    why = null;
+    reporting.now();
+    while ((await listBackEnds(registry))[0]!.fault !== null);
+  } finally {
+    reporting.stop();
+  }
+});
