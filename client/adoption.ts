@@ -55,14 +55,14 @@ export function adoptionCommands(context: Context) {
       await findBackEnd(registry, wanted.backEnd);
       const id = randomUUID();
       const summary = `make ${wanted.deviceName} on ${wanted.backEnd} volume ${id}`;
-      await run(context, {
+      const made = await run<{ volumeId: string }>(context, {
         workflow: 'manageVolume',
         name: 'manage',
         subject: id,
         summary,
         input: { ...wanted, tenantId: owner, volumeId: id },
       });
-      return findVolume(registry, id);
+      return findVolume(registry, made.volumeId);
     },
 
     /** Forgets a volume and leaves its device, with its bytes. Answers where that is. Refused as any operation on a volume. */

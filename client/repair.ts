@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { FerryError } from '../model/errors.ts';
 import { repairRequest, type RepairReport, type RepairRequestInput } from '../model/repair.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Context } from './context.ts';
@@ -14,6 +15,8 @@ export function repairCommands(context: Context) {
     async repair(input: RepairRequestInput = {}): Promise<RepairReport> {
       requireAdmin(context.identity, 'repair');
       const request = parseInput(repairRequest, input);
+      if (request.device && request.volumeId === undefined)
+        throw new FerryError('InvalidInput', 'A device is chosen for one volume: name it with --volume.');
       const temporal = await context.temporal();
       const { waitForControlWorker } = await import('./control-worker.ts');
       const { workflowResult } = await import('./workflow-result.ts');

@@ -18,6 +18,8 @@ export const backEnd = z.object({
   disabledReason: z.string().nullable(),
   /** What the storage worker last said of the device: `null` is well, else why it cannot serve. */
   fault: z.string().nullable(),
+  /** Why nothing may be placed here, although what is here can be read and may leave; null when that is not so. */
+  placementFault: z.string().nullable(),
   /** What the storage worker says of it, for volume types to ask for. */
   capabilities: z.record(z.string(), z.string()),
   heartbeatAt: z.date(),

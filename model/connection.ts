@@ -26,3 +26,12 @@ const localConnection = z.object({
 /** How a hypervisor reaches an attached volume. */
 export const connection = z.discriminatedUnion('protocol', [nbdConnection, localConnection]);
 export type Connection = z.infer<typeof connection>;
+
+/** Where a device can be reached over NBD. */
+export interface ExportAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly exportName: string;
+  /** TLS is required: the address is not loopback, or certificates are configured. */
+  readonly tls: boolean;
+}

@@ -10,6 +10,7 @@ export const ferryErrorTypes = [
   'BackEndNotFound', // no such back end is registered
   'BackEndDisabled', // nothing is allocated to a disabled back end
   'BackEndDown', // no heartbeat for a while
+  'NeedsRepair', // the registry and the devices do not agree about the volume or back end; see ferry repair
   'SameBackEnd', // the destination is where the volume is
   'VolumeMigrating', // claimed by a migration; details say by whom and how far
   'VolumeBusy', // another operation is under way on the volume
@@ -38,6 +39,8 @@ export const ferryErrorTypes = [
   'DeviceMissing', // a device that must be there is not
   'DeviceInUse', // the device is open elsewhere: exported, or in use by a guest
   'NotOwned', // the device does not carry the tag that would let us touch it
+  'WrongDevice', // another device than the one that is meant has that name
+  'NotProven', // the device that holds the volume now has not shown that it does: nothing else of the volume is deleted
   'SizeMismatch', // a device's size is not what the registry says
   'ChecksumMismatch', // the destination does not hold what the source served
   'VolumeWrittenSince', // the kept source does not hold what the volume holds now
@@ -45,6 +48,7 @@ export const ferryErrorTypes = [
   'SourceReadFailed', // the source device gave an I/O error
   'DestinationWriteFailed', // the destination device gave an I/O error
   'NoProgress', // no byte moved for too long
+  'NotSwitched', // the registry has forgotten a switch that was committed
   'Fenced', // the claim is no longer ours: another epoch, or released
   'NodeUnavailable', // no worker took the step in time: the node is down or stopped
   'ToolFailed', // an external program failed; details hold its name, exit code, last words

@@ -9,6 +9,9 @@ export const keptSource = z.object({
   backEnd: backEndName,
   /** As the volume's `nameId` was there. */
   nameId: z.uuid().nullable(),
+  /** Of its device; null for one from before identities were known. */
+  identity: z.string().nullable(),
+  generation: z.number().int().nonnegative(),
   sizeBytes: z.number().int().positive(),
   keptAt: z.date(),
   keptUntil: z.date(),
@@ -23,6 +26,8 @@ export interface KeptDevice {
   volumeId: string;
   backEnd: string;
   deviceName: string;
+  /** Absent: not known. */
+  identity?: string | null;
 }
 
 /** How long a source may be kept at most: a year. Seconds. */

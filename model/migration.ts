@@ -96,11 +96,14 @@ export interface ClaimedMigration {
   claim: Claim;
   flow: Flow;
   sizeBytes: number;
-  source: { backEnd: string; deviceName: string };
+  /** `identity`: null for a volume from before identities were known. */
+  source: { backEnd: string; deviceName: string; identity: string | null; generation: number };
   destination: { backEnd: string };
   tenantId: string;
+  /** What of the volume's row its devices carry, as tags. */
+  labels: string[];
   /** Of an undo: the migration that is taken back, and the device on the destination that it kept. */
-  undoes?: { migrationId: string; deviceName: string };
+  undoes?: { migrationId: string; deviceName: string; identity: string | null };
 }
 
 /**
@@ -174,6 +177,9 @@ export const migrationRecord = z.object({
   destination: backEndName,
   sourceNameId: z.uuid().nullable(),
   destinationNameId: z.uuid().nullable(),
+  /** Of the two devices; null when it is not known. */
+  sourceIdentity: z.string().nullable(),
+  destinationIdentity: z.string().nullable(),
   /** Of a migration that changes the volume's type: from what, to what. Both null for all others. */
   oldType: z.string().nullable(),
   newType: z.string().nullable(),

@@ -62,6 +62,18 @@ export function deviceName(volume: { id: string; nameId: string | null }): strin
   return `volume-${volume.nameId ?? volume.id}`;
 }
 
+/** Which device holds the volume, as the registry has it: what a step on it is told. */
+export function liveDevice(volume: {
+  id: string;
+  nameId: string | null;
+  host: string;
+  generation: number;
+  deviceIdentity: string | null;
+}): { backEnd: string; deviceName: string; volumeId: string; generation: number; identity: string | null } {
+  const { id: volumeId, host: backEnd, generation, deviceIdentity: identity } = volume;
+  return { backEnd, deviceName: deviceName(volume), volumeId, generation, identity };
+}
+
 const volumeDevice = /^volume-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
 
 /** The id that a volume's device is named after; null when it is no name of a volume's device. */
@@ -77,24 +89,4 @@ export function snapshotDeviceName(snapshotId: string): string {
 /** The export through which an attached volume is reached; one an attachment. */
 export function attachmentExportName(attachmentId: string): string {
   return `attachment-${attachmentId}`;
-}
-
-/** Tag on every device that belongs to a Ferry volume. */
-export function volumeTag(volumeId: string): string {
-  return `ferry.volume=${volumeId}`;
-}
-
-/** Tag on a device that a migration made; taken off when the migration is complete. */
-export function migrationTag(migrationId: string): string {
-  return `ferry.migration=${migrationId}`;
-}
-
-/** Tag, beside its volume's, on a device that its volume has left by that migration, and that is kept for a while. */
-export function keptTag(migrationId: string): string {
-  return `ferry.kept=${migrationId}`;
-}
-
-/** Tag on the device of a snapshot. */
-export function snapshotTag(snapshotId: string): string {
-  return `ferry.snapshot=${snapshotId}`;
 }

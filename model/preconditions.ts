@@ -23,6 +23,8 @@ export interface MigrationFacts {
   volumeType: Asking | null;
   /** The destination keeps a source of this volume under the name that it has. */
   nameIsKept: boolean;
+  /** What of the volume's devices does not fit the registry; absent or null: nothing. */
+  needsRepair?: string | null;
   now: Date;
 }
 
@@ -36,7 +38,7 @@ export function reasonsNotToMigrate(facts: MigrationFacts): Reason[] {
 
 /** Every reason why the volume may not leave where it is, wherever it would go; empty when it may. */
 export function reasonsNotToLeave(
-  f: Pick<MigrationFacts, 'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'now'>,
+  f: Pick<MigrationFacts, 'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'needsRepair' | 'now'>,
 ): Reason[] {
   const v = f.volume;
   if (!v) return [{ type: 'VolumeNotFound', message: `Volume ${f.volumeId} could not be found.` }];
@@ -46,6 +48,13 @@ export function reasonsNotToLeave(
       type: 'VolumeMigrating',
       message: `Volume ${v.id} is already migrating (${v.migrationStatus ?? 'starting'}). Wait for it to end, or cancel it: ferry migration cancel ${v.id}`,
       details: { owner: v.migrationOwner, migrationStatus: v.migrationStatus },
+    });
+  }
+  if (f.needsRepair != null) {
+    reasons.push({
+      type: 'NeedsRepair',
+      message: `Volume ${v.id} needs repair: ${f.needsRepair}. See: ferry repair --dry-run --volume ${v.id}`,
+      details: { volumeId: v.id },
     });
   }
   if (v.operation !== null) {

@@ -1,10 +1,16 @@
 import * as z from 'zod';
-import { volumeId } from './ids.ts';
+import { deviceRoles, type DeviceRole } from './device.ts';
+import { backEndName, volumeId } from './ids.ts';
+import type { ExportAddress } from './connection.ts';
 import type { KeptDevice } from './kept-source.ts';
 
 /** Which of a migration's two devices a guest writes to. */
 export const guestSide = z.enum(['source', 'destination']);
 export type GuestSide = z.infer<typeof guestSide>;
+
+/** A device of a volume, for an operator to choose. */
+export const deviceChoice = z.object({ backEnd: backEndName, deviceName: z.string().min(1).max(255) });
+export type DeviceChoice = z.infer<typeof deviceChoice>;
 
 /** What `reconcile` is started with. */
 export const repairRequest = z.object({
@@ -14,6 +20,10 @@ export const repairRequest = z.object({
   volumeId: volumeId.optional(),
   /** What nobody owns is removed so long after its migration ended; the control worker's configuration says it if not given. */
   orphanGraceSeconds: z.number().int().nonnegative().optional(),
+  /** Whether the registry takes the devices' word for where volumes are. The schedule only tells: an operator decides when. */
+  rollForward: z.boolean().default(false),
+  /** The operator's choice among the devices of `volumeId`: that one holds it. */
+  device: deviceChoice.optional(),
   /** An operator's word where the guest of the volume writes to: it counts where no machine can tell. */
   guestOn: guestSide.optional(),
 });
@@ -71,6 +81,64 @@ export interface Orphan {
   removed: boolean;
 }
 
+/** What a device with Ferry's tags says of itself. */
+export const deviceWitness = z.object({
+  identity: z.string(),
+  sizeBytes: z.number().int().nonnegative(),
+  role: z.enum(deviceRoles),
+  generation: z.number().int().nonnegative(),
+  migrationId: z.string().nullable(),
+  keptBy: z.string().nullable(),
+  retiredBy: z.string().nullable(),
+  tenantId: z.string().nullable(),
+  name: z.string().nullable(),
+  volumeType: z.string().nullable(),
+});
+export type DeviceWitness = z.infer<typeof deviceWitness>;
+
+/** A device, or a place for one, about which the registry and the back end do not agree. */
+export const discrepancy = z.object({
+  backEnd: z.string(),
+  deviceName: z.string(),
+  volumeId,
+  why: z.string(),
+  /** Null: the registry has a volume there, and there is no such device. */
+  device: deviceWitness.nullable(),
+  foundAt: z.date(),
+});
+export type Discrepancy = z.infer<typeof discrepancy>;
+
+/** What is to be done about a volume of which the registry and the devices do not agree, and what was. */
+export interface VolumeRepair {
+  volumeId: string;
+  /** Where the registry has it; null: it does not know the volume. */
+  registry: { backEnd: string; deviceName: string; generation: number } | null;
+  /** What the devices say; those that answered. */
+  devices: { backEnd: string; deviceName: string; role: DeviceRole; generation: number }[];
+  /** `adopt`: the registry takes the devices' word. `ask`: an operator must decide. */
+  direction: 'adopt' | 'ask';
+  /** Where the volume is by the devices' word. */
+  to: { backEnd: string; deviceName: string; generation: number } | null;
+  why: string;
+  state: RepairState;
+  note: string | null;
+}
+
+/** The device that holds a volume by its own word, and what it says of the volume. */
+export interface FoundDevice {
+  volumeId: string;
+  backEnd: string;
+  deviceName: string;
+  identity: string;
+  generation: number;
+  sizeBytes: number;
+  tenantId: string | null;
+  name: string | null;
+  volumeType: string | null;
+  /** The export through which a guest may write to it; null: there is none. */
+  written: ExportAddress | null;
+}
+
 /** What `reconcile` found and did. */
 export interface RepairReport {
   dryRun: boolean;
@@ -78,6 +146,8 @@ export interface RepairReport {
   operations: AbandonedOperation[];
   keptSources: UnwatchedKeptSource[];
   orphans: Orphan[];
+  /** Volumes of which the registry and the devices do not agree. */
+  volumes: VolumeRepair[];
   /** Nodes that could not be looked at; what is left there is told when they are back. */
   unseen: { node: string; why: string }[];
 }

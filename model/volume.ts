@@ -36,6 +36,10 @@ export const volume = z.object({
   host: backEndName,
   /** The id its name on the back end is based on, when that is not its own id (`os-vol-mig-status-attr:name_id`). */
   nameId: z.uuid().nullable(),
+  /** The epoch of the migration that brought it where it is; 0: it never moved. Its device says the same. */
+  generation: z.number().int().nonnegative(),
+  /** Of the device that holds it; null for one from before identities were known, or that has none yet. */
+  deviceIdentity: z.string().nullable(),
   migrationStatus,
   /** `<workflow id>/<run id>` of the migration that holds the claim. */
   migrationOwner: z.string().nullable(),
@@ -46,6 +50,8 @@ export const volume = z.object({
   /** The operation under way (`delete`, `extend`, ...) and its owner; null when none is. */
   operation: z.string().nullable(),
   operationOwner: z.string().nullable(),
+  /** Its status before that operation; null when none is under way. */
+  previousStatus: volumeStatus.nullable(),
   availabilityZone: z.string(),
   volumeType: z.string().nullable(),
   bootable: z.boolean(),

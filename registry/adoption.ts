@@ -52,8 +52,8 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
 }
 
 /** The device is the volume's: `available`. May be repeated. */
-export async function finishManage(registry: Queries, ticket: Ticket): Promise<void> {
-  await finishOperation(registry, 'manage', ticket, { status: 'available' });
+export async function finishManage(registry: Queries, done: Ticket & { identity?: string }): Promise<void> {
+  await finishOperation(registry, 'manage', done, { status: 'available', identity: done.identity });
 }
 
 /** The device is as it was, and nobody's: there is no volume. May be repeated. */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { downAfterMs } from '../model/back-end.ts';
+import { labelTags } from '../model/device.ts';
 import { FerryError, refusal } from '../model/errors.ts';
 import { flow, type ClaimedMigration, type MigrationRequest } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
@@ -8,6 +9,7 @@ import { planMigration } from './migration-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
 import { planUndo } from './undo-facts.ts';
+import { findVolume } from './volumes.ts';
 
 const claimRow = z.object({
   epoch: z.number(),
@@ -16,6 +18,9 @@ const claimRow = z.object({
   source: z.string(),
   sourceNameId: z.string().nullable(),
   destinationNameId: z.string().nullable(),
+  sourceIdentity: z.string().nullable(),
+  sourceGeneration: z.number(),
+  destinationIdentity: z.string().nullable(),
   tenantId: z.string(),
 });
 
@@ -62,14 +67,25 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
     });
   if (!row) return null;
   const device = (nameId: string | null) => deviceName({ id: volumeId, nameId });
+  const volume = await findVolume(registry, volumeId);
   return {
     claim: { volumeId, migrationId, owner, epoch: row.epoch },
     flow: row.flow,
     sizeBytes: row.totalBytes,
-    source: { backEnd: row.source, deviceName: device(row.sourceNameId) },
+    source: {
+      backEnd: row.source,
+      deviceName: device(row.sourceNameId),
+      identity: row.sourceIdentity,
+      generation: row.sourceGeneration,
+    },
     destination: { backEnd: request.destination },
     tenantId: row.tenantId,
-    ...(undoes === null ? {} : { undoes: { migrationId: undoes, deviceName: device(row.destinationNameId) } }),
+    labels: labelTags({ ...volume, volumeType: request.newType ?? volume.volumeType }),
+    ...(undoes === null
+      ? {}
+      : {
+          undoes: { migrationId: undoes, deviceName: device(row.destinationNameId), identity: row.destinationIdentity },
+        }),
   };
 }
 

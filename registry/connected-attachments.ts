@@ -8,6 +8,8 @@ const connected = z.object({
   volumeId: z.uuid(),
   host: z.string(),
   deviceName: z.string(),
+  identity: z.string().nullable(),
+  generation: z.number(),
   mode: z.enum(['rw', 'ro']),
   connection: nbdConnection,
 });
@@ -22,7 +24,8 @@ export function listConnectedAttachments(
 ): Promise<ConnectedAttachment[]> {
   return registry.rows(
     connected,
-    `SELECT a.id AS attachment_id, v.id AS volume_id, v.host, 'volume-' || coalesce(v.name_id, v.id) AS device_name, a.mode, a.connection
+    `SELECT a.id AS attachment_id, v.id AS volume_id, v.host, 'volume-' || coalesce(v.name_id, v.id) AS device_name,
+       v.device_identity AS identity, v.generation, a.mode, a.connection
      FROM attachments a JOIN volumes v ON v.id = a.volume_id
      WHERE v.host = ANY ($1) AND a.status = 'attached' AND a.connection ->> 'protocol' = 'nbd'
      ORDER BY a.created_at`,

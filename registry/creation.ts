@@ -83,9 +83,9 @@ async function insertVolume(q: Queries, wanted: NewVolume): Promise<Volume> {
   return made;
 }
 
-/** The device is there: the volume is `available`. */
-export async function finishCreate(registry: Queries, ticket: Ticket): Promise<void> {
-  await finishOperation(registry, 'create', ticket, { status: 'available' });
+/** The device is there, of that identity: the volume is `available`. */
+export async function finishCreate(registry: Queries, done: Ticket & { identity?: string }): Promise<void> {
+  await finishOperation(registry, 'create', done, { status: 'available', identity: done.identity });
 }
 
 /** The device could not be made: the volume stays, with status `error`, for its tenant to see and delete. */

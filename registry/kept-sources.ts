@@ -22,8 +22,8 @@ export function listKeptSources(
 }
 
 /** What its removal needs to know of a kept source. */
-export function keptDevice({ migrationId, volumeId, backEnd, nameId }: KeptSource): KeptDevice {
-  return { migrationId, volumeId, backEnd, deviceName: deviceName({ id: volumeId, nameId }) };
+export function keptDevice({ migrationId, volumeId, backEnd, nameId, identity }: KeptSource): KeptDevice {
+  return { migrationId, volumeId, backEnd, deviceName: deviceName({ id: volumeId, nameId }), identity };
 }
 
 /** How many sources each back end keeps, and how large they are; those without any are left out. */

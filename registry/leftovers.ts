@@ -3,14 +3,37 @@ import { deviceName } from '../model/names.ts';
 import { outcome } from '../model/migration.ts';
 import type { Queries } from './open-registry.ts';
 
-/** The names of the devices that hold a volume on the back end, as the registry has them now. */
-export async function currentDevices(registry: Queries, backEnd: string): Promise<ReadonlySet<string>> {
+const currentDevice = z.object({
+  id: z.uuid(),
+  nameId: z.uuid().nullable(),
+  deviceIdentity: z.string().nullable(),
+  generation: z.number(),
+  isHeld: z.boolean(),
+});
+
+/** A device that holds a volume by the registry. `isHeld`: something is being done to the volume. `isMade`: it must be there. */
+export interface CurrentDevice {
+  volumeId: string;
+  identity: string | null;
+  generation: number;
+  isHeld: boolean;
+}
+
+/** The devices that hold a volume on the back end, by name, as the registry has them now. */
+export async function currentDevices(registry: Queries, backEnd: string): Promise<ReadonlyMap<string, CurrentDevice>> {
   const rows = await registry.rows(
-    z.object({ id: z.uuid(), nameId: z.uuid().nullable() }),
-    'SELECT id, name_id FROM volumes WHERE host = $1',
+    currentDevice,
+    `SELECT id, name_id, device_identity, generation,
+       migration_owner IS NOT NULL OR operation IS NOT NULL OR status = 'error' OR status = 'error_deleting' AS is_held
+     FROM volumes WHERE host = $1`,
     [backEnd],
   );
-  return new Set(rows.map(deviceName));
+  return new Map(
+    rows.map((row) => [
+      deviceName(row),
+      { volumeId: row.id, identity: row.deviceIdentity, generation: row.generation, isHeld: row.isHeld },
+    ]),
+  );
 }
 
 /** Postgres' time, by which all is judged that has a time in the registry. */
@@ -50,6 +73,10 @@ const volumeUse = z.object({
   nameId: z.uuid().nullable(),
   held: z.boolean(),
   attached: z.boolean(),
+  generation: z.number(),
+  migrationEpoch: z.number(),
+  deviceIdentity: z.string().nullable(),
+  sizeGib: z.number(),
 });
 
 /** A volume, as far as it tells whether something of it may be removed. */
@@ -59,7 +86,7 @@ export type VolumeUse = z.infer<typeof volumeUse>;
 export function volumeUses(registry: Queries, volumeIds: readonly string[]): Promise<VolumeUse[]> {
   return registry.rows(
     volumeUse,
-    `SELECT v.id, v.host, v.name_id, v.migration_owner IS NOT NULL OR v.operation IS NOT NULL AS held,
+    `SELECT v.id, v.host, v.name_id, v.generation, v.migration_epoch, v.device_identity, v.size_gib, v.migration_owner IS NOT NULL OR v.operation IS NOT NULL AS held,
        EXISTS (SELECT FROM attachments a WHERE a.volume_id = v.id) AS attached
      FROM volumes v WHERE v.id = ANY ($1::uuid[])`,
     [volumeIds],

@@ -4,6 +4,7 @@ import type { MigrationRequest } from '../model/migration.ts';
 import { reasonsNotToMigrate, type MigrationFacts } from '../model/preconditions.ts';
 import { backEnd } from '../model/back-end.ts';
 import { listAttachments } from './attachments.ts';
+import { listDiscrepancies } from './discrepancies.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { volumeTypeOrNull } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
@@ -47,6 +48,7 @@ async function factsAt(
     newType,
     volumeType: typeName === null ? null : await volumeTypeOrNull(q, typeName),
     nameIsKept: counted!.nameIsKept,
+    needsRepair: (await listDiscrepancies(q, { volumeId }))[0]?.why ?? null,
     now: counted!.now,
   };
 }

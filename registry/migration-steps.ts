@@ -57,6 +57,8 @@ export interface Switch {
   /** How that was proven. */
   proof?: Proof | undefined;
   transferredBytes?: number | null | undefined;
+  /** Of the device that holds the volume from now on. */
+  identity?: string | null | undefined;
   /** How the hypervisor reaches the volume from now on, if it is attached. */
   attachment?: { id: string; connection: Record<string, unknown> } | undefined;
 }
@@ -91,20 +93,24 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
        UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
          phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
-         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof)
+         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof),
+         destination_identity = coalesce($10, m.destination_identity)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
        RETURNING m.*
      ), connected AS (
        UPDATE attachments a SET connection = $8 FROM switched s WHERE a.id = $7 AND a.volume_id = s.volume_id
      ), kept AS (
-       INSERT INTO kept_sources (migration_id, volume_id, back_end, name_id, size_bytes, kept_at, kept_until)
-       SELECT s.id, s.volume_id, s.source, s.source_name_id, s.total_bytes, now(), now() + s.keep_source_seconds * interval '1 second'
+       INSERT INTO kept_sources (
+         migration_id, volume_id, back_end, name_id, identity, generation, size_bytes, kept_at, kept_until)
+       SELECT s.id, s.volume_id, s.source, s.source_name_id, s.source_identity, s.source_generation, s.total_bytes, now(),
+         now() + s.keep_source_seconds * interval '1 second'
        FROM switched s, first WHERE s.keep_source_seconds IS NOT NULL
        ON CONFLICT DO NOTHING
      ), returned AS (
        DELETE FROM kept_sources k USING switched s WHERE k.migration_id = s.undoes
      )
-     UPDATE volumes v SET host = s.destination, name_id = s.destination_name_id, availability_zone = b.availability_zone,
+     UPDATE volumes v SET host = s.destination, name_id = s.destination_name_id, generation = s.epoch,
+       device_identity = s.destination_identity, availability_zone = b.availability_zone,
        migration_status = 'completing', volume_type = coalesce(s.new_type, v.volume_type),
        updated_at = CASE WHEN s.new_type IS NULL THEN v.updated_at ELSE now() END
      FROM switched s JOIN back_ends b ON b.name = s.destination WHERE v.id = s.volume_id
@@ -116,6 +122,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
       found.attachment?.id ?? null,
       found.attachment?.connection ?? null,
       found.proof ?? null,
+      found.identity ?? null,
     ],
   );
   if (switched.length > 0) return;
@@ -124,8 +131,37 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
 }
 
 /**
+ * After the switch its destination was lost before anything of the source was: the volume is on its source again, with a generation
+ * above the destination's, which the source's device says by then. Not for a volume that a guest writes to. May be repeated. `Fenced`
+ * when the claim is not ours.
+ */
+export async function returnToSource(registry: Queries, claim: Claim): Promise<void> {
+  const returned = await registry.rows(
+    noColumns,
+    `WITH ${held}, returned AS (
+       UPDATE migrations m SET returned_at = coalesce(m.returned_at, now()), switched_at = NULL, phase = 'undoing',
+         phases = ${addPhase(`'undoing'`)}
+       FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.flow <> 'generic-attached'
+       RETURNING m.*
+     ), unkept AS (
+       DELETE FROM kept_sources k USING returned r WHERE k.migration_id = r.id
+     )
+     UPDATE volumes v SET host = r.source, name_id = r.source_name_id, device_identity = r.source_identity,
+       generation = r.epoch + 1, availability_zone = b.availability_zone,
+       volume_type = CASE WHEN r.new_type IS NULL THEN v.volume_type ELSE r.old_type END
+     FROM returned r JOIN back_ends b ON b.name = r.source WHERE v.id = r.volume_id
+     RETURNING v.id`,
+    proof(claim),
+  );
+  if (returned.length > 0) return;
+  const now = await standing(registry, claim);
+  if (now?.outcome !== 'error') throw fenced(`The claim of volume ${claim.volumeId}`);
+}
+
+/**
  * Ends the migration: the volume is free, the record has its outcome. May be repeated; the first outcome stays. `success` is only for a
- * switched volume, anything else only for one that was not (`PastPointOfNoReturn`). `Fenced` when the claim is not ours.
+ * switched volume (`NotSwitched`: the registry has forgotten the switch, which is to be made again), anything else only for one that was
+ * not (`PastPointOfNoReturn`). `Fenced` when the claim is not ours.
  */
 export async function releaseVolume(
   registry: Queries,
@@ -139,7 +175,8 @@ export async function releaseVolume(
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND (m.switched_at IS NOT NULL) = ($5 = 'success')
        RETURNING m.volume_id
      )
-     UPDATE volumes v SET migration_owner = NULL, migration_status = NULL, migration_since = NULL
+     UPDATE volumes v SET migration_owner = NULL, migration_status = NULL, migration_since = NULL,
+       migration_epoch = greatest(v.migration_epoch, v.generation)
      FROM finished WHERE v.id = finished.volume_id RETURNING v.id`,
     [...proof(claim), end.outcome, end.error ?? null],
   );
@@ -149,8 +186,8 @@ export async function releaseVolume(
   if (!now?.held) throw fenced(`The claim of volume ${claim.volumeId}`);
   if (now.switched) throw pastTheSwitch(claim);
   throw new FerryError(
-    'InvalidInput',
-    `Migration ${claim.migrationId} cannot end as a success: its volume was not switched.`,
+    'NotSwitched',
+    `Migration ${claim.migrationId} cannot end as a success: the registry knows nothing of its switch.`,
   );
 }
 

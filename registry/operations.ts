@@ -77,6 +77,8 @@ export interface Result {
   status?: VolumeStatus | undefined;
   sizeGib?: number | undefined;
   volumeType?: string | undefined;
+  /** Of the device that holds it. */
+  identity?: string | undefined;
 }
 
 /** Frees the volume after the operation. True when this call did it, false when it was done before. `Fenced` when it is not ours. */
@@ -94,10 +96,12 @@ export function failOperation(
   registry: Queries,
   operation: Operation,
   ticket: Ticket & { reason: Reason },
-  status?: VolumeStatus,
+  status?: VolumeStatus | 'as before',
 ): Promise<boolean> {
   const failed = operation === 'create' || operation === 'manage' ? 'error' : rules[operation].failed;
-  return endOperation(registry, operation, ticket, 'error', ticket.reason, { status: status ?? failed ?? undefined });
+  return endOperation(registry, operation, ticket, 'error', ticket.reason, {
+    status: status === 'as before' ? undefined : (status ?? failed ?? undefined),
+  });
 }
 
 async function endOperation(
@@ -108,7 +112,7 @@ async function endOperation(
   error: Reason | null,
   result: Result,
 ): Promise<boolean> {
-  const [ended] = await registry.rows(volume, 'SELECT * FROM end_operation($1, $2, $3, $4, $5, $6, $7, $8)', [
+  const [ended] = await registry.rows(volume, 'SELECT * FROM end_operation($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
     ticket.volumeId,
     operation,
     ticket.owner,
@@ -117,6 +121,7 @@ async function endOperation(
     result.status ?? null,
     result.sizeGib ?? null,
     result.volumeType ?? null,
+    result.identity ?? null,
   ]);
   if (ended) return true;
   await mustHaveEnded(registry, operation, ticket, outcome);

@@ -6,6 +6,7 @@ import { migrationRecord } from '../model/migration.ts';
 import { reasonsNotToUndo, type UndoFacts, type UndoRequest } from '../model/undo-preconditions.ts';
 import { listAttachments } from './attachments.ts';
 import { withKeptUntil } from './migrations.ts';
+import { listDiscrepancies } from './discrepancies.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { volumeTypeOrNull } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
@@ -41,6 +42,7 @@ async function factsAt(q: Queries, volumeId: string): Promise<UndoFacts> {
     snapshots: counted!.snapshots,
     attachments: await listAttachments(q, { volumeId }),
     volumeType: volume?.volumeType ? await volumeTypeOrNull(q, volume.volumeType) : null,
+    needsRepair: (await listDiscrepancies(q, { volumeId }))[0]?.why ?? null,
     now: counted!.now,
   };
 }

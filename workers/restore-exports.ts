@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import type { Exports } from '../activities/storage/exports.ts';
-import { volumeTag } from '../model/names.ts';
+import { reasonNotLive, standingOf, volumeTag } from '../model/device.ts';
 import { listConnectedAttachments, reconnect, type ConnectedAttachment } from '../registry/connected-attachments.ts';
 import type { Registry } from '../registry/open-registry.ts';
 
@@ -41,7 +41,10 @@ async function restore(
   const { volumeId, host: backEnd, deviceName, mode, connection } = attachment;
   const device = await drivers.get(backEnd)!.find(deviceName);
   const tag = volumeTag(volumeId);
-  if (!device?.tags.includes(tag)) throw new Error(`${deviceName} is not on ${backEnd}, or is not volume ${volumeId}`);
+  if (!device) throw new Error(`${deviceName} is not on ${backEnd}`);
+  const reason = reasonNotLive(device, attachment);
+  // What a migration has just turned its guest to is live in a moment.
+  if (reason && standingOf(device.tags).role !== 'incoming') throw new Error(reason.message);
   const { exportName, port } = connection;
   const spec = { exportName, path: device.path, writable: mode === 'rw', tags: [tag], port };
   const address = await exports.ensure(spec);

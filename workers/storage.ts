@@ -15,7 +15,9 @@ import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { currentDevices } from '../registry/leftovers.ts';
 import { isKeptSource } from '../registry/kept-sources.ts';
+import { needsRepair } from '../registry/discrepancies.ts';
 import { isCurrentLocation } from '../registry/volumes.ts';
+import { registryTime, whereabouts } from '../registry/whereabouts.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
@@ -64,6 +66,9 @@ export async function createStorageWorker(deps: {
     isCurrentLocation: (backEnd, deviceName) => isCurrentLocation(registry, backEnd, deviceName),
     isKeptSource: (backEnd, deviceName) => isKeptSource(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
+    whereabouts: (volumeId) => whereabouts(registry, volumeId),
+    needsRepair: (backEnd) => needsRepair(registry, backEnd),
+    registryTime: () => registryTime(registry),
     noProgressMs: deps.noProgressSeconds * 1000,
     marksDirectory: path.join(node.stateDirectory, 'unmapped'),
     reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, deps.log),

@@ -1,6 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { nodeOf } from '../model/ids.ts';
-import { storageSteps } from './activities.ts';
+import { registry, storageSteps } from './activities.ts';
 
 /**
  * One thing to take away after a migration, on either side of the switch, or after an operation that came to nothing. Data, not closures: what cannot be done now (the
@@ -9,7 +9,17 @@ import { storageSteps } from './activities.ts';
 export type CleanUpStep =
   | { kind: 'removeExport'; backEnd: string; exportName: string }
   | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
-  | { kind: 'retireSource'; backEnd: string; deviceName: string; volumeId: string; exportName: string }
+  | {
+      kind: 'retireSource';
+      backEnd: string;
+      deviceName: string;
+      volumeId: string;
+      exportName: string;
+      /** The migration by which the volume left it. */
+      migrationId: string;
+      /** Null: not known. */
+      identity: string | null;
+    }
   | {
       kind: 'keepSource';
       backEnd: string;
@@ -17,14 +27,30 @@ export type CleanUpStep =
       volumeId: string;
       exportName: string;
       migrationId: string;
+      identity: string | null;
     }
-  | { kind: 'settleDestination'; backEnd: string; deviceName: string; migrationId: string; keptBy?: string }
+  | ({ kind: 'settleDestination' } & Successor)
   /** The device of a volume that never came to be, under whichever name; `name` is the one to give it, if that is known. */
   | { kind: 'disownVolume'; backEnd: string; volumeId: string; name: string | null };
 
+/** The device that a migration has made, or goes back to, and that holds the volume from the switch on. */
+export interface Successor {
+  backEnd: string;
+  deviceName: string;
+  volumeId: string;
+  migrationId: string;
+  /** The epoch of the migration's claim. */
+  generation: number;
+  /** Null: not known. */
+  identity: string | null;
+  sizeBytes: number;
+  /** Of an undo: the migration that had kept it. */
+  keptBy?: string;
+}
+
 /** The same steps for a migration whose source is kept: it loses its export, not itself. */
-export function keepingSource(steps: readonly CleanUpStep[], migrationId: string): CleanUpStep[] {
-  return steps.map((step) => (step.kind === 'retireSource' ? { ...step, kind: 'keepSource', migrationId } : step));
+export function keepingSource(steps: readonly CleanUpStep[]): CleanUpStep[] {
+  return steps.map((step) => (step.kind === 'retireSource' ? { ...step, kind: 'keepSource' } : step));
 }
 
 /** Whether a step that failed so has nothing to do any more. */
@@ -40,29 +66,62 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
     case 'deleteDestination':
       return node.deleteDestination.executeWithOptions(summary, [step]);
     case 'retireSource':
-      return node.retireSource.executeWithOptions(summary, [step]);
+      return retire(step, patienceSeconds);
     case 'keepSource':
       return node.keepSource.executeWithOptions(summary, [step]);
     case 'settleDestination':
-      return node.settleDestination.executeWithOptions(summary, [step]);
+      await node.settleDestination.executeWithOptions(summary, [step]);
+      return undefined;
     case 'disownVolume':
       return node.disownVolume.executeWithOptions(summary, [step]);
   }
 }
 
 /**
+ * The last copy rule: the device that holds the volume now is asked each time, right before what the volume has left is deleted. A volume
+ * that came back to it keeps it.
+ */
+async function retire(step: CleanUpStep & { kind: 'retireSource' }, patienceSeconds: number): Promise<void> {
+  const { backEnd, deviceName, volumeId } = step;
+  const at = await registry.whereabouts.executeWithOptions({ summary: `where is volume ${volumeId}?` }, [{ volumeId }]);
+  if (at.state === 'there' && at.backEnd === backEnd && at.deviceName === deviceName) return;
+  const proof =
+    at.state === 'there'
+      ? await storageSteps(nodeOf(at.backEnd), patienceSeconds).proveLive.executeWithOptions(
+          { summary: `is the volume whole on ${at.backEnd}?` },
+          [{ ...at, volumeId }],
+        )
+      : null;
+  await storageSteps(nodeOf(backEnd), patienceSeconds).retireSource.executeWithOptions({ summary: describe(step) }, [
+    { ...step, proof },
+  ]);
+}
+
+/**
  * Runs the steps in order, whatever happens to the workflow meanwhile; steps of one node wait for each other, the nodes do
- * not. Returns what could not be done in time, in order.
+ * not, but for what a new device must say first. Returns what could not be done in time, in order.
  */
 export async function runCleanUp(
   steps: readonly CleanUpStep[],
   patienceSeconds: number,
   isOver: IsOver = async () => false,
 ): Promise<CleanUpStep[]> {
+  return CancellationScope.nonCancellable(async () => {
+    // The new device must say that it holds the volume before anything of the old one is touched.
+    const settling = steps.filter(({ kind }) => kind === 'settleDestination');
+    const unsettled = await runByNode(settling, patienceSeconds, isOver);
+    const others = steps.filter(({ kind }) => kind !== 'settleDestination');
+    return unsettled.length > 0 ? [...unsettled, ...others] : runByNode(others, patienceSeconds, isOver);
+  });
+}
+
+async function runByNode(
+  steps: readonly CleanUpStep[],
+  patienceSeconds: number,
+  isOver: IsOver,
+): Promise<CleanUpStep[]> {
   const byNode = Map.groupBy(steps, (step) => nodeOf(step.backEnd));
-  const left = await CancellationScope.nonCancellable(() =>
-    Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds, isOver))),
-  );
+  const left = await Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds, isOver)));
   return left.flat();
 }
 

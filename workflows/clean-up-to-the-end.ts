@@ -75,7 +75,11 @@ export class LastingCleanUp {
 }
 
 /** What a node answers that has no such device of ours: silence, or a back end that is away, is no answer. */
-const answersOfNone: ReadonlySet<string> = new Set(['DeviceMissing', 'NotOwned'] satisfies FerryErrorType[]);
+const answersOfNone: ReadonlySet<string> = new Set([
+  'DeviceMissing',
+  'NotOwned',
+  'WrongDevice',
+] satisfies FerryErrorType[]);
 
 /**
  * Whether there is nothing to do any more for a step that failed so: its device is deleted, or is another's by now. The device that shall

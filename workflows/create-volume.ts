@@ -1,7 +1,8 @@
 import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
 import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../model/ids.ts';
-import { deviceName, volumeTag } from '../model/names.ts';
+import { labelTags, liveTags } from '../model/device.ts';
+import { deviceName } from '../model/names.ts';
 import { gib, sizeGib } from '../model/sizes.ts';
 import { volumeTypeName } from '../model/volume-type.ts';
 import { registry } from './activities.ts';
@@ -33,18 +34,20 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   const request = parsed.data;
   const owner = workflowOwner();
   await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [{ ...request, owner }]);
+  let identity: string;
   try {
-    await storageWork(nodeOf(request.backEnd)).createDevice.executeWithOptions(
+    const made = await storageWork(nodeOf(request.backEnd)).createDevice.executeWithOptions(
       { summary: `make the device on ${request.backEnd}` },
       [
         {
           backEnd: request.backEnd,
           deviceName: deviceName({ id: request.volumeId, nameId: null }),
           sizeBytes: request.sizeGib * gib,
-          tags: [volumeTag(request.volumeId)],
+          tags: [...liveTags(request.volumeId), ...labelTags(request)],
         },
       ],
     );
+    identity = made.identity;
   } catch (error) {
     const reason = reasonOf(error);
     await CancellationScope.nonCancellable(() =>
@@ -55,7 +58,9 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
     throw failureOf(reason);
   }
   await CancellationScope.nonCancellable(() =>
-    registry.finishCreate.executeWithOptions({ summary: 'record: available' }, [{ volumeId: request.volumeId, owner }]),
+    registry.finishCreate.executeWithOptions({ summary: 'record: available' }, [
+      { volumeId: request.volumeId, owner, identity },
+    ]),
   );
   return { volumeId: request.volumeId };
 }

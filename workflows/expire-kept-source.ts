@@ -63,6 +63,8 @@ export async function expireKeptSource(kept: KeptDevice): Promise<void> {
     deviceName,
     volumeId,
     exportName: `migration-${migrationId}`,
+    migrationId,
+    identity: kept.identity ?? null,
   };
   const removal = new LastingCleanUp((left) =>
     setCurrentDetails(['It is being removed; waiting for its node:', ...left.map((line) => `- ${line}`)].join('\n')),

@@ -1,3 +1,4 @@
+import type { JudgedVolume } from '../activities/repair/judge-volumes.ts';
 import type { Inventory } from '../activities/storage/inventory.ts';
 import { repair, storageSteps } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
@@ -12,7 +13,7 @@ const removeSeconds = 30;
 export async function findOrphans(of: {
   volumeId: string | undefined;
   orphanGraceSeconds: number | undefined;
-}): Promise<{ orphans: JudgedOrphan[]; unseen: { node: string; why: string }[] }> {
+}): Promise<{ orphans: JudgedOrphan[]; volumes: JudgedVolume[]; unseen: { node: string; why: string }[] }> {
   const unseen: { node: string; why: string }[] = [];
   const looks = (await repair.listNodes()).map(async ({ node, up }): Promise<Inventory | null> => {
     if (!up) {
@@ -30,7 +31,16 @@ export async function findOrphans(of: {
   for (const { backEnd, why } of inventories.flatMap((i) => i.unseen)) unseen.push({ node: backEnd, why });
   const devices = inventories.flatMap((i) => i.devices);
   const exports = inventories.flatMap((i) => i.exports);
-  if (devices.length + exports.length === 0) return { orphans: [], unseen };
+  const judgedVolumes = await repair.judgeVolumes.executeWithOptions({ summary: 'do devices and registry agree?' }, [
+    {
+      backEnds: inventories.flatMap((i) => i.backEnds),
+      devices,
+      mismatches: inventories.flatMap((i) => i.mismatches),
+      unseen: unseen.map(({ node }) => node),
+    },
+  ]);
+  const volumes = judgedVolumes.filter(({ told }) => of.volumeId === undefined || told.volumeId === of.volumeId);
+  if (devices.length + exports.length === 0) return { orphans: [], volumes, unseen };
   const facts = await repair.factsOfLeftovers({
     migrationIds: [...new Set([...devices, ...exports].flatMap((found) => found.migrationId ?? []))],
     volumeIds: [...new Set(devices.flatMap((device) => device.volumeId ?? []))],
@@ -39,10 +49,14 @@ export async function findOrphans(of: {
   // Exports first: what they show cannot be removed before.
   const judged = [
     ...exports.map((e) => judgeExport(e, withGrace)),
-    ...devices.map((d) => judgeDevice(d, withGrace)),
+    // What an operator or the repair must look at is nobody's leftover.
+    ...devices
+      .filter(({ volumeId }) => !judgedVolumes.some(({ told }) => told.volumeId === volumeId))
+      .map((d) => judgeDevice(d, withGrace)),
   ].filter((j) => j !== null);
   return {
     orphans: judged.filter(({ orphan }) => of.volumeId === undefined || orphan.volumeId === of.volumeId),
+    volumes,
     unseen,
   };
 }

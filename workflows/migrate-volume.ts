@@ -3,9 +3,10 @@ import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
-import { registry } from './activities.ts';
+import { nodeOf } from '../model/ids.ts';
+import { registry, storageSteps } from './activities.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
-import { keepingSource, type CleanUpStep } from './clean-up-steps.ts';
+import { keepingSource, type CleanUpStep, type Successor } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
 import { assisted } from './flows/assisted.ts';
 import { genericAttached } from './flows/attached.ts';
@@ -14,6 +15,7 @@ import { handleMessages } from './migration-messages.ts';
 import { returnToKept } from './flows/undo.ts';
 import { tellKeptSource, watchKeptSource } from './kept-sources.ts';
 import { MigrationRun } from './migration-run.ts';
+import { settleDestination } from './settle-destination.ts';
 import { workflowOwner } from './owner.ts';
 
 export interface MigrationResult {
@@ -66,7 +68,11 @@ async function moveClaimed(
   const undo: CleanUpStep[] = [];
   let flow: FlowResult;
   try {
-    flow = await run.scope.run(() => runFlow(run, m, undo));
+    flow = await run.scope.run(async () => {
+      const moved = await runFlow(run, m, undo);
+      if (m.flow !== 'generic-attached') await proveDestination(run, moved);
+      return moved;
+    });
     // A guest that was turned to the destination stays there.
     if (!run.pastPointOfNoReturn) run.throwIfCancelled();
   } catch (error) {
@@ -75,7 +81,8 @@ async function moveClaimed(
     await goBack(run, m.claim, undo, reason);
     throw failureOf(reason);
   }
-  await CancellationScope.nonCancellable(() => goForward(run, m, flow));
+  const returned = await CancellationScope.nonCancellable(() => goForward(run, m, flow));
+  if (returned) throw failureOf(returned);
   return {
     migrationId: m.claim.migrationId,
     volumeId: m.claim.volumeId,
@@ -97,6 +104,15 @@ async function runFlow(
   return assisted(run, m, undo);
 }
 
+/** The last question before the point of no return: is there still what was verified? */
+async function proveDestination(run: MigrationRun, { destination }: FlowResult): Promise<void> {
+  const node = storageSteps(nodeOf(destination.backEnd), run.request.nodeTimeoutSeconds);
+  await node.proveDestination.executeWithOptions(
+    { summary: `is ${destination.deviceName} on ${destination.backEnd} still there?` },
+    [destination],
+  );
+}
+
 /** Before the point of no return: everything made is taken away, the volume is as it was. */
 async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpStep[], reason: Reason): Promise<void> {
   // Fenced: the volume is somebody else's now, and so is the decision about what is left; the repair finds it by its tags.
@@ -113,33 +129,72 @@ async function goBack(run: MigrationRun, claim: Claim, undo: readonly CleanUpSte
   });
 }
 
-/** From the switch on: retried until it is done. */
-async function goForward(
-  run: MigrationRun,
-  { claim, source, undoes }: ClaimedMigration,
-  flow: FlowResult,
-): Promise<void> {
+/**
+ * From the switch on: retried until it is done. The new device says that it is the volume's before the old one goes. Null; or why the
+ * volume is back on its source: the new device was lost before it could.
+ */
+async function goForward(run: MigrationRun, m: ClaimedMigration, flow: FlowResult): Promise<Reason | null> {
+  const { claim, source, undoes } = m;
+  const { destination } = flow;
+  const switchVolume = () =>
+    registry.switchVolume.executeWithOptions(
+      { summary: 'switch the volume to its new place: the point of no return' },
+      [
+        {
+          claim,
+          digest: flow.digest,
+          proof: flow.proof,
+          transferredBytes: flow.transferredBytes,
+          attachment: flow.attachment,
+          identity: destination.identity,
+        },
+      ],
+    );
   run.enter('switching');
-  await registry.switchVolume.executeWithOptions(
-    { summary: 'switch the volume to its new place: the point of no return' },
-    [
-      {
-        claim,
-        digest: flow.digest,
-        proof: flow.proof,
-        transferredBytes: flow.transferredBytes,
-        attachment: flow.attachment,
-      },
-    ],
-  );
+  await switchVolume();
   run.enter('cleaning-up');
+  const settled = await settleDestination(run, m, destination);
+  if (settled !== 'settled') return endReturned(run, m, destination, settled.returned);
   const { migrationId, volumeId } = claim;
   const keeps = run.request.keepSourceSeconds !== null;
   if (undoes) await tellKeptSource(undoes.migrationId);
-  if (keeps) await watchKeptSource({ migrationId, volumeId, ...source });
-  await cleanUpOrHandOver(causeOf(claim), keeps ? keepingSource(flow.cleanUp, migrationId) : flow.cleanUp);
-  await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
-    { claim, outcome: 'success', error: null },
-  ]);
+  const { backEnd, deviceName, identity } = source;
+  if (keeps) await watchKeptSource({ migrationId, volumeId, backEnd, deviceName, identity });
+  await cleanUpOrHandOver(causeOf(claim), keeps ? keepingSource(flow.cleanUp) : flow.cleanUp);
+  for (;;) {
+    try {
+      await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [
+        { claim, outcome: 'success', error: null },
+      ]);
+      break;
+    } catch (error) {
+      if (reasonOf(error).type !== 'NotSwitched') throw error;
+      // A standby that had not heard of the switch has taken over. The devices have, and so have we.
+      await switchVolume();
+    }
+  }
   run.finish({ outcome: 'success', digest: flow.digest, proof: flow.proof, transferredBytes: flow.transferredBytes });
+  return null;
+}
+
+/** The volume is on its source again. What is left of the new device goes when its node is back, and the source has proven itself. */
+async function endReturned(run: MigrationRun, { claim }: ClaimedMigration, to: Successor, reason: Reason) {
+  const { migrationId, volumeId } = claim;
+  const { backEnd, deviceName, identity } = to;
+  await cleanUpOrHandOver(causeOf(claim), [
+    {
+      kind: 'retireSource',
+      backEnd,
+      deviceName,
+      volumeId,
+      migrationId,
+      identity,
+      exportName: `migration-${migrationId}`,
+    },
+  ]);
+  await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: error' }, [
+    { claim, outcome: 'error', error: reason },
+  ]);
+  run.finish({ outcome: 'error', reason });
+  return reason;
 }

@@ -1,6 +1,7 @@
 import type { LeftoverFacts } from '../activities/repair/create-repair-activities.ts';
 import type { LeftoverDevice, LeftoverExport } from '../activities/storage/inventory.ts';
 import { deviceName } from '../model/names.ts';
+import { gib } from '../model/sizes.ts';
 import type { Orphan } from '../model/repair.ts';
 import type { CleanUpStep } from './clean-up-steps.ts';
 
@@ -35,16 +36,11 @@ function isKept({ backEnd, name }: LeftoverDevice, { kept = [] }: LeftoverFacts)
 }
 
 /** A volume is on it again that had left it: the tag of a kept source is all that is too much. */
-function judgeReturned({ backEnd, name, volumeId, keptBy }: LeftoverDevice, facts: LeftoverFacts): Judgement | null {
-  const volume = facts.volumes.find((v) => v.id === volumeId);
+function judgeReturned(device: LeftoverDevice, facts: LeftoverFacts): Judgement | null {
+  const { keptBy } = device;
+  const volume = facts.volumes.find((v) => v.id === device.volumeId);
   if (!keptBy || !volume || volume.held) return null;
-  const step: CleanUpStep = {
-    kind: 'settleDestination',
-    backEnd,
-    deviceName: name,
-    migrationId: keptBy,
-    keptBy,
-  };
+  const step = settling(device, volume, keptBy, { keptBy });
   const since = facts.migrations.find((m) => m.id === keptBy)?.finishedAt ?? null;
   return { kind: 'tag', why: 'it holds a volume, and is not only kept', step, since };
 }
@@ -56,12 +52,26 @@ function judgeMade(device: LeftoverDevice, migrationId: string, facts: LeftoverF
   if (!migration) return unknown('its migration is not in the registry');
   if (migration.outcome === null || facts.beingCleanedUp.includes(migrationId)) return null;
   if (device.current) {
-    const step: CleanUpStep = { kind: 'settleDestination', backEnd, deviceName: name, migrationId };
+    const volume = facts.volumes.find((v) => v.id === device.volumeId);
+    if (!volume) return unknown('its volume is not in the registry');
+    const step = settling(device, volume, migrationId);
     return { kind: 'tag', why: 'it holds a volume, and its migration is over', step, since: migration.finishedAt };
   }
   if (migration.outcome === 'success') return unknown('its migration succeeded, but the volume is elsewhere by now');
   const step: CleanUpStep = { kind: 'deleteDestination', backEnd, deviceName: name, migrationId };
   return { why: `its migration ended with ${migration.outcome}`, step, since: migration.finishedAt };
+}
+
+/** It says that it holds the volume, as the registry does. */
+function settling(
+  { backEnd, name, witness }: LeftoverDevice,
+  { id: volumeId, generation, deviceIdentity, sizeGib }: LeftoverFacts['volumes'][number],
+  migrationId: string,
+  kept: { keptBy?: string } = {},
+): CleanUpStep {
+  const identity = deviceIdentity ?? witness.identity;
+  const device = { backEnd, deviceName: name, identity, volumeId, generation, sizeBytes: sizeGib * gib };
+  return { kind: 'settleDestination', ...device, migrationId, ...kept };
 }
 
 /** A volume's device where the registry has no volume. */
@@ -85,6 +95,8 @@ function judgeLeft(device: LeftoverDevice, facts: LeftoverFacts): Judgement | nu
     deviceName: name,
     volumeId,
     exportName: `migration-${left.id}`,
+    migrationId: left.id,
+    identity: device.witness.identity,
   };
   return { why: `migration ${left.id} moved its volume away`, step, since: left.finishedAt };
 }

@@ -35,6 +35,22 @@ export class Parking {
     return this.#reason;
   }
 
+  /**
+   * Waits for so many seconds, or until an operator says something before. Null: nobody did; then it is looked again by itself. A cancel
+   * changes nothing.
+   */
+  async waitAtMost(
+    seconds: number,
+    { reason, waitingFor }: { reason: Reason; waitingFor: string },
+  ): Promise<Resolution | null> {
+    this.#reason = reason;
+    this.#resolution = null;
+    this.#run.waitFor(waitingFor);
+    await CancellationScope.nonCancellable(() => condition(() => this.#resolution !== null, `${seconds}s`));
+    this.#reason = null;
+    return this.#resolution;
+  }
+
   /** Waits for the operator's word, for as long as it takes: a cancel changes nothing. */
   async wait(reason: Reason): Promise<Resolution> {
     const { volumeId } = this.#run.request;

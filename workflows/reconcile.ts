@@ -16,8 +16,12 @@ import {
   type RepairRequest,
   type RepairState,
   type UnwatchedKeptSource,
+  type DeviceChoice,
+  type FoundDevice,
+  type VolumeRepair,
 } from '../model/repair.ts';
-import { computeSteps, repair } from './activities.ts';
+import type { JudgedVolume } from '../activities/repair/judge-volumes.ts';
+import { computeSteps, repair, storageSteps } from './activities.ts';
 import type { KeptDevice } from '../model/kept-source.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
@@ -26,6 +30,9 @@ import { watchKeptSource } from './kept-sources.ts';
 import { disownVolume } from './operations/disown-volume.ts';
 import { releaseSeconds } from './operations/run-operation.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
+
+/** A node that answers does so at once. Seconds. */
+const chooseSeconds = 30;
 
 /** An export that cannot be ended now is tried again at the next look: the volume is held so long. */
 const exportPatienceSeconds = 30;
@@ -40,13 +47,16 @@ const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'O
 export async function reconcile(input: unknown = {}): Promise<RepairReport> {
   const parsed = repairRequest.safeParse(input ?? {});
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
-  const { dryRun, volumeId, orphanGraceSeconds, guestOn } = parsed.data;
+  const { dryRun, volumeId, orphanGraceSeconds, guestOn, rollForward } = parsed.data;
   // Looks that began before there were kept sources were not told of them.
   const { claims, operations, kept = [] } = await repair.listAbandoned({ volumeId });
   const migrations = await Promise.all(claims.map((claim) => repairMigration(claim, { dryRun, guestOn })));
   const ended = await Promise.all(operations.map((held) => endOperation(held, dryRun)));
   const unwatched = await Promise.all(kept.map((each) => watchAgain(each, dryRun)));
-  const { orphans: judged, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
+  const { orphans: judged, volumes: judgedVolumes, unseen } = await findOrphans({ volumeId, orphanGraceSeconds });
+  const volumes = await Promise.all(
+    judgedVolumes.map((each) => repairPlace(each, { dryRun, rollForward, device: parsed.data.device ?? null })),
+  );
   orphansSeen.add(judged.length);
   if (!dryRun) await removeOrphans(judged);
   const report: RepairReport = {
@@ -55,6 +65,7 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
     operations: ended,
     keptSources: unwatched,
     orphans: judged.map(({ orphan }) => orphan),
+    volumes,
     unseen,
   };
   setCurrentDetails(detailsOf(report));
@@ -91,6 +102,46 @@ async function repairMigration(
 /** It is asked again at every look: an operator is needed only where no hypervisor will answer any more. */
 function parkedNote(volumeId: string, why: string): string {
   return `a guest may write to either side, nothing was deleted: ${why} Asked again every minute; or: ferry migration resolve ${volumeId} source|destination`;
+}
+
+/** Takes the devices' word for where a volume is: only when an operator asks for the repair, and where it is unambiguous. */
+async function repairPlace(
+  { told, found }: JudgedVolume,
+  { dryRun, rollForward, device }: { dryRun: boolean; rollForward: boolean; device: DeviceChoice | null },
+): Promise<VolumeRepair> {
+  if (dryRun || !rollForward) return told;
+  try {
+    const chosen = device ? await chooseDevice(told, device) : told.direction === 'adopt' ? found : null;
+    if (!chosen) return told;
+    await repair.adoptFoundDevice.executeWithOptions(
+      { summary: `volume ${told.volumeId} is on ${chosen.backEnd}, says its device` },
+      [chosen],
+    );
+    return { ...told, state: 'repaired' };
+  } catch (error) {
+    return { ...told, ...failed(error) };
+  }
+}
+
+/** The operator's choice among the devices of a volume: it becomes the newest. */
+async function chooseDevice(told: VolumeRepair, { backEnd, deviceName }: DeviceChoice): Promise<FoundDevice> {
+  const { volumeId } = told;
+  const node = storageSteps(nodeOf(backEnd), chooseSeconds);
+  const there = await node.lookAtDevice.executeWithOptions({ summary: `what does ${deviceName} say of itself?` }, [
+    { backEnd, deviceName },
+  ]);
+  if (!there || there.volumeId !== volumeId)
+    throw ApplicationFailure.nonRetryable(
+      `There is no ${deviceName} of volume ${volumeId} on ${backEnd}.`,
+      'DeviceMissing',
+    );
+  const generations = [...told.devices.map((d) => d.generation), told.registry?.generation ?? 0, there.generation];
+  const generation = Math.max(...generations) + 1;
+  const { identity, sizeBytes } = there;
+  await node.reviveDevice.executeWithOptions({ summary: `${deviceName} on ${backEnd} holds the volume` }, [
+    { backEnd, deviceName, volumeId, identity, generation, sizeBytes },
+  ]);
+  return { ...there.labels, volumeId, backEnd, deviceName, identity, generation, sizeBytes, written: null };
 }
 
 async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<AbandonedOperation> {
@@ -140,7 +191,7 @@ function failed(error: unknown): { state: RepairState; note: string } {
   return { state: 'failed', note: reasonOf(error).message };
 }
 
-function detailsOf({ dryRun, migrations, operations, keptSources, orphans, unseen }: RepairReport): string {
+function detailsOf({ dryRun, migrations, operations, keptSources, orphans, volumes, unseen }: RepairReport): string {
   const lines = [
     ...migrations.map(
       (m) => `- migration of \`${m.volumeId}\` (${m.phase}): ${m.direction}, ${m.state}${m.note ? `: ${m.note}` : ''}`,
@@ -148,6 +199,9 @@ function detailsOf({ dryRun, migrations, operations, keptSources, orphans, unsee
     ...operations.map((o) => `- ${o.operation} of \`${o.volumeId}\`: ${o.state}${o.note ? `: ${o.note}` : ''}`),
     ...keptSources.map((k) => `- nothing would have removed the kept \`${k.deviceName}\` on ${k.backEnd}: ${k.state}`),
     ...orphans.map((o) => `- ${o.kind} \`${o.name}\` on ${o.backEnd}: ${o.why}${o.removed ? '; removed' : ''}`),
+    ...volumes.map(
+      (v) => `- volume \`${v.volumeId}\`: ${v.why}; ${v.state === 'repaired' ? 'repaired' : 'needs repair'}`,
+    ),
     ...unseen.map((u) => `- not looked at: ${u.node}: ${u.why}`),
   ];
   const title =

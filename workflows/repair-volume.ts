@@ -3,10 +3,12 @@ import type { AbandonedClaim } from '../activities/repair/create-repair-activiti
 import type { Reason } from '../model/errors.ts';
 import type { Claim } from '../model/migration.ts';
 import type { GuestSide, RepairDirection } from '../model/repair.ts';
-import { registry, repair } from './activities.ts';
+import { nodeOf } from '../model/ids.ts';
+import { registry, repair, storageSteps } from './activities.ts';
 import { askGuest } from './ask-guest.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
-import { describe, keepingSource, type CleanUpStep } from './clean-up-steps.ts';
+import { describe, keepingSource, type CleanUpStep, type Successor } from './clean-up-steps.ts';
+import { reasonOf } from './failures.ts';
 
 /** What the record of a migration says that was ended from outside. */
 export const terminated: Reason = {
@@ -64,6 +66,11 @@ async function decideForGood(
       if (guest.on === 'destination') await registry.switchVolume({ claim, attachment: guest.attachment });
       direction = guest.on === 'destination' ? 'forward' : 'back';
     }
+    if (direction === 'back' && found.flow !== 'generic-attached') {
+      const told = await askDevices(found);
+      if (typeof told !== 'string') return told;
+      direction = told;
+    }
     if (direction === 'back') await registry.enterPhase({ claim, phase: 'undoing' });
     else await registry.enterPhase({ claim, phase: 'cleaning-up' });
     return direction === 'back' ? 'back' : 'forward';
@@ -75,18 +82,16 @@ async function decideForGood(
 }
 
 /** Exports are named after their migration, or, towards a guest, after their device; where there never was one, there is none to end. */
-function stepsOf(
-  { claim, flow, source, destination, keepsSource, undoes }: AbandonedClaim,
-  direction: 'forward' | 'back',
-): CleanUpStep[] {
+function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpStep[] {
+  const { claim, flow, source, destination, keepsSource, undoes } = found;
   const { migrationId, volumeId } = claim;
   const exportName = `migration-${migrationId}`;
   if (direction === 'forward') {
-    const steps: CleanUpStep[] = [
-      { kind: 'retireSource', ...source, volumeId, exportName },
-      { kind: 'settleDestination', ...destination, migrationId, ...(undoes ? { keptBy: undoes } : {}) },
+    const retiring: CleanUpStep = { kind: 'retireSource', ...source, volumeId, migrationId, exportName };
+    return [
+      { kind: 'settleDestination', ...successorOf(found) },
+      ...(keepsSource ? keepingSource([retiring]) : [retiring]),
     ];
-    return keepsSource ? keepingSource(steps, migrationId) : steps;
   }
   // An undo makes nothing: what is at its destination is still the kept source.
   if (undoes) return [];
@@ -95,8 +100,47 @@ function stepsOf(
     flow === 'generic-attached'
       ? { kind: 'removeExport', backEnd, exportName: deviceName }
       : { kind: 'removeExport', backEnd: source.backEnd, exportName },
-    { kind: 'deleteDestination', ...destination, migrationId },
+    { kind: 'deleteDestination', backEnd, deviceName, migrationId },
   ];
+}
+
+/** The device that the volume is on from the switch on. */
+function successorOf({ claim, destination, undoes, sizeBytes }: AbandonedClaim): Successor {
+  const { volumeId, migrationId, epoch: generation } = claim;
+  return { ...destination, volumeId, migrationId, generation, sizeBytes, ...(undoes ? { keptBy: undoes } : {}) };
+}
+
+/** A node that answers does so at once. Seconds. */
+const lookSeconds = 20;
+
+/**
+ * The registry knows of no switch, but it may be one that has forgotten it: a standby that took over without the last commits. The
+ * devices tell. `back`: the source says that it holds the volume, and no newer device is seen.
+ */
+async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | { direction: 'parked'; why: string }> {
+  const { claim, source, destination } = found;
+  const look = ({ backEnd, deviceName }: typeof source) =>
+    storageSteps(nodeOf(backEnd), lookSeconds)
+      .lookAtDevice.executeWithOptions({ summary: `what does ${deviceName} on ${backEnd} say of itself?` }, [
+        { backEnd, deviceName },
+      ])
+      .then(
+        (device) => ({ device, why: '' }),
+        (error: unknown) => ({ device: undefined, why: `${backEnd}: ${reasonOf(error).message}` }),
+      );
+  const [there, here] = await Promise.all([look(destination), look(source)]);
+  const isNewest = there.device?.volumeId === claim.volumeId && there.device.generation === claim.epoch;
+  if (isNewest && there.device?.role === 'live') {
+    await registry.switchVolume({ claim, identity: there.device.identity });
+    return 'forward';
+  }
+  if (here.device?.volumeId === claim.volumeId && here.device.role === 'live') return 'back';
+  // The source was never more than read, and the destination answers that it is not the volume: it goes back as soon as the source is seen.
+  const why =
+    here.device === undefined
+      ? here.why
+      : `${source.deviceName} on ${source.backEnd} does not say that it holds the volume. ${there.why}`;
+  return { direction: 'parked', why };
 }
 
 function refusedAs(error: unknown, type: Reason['type']): boolean {

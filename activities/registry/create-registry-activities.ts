@@ -14,6 +14,7 @@ import { findVolume, isCurrentLocation, type Visibility } from '../../registry/v
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import * as snapshots from '../../registry/snapshots.ts';
+import { whereabouts } from '../../registry/whereabouts.ts';
 
 /** An operation that went wrong. */
 type Failed<T extends Ticket = Ticket> = T & { reason: Reason };
@@ -31,6 +32,8 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
   return {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
+    whereabouts: (of: { volumeId: string }) => whereabouts(registry, of.volumeId),
+
     hasComputeWorker: (node: { name: string }) => hasComputeWorker(registry, node.name),
 
     /** Whether a volume is on that device. */
@@ -45,6 +48,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     }) => steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
     nameDestination: (at: { claim: Claim; nameId: string }) => steps.nameDestination(registry, at.claim, at.nameId),
     switchVolume: (at: { claim: Claim } & steps.Switch) => steps.switchVolume(registry, at.claim, at),
+    returnToSource: (at: { claim: Claim }) => steps.returnToSource(registry, at.claim),
     releaseVolume: (end: { claim: Claim; outcome: Outcome; error: Reason | null }) =>
       steps.releaseVolume(registry, end.claim, end),
 
@@ -52,7 +56,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     forgetKeptSource: (of: { migrationId: string }) => keptSources.forgetKeptSource(registry, of.migrationId),
 
     beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
-    finishCreate: (ticket: Ticket) => creation.finishCreate(registry, ticket),
+    finishCreate: (done: Ticket & { identity?: string }) => creation.finishCreate(registry, done),
     failCreate: (failed: Failed) => creation.failCreate(registry, failed),
 
     beginDelete: (ticket: Ticket & { force?: boolean | undefined }) => beginOperation(registry, 'delete', ticket),
@@ -60,10 +64,12 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
       await creation.finishDelete(registry, ticket);
       return keptOf(ticket);
     },
-    failDelete: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'delete', failed)),
+    /** `untouched`: the device was not touched, and so the volume is what it was. */
+    failDelete: async (failed: Failed & { untouched?: boolean | undefined }): Promise<void> =>
+      void (await failOperation(registry, 'delete', failed, failed.untouched ? 'as before' : undefined)),
 
     beginManage: (adopted: adoption.AdoptedVolume) => adoption.beginManage(registry, adopted),
-    finishManage: (ticket: Ticket) => adoption.finishManage(registry, ticket),
+    finishManage: (done: Ticket & { identity?: string }) => adoption.finishManage(registry, done),
     failManage: (failed: Failed) => adoption.failManage(registry, failed),
     beginUnmanage: (ticket: Ticket) => beginOperation(registry, 'unmanage', ticket),
     finishUnmanage: async (ticket: Ticket): Promise<KeptDevice[]> => {

@@ -17,6 +17,9 @@ import {
 } from '../../registry/leftovers.ts';
 import { findMigration, listClaims, type HeldClaim } from '../../registry/migrations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
+import type { FoundDevice } from '../../model/repair.ts';
+import { adoptFoundDevice } from '../../registry/adopt-device.ts';
+import { judgeVolumes, type Found, type JudgedVolume } from './judge-volumes.ts';
 import { workflowIdOf } from './workflow-id-of.ts';
 
 export interface RepairDependencies {
@@ -34,8 +37,8 @@ export interface AbandonedClaim {
   flow: Flow;
   /** The volume is on its destination. */
   switched: boolean;
-  source: { backEnd: string; deviceName: string };
-  destination: { backEnd: string; deviceName: string };
+  source: { backEnd: string; deviceName: string; identity: string | null };
+  destination: { backEnd: string; deviceName: string; identity: string | null };
   /** The source is to be kept; the repairs that began before there was such a thing do not know. */
   keepsSource?: boolean;
   /** Of an undo: the migration that is taken back. */
@@ -77,8 +80,12 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       phase,
       flow: record.flow,
       switched,
-      source: { backEnd: record.source, deviceName: device(record.sourceNameId) },
-      destination: { backEnd: record.destination, deviceName: device(record.destinationNameId) },
+      source: { backEnd: record.source, deviceName: device(record.sourceNameId), identity: record.sourceIdentity },
+      destination: {
+        backEnd: record.destination,
+        deviceName: device(record.destinationNameId),
+        identity: record.destinationIdentity,
+      },
       keepsSource: record.keepSourceSeconds !== null,
       undoes: record.undoes,
       sizeBytes: record.totalBytes,
@@ -120,6 +127,11 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
     failAbandonedOperation: async ({ held, reason }: { held: AbandonedOperation; reason: Reason }): Promise<void> => {
       if (await isAbandoned(held)) await failHeldOperation(registry, held, reason);
     },
+
+    judgeVolumes: (found: Found): Promise<JudgedVolume[]> => judgeVolumes(registry, found),
+
+    /** Takes the device's word for where its volume is. */
+    adoptFoundDevice: (found: FoundDevice): Promise<void> => adoptFoundDevice(registry, found),
 
     /** The nodes that serve back ends, and which of them answer. */
     listNodes: async (): Promise<{ node: string; up: boolean }[]> => {

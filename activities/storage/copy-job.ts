@@ -44,8 +44,9 @@ export interface UnmapJob {
 
 export type Job = CopyJob | DigestJob | UnmapJob;
 
-/** What the copier process tells its worker, one message each. */
+/** What the copier process tells its worker, one message each. `locked`: it has the destination to itself, and asks whether it may write. */
 export type CopierMessage =
+  | { readonly type: 'locked' }
   | { readonly type: 'progress'; readonly checkpoint: Checkpoint; readonly position: number }
   | { readonly type: 'stopped'; readonly checkpoint: Checkpoint; readonly finished: boolean }
   | {
@@ -58,7 +59,10 @@ export type CopierMessage =
     };
 
 /** What a worker tells the copier process. `stop`: finish what is in flight, flush, say where, end. */
-export type CopierCommand = { readonly type: 'start'; readonly job: Job } | { readonly type: 'stop' };
+export type CopierCommand =
+  | { readonly type: 'start'; readonly job: Job }
+  | { readonly type: 'confirmed' }
+  | { readonly type: 'stop' };
 
 /** Runs jobs, each in a process of its own. */
 export interface Copier {
@@ -67,10 +71,17 @@ export interface Copier {
    * written afterwards. Aborted: the position reached, flushed. Rejects with a `FerryError`. A job that writes to a device
    * ends any other copier of this machine that still does.
    *
+   * `confirm`: asked of a copy when it has the destination's lock and has written nothing yet; a rejection ends it so. Who takes the lock
+   * later, to change what the device is, ends the copy.
+   *
    * `position` runs ahead of the checkpoint, for display: bytes done, flushed or not, also inside a range.
    */
   run(
     job: Job,
-    options: { signal: AbortSignal; onProgress: (checkpoint: Checkpoint, position: number) => void },
+    options: {
+      signal: AbortSignal;
+      onProgress: (checkpoint: Checkpoint, position: number) => void;
+      confirm?: (() => Promise<void>) | undefined;
+    },
   ): Promise<{ checkpoint: Checkpoint; finished: boolean }>;
 }

@@ -1,17 +1,27 @@
 import path from 'node:path';
 import type { CopySlots } from './copy-slots.ts';
-import { endExports, type Exports, type ExportAddress } from './exports.ts';
-import type { Copier, SourceExport, TlsFiles } from './copy-job.ts';
+import type { Exports, ExportAddress } from './exports.ts';
+import type { Copier, CopyJob, SourceExport, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
-import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
+import {
+  incomingTags,
+  keptTag,
+  migrationTag,
+  reasonNotLive,
+  standingOf,
+  volumeTag,
+  type LiveDevice,
+  type Whereabouts,
+} from '../../model/device.ts';
 import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
+import { createSuccessionActivities } from './create-succession-activities.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { endUnmapping } from './copier/end-unmapping.ts';
 import { tellsHoles } from './file-system.ts';
-import { takeInventory, type Inventory } from './inventory.ts';
+import { takeInventory, type Inventory, type InventoryDependencies } from './inventory.ts';
 import { runWithProgress, type ProgressReporter } from './run-with-progress.ts';
 
 /** What a storage node's activities work with. */
@@ -28,7 +38,13 @@ export interface StorageDependencies {
   /** Whether the registry keeps this device so that a migration can be undone: asked then as well. */
   readonly isKeptSource: (backEnd: string, deviceName: string) => Promise<boolean>;
   /** Which devices of a back end hold volumes, as the registry has it. */
-  readonly currentDevices: (backEnd: string) => Promise<ReadonlySet<string>>;
+  readonly currentDevices: InventoryDependencies['currentDevices'];
+  /** Where a volume is, by the registry: asked before anything that its volume has left is deleted. */
+  readonly whereabouts: (volumeId: string) => Promise<Whereabouts>;
+  /** Whether the devices of a back end and the registry do not agree: nothing is deleted there meanwhile. */
+  readonly needsRepair: (backEnd: string) => Promise<boolean>;
+  /** The time by Postgres' clock. ISO 8601. */
+  readonly registryTime: () => Promise<string>;
   /** Tells the migration's workflow, seldom, where its copy is. */
   readonly reportProgress: ProgressReporter;
   /** A transfer that moves no byte for this long has failed. Milliseconds. */
@@ -43,6 +59,16 @@ const noRoom: ReadonlySet<FerryErrorType> = new Set(['InsufficientSpace', 'Desti
 interface OnDevice {
   backEnd: string;
   deviceName: string;
+}
+
+/** What a migration makes its device with. `generation`: the epoch of its claim. */
+interface Made {
+  sizeBytes: number;
+  volumeId: string;
+  migrationId: string;
+  generation: number;
+  /** Tags by which the volume's row could be written anew. */
+  labels: readonly string[];
 }
 
 interface TransferInput extends OnDevice {
@@ -91,6 +117,14 @@ export function createStorageActivities(deps: StorageDependencies) {
     return device;
   };
 
+  /** The device that holds a volume, if it is the one that the registry means, and has the size that the registry says. */
+  const liveDeviceOf = async (at: OnDevice & LiveDevice, sizeBytes: number): Promise<Device> => {
+    const device = await deviceOf(at, sizeBytes, volumeTag(at.volumeId));
+    const reason = reasonNotLive(device, at);
+    if (reason) throw new FerryError(reason.type, `On ${at.backEnd}, ${reason.message}`, reason.details);
+    return device;
+  };
+
   /** A transfer onto a device. When it fails because the whole back end has run out of room, that is what it says. */
   const writing = async (input: TransferInput, run: Parameters<typeof runWithProgress>[2]) => {
     try {
@@ -106,31 +140,53 @@ export function createStorageActivities(deps: StorageDependencies) {
     }
   };
 
-  const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
-
-  /** Rule 1 of the house: what the registry points at is never deleted, whoever asks. */
-  const refuseIfWanted = async (at: OnDevice): Promise<void> => {
-    if (await deps.isCurrentLocation(at.backEnd, at.deviceName)) {
-      throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} holds a volume; it is not deleted.`);
-    }
-    if (await deps.isKeptSource(at.backEnd, at.deviceName)) {
-      throw new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} is a kept source; it is not deleted.`);
-    }
+  /** Copies onto the device that the migration has made; looked at once more when the copy has the device to itself. */
+  const copyOnto = async (
+    input: TransferInput & { readsZero: boolean; digest: boolean },
+    from: Pick<CopyJob, 'source' | 'tls' | 'from'>,
+    options: Parameters<Copier['run']>[1],
+  ) => {
+    const { migrationId, bandwidth, digest, readsZero } = input;
+    const incoming = async () => {
+      const device = await deviceOf(input, input.sizeBytes, migrationTag(migrationId));
+      const { role } = standingOf(device.tags);
+      if (role === 'incoming') return device;
+      throw new FerryError('NotOwned', `${device.path} is ${role} by now: nothing is copied onto it.`);
+    };
+    const { path: devicePath, sizeBytes, identity } = await incoming();
+    const confirm = async () => {
+      const now = await incoming();
+      if (now.identity === identity) return;
+      throw new FerryError('WrongDevice', `${devicePath} is another device by now: nothing is copied onto it.`);
+    };
+    const destination = { path: devicePath, sizeBytes, readsZero };
+    return deps.copier.run({ kind: 'copy', ...from, destination, bandwidth, digest }, { ...options, confirm });
   };
 
+  const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
+
   return {
-    ...createVolumeActivities({ exports: deps.exports, noProgressMs: deps.noProgressMs, driverOf, deviceOf }),
+    ...createVolumeActivities({
+      exports: deps.exports,
+      noProgressMs: deps.noProgressMs,
+      driverOf,
+      deviceOf,
+      liveDeviceOf,
+      whereabouts: deps.whereabouts,
+    }),
+    ...createSuccessionActivities(deps, driverOf),
 
     /** Makes a volume's device, all zeros. */
     createDevice: beatingAtWork(
       deps.noProgressMs,
-      async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<void> => {
-        await driverOf(input.backEnd).create({
+      async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<{ identity: string }> => {
+        const { identity } = await driverOf(input.backEnd).create({
           name: input.deviceName,
           sizeBytes: input.sizeBytes,
           tags: input.tags,
           zero: true,
         });
+        return { identity };
       },
     ),
 
@@ -139,10 +195,8 @@ export function createStorageActivities(deps: StorageDependencies) {
      * so would zeros that are written to it.
      */
     prepareDestination: beating(
-      async (
-        input: OnDevice & { sizeBytes: number; volumeId: string; migrationId: string },
-      ): Promise<{ readsZero: boolean; zerosTakeRoom?: boolean }> => {
-        const tags = [volumeTag(input.volumeId), migrationTag(input.migrationId)];
+      async (input: OnDevice & Made): Promise<{ readsZero: boolean; zerosTakeRoom: boolean; identity: string }> => {
+        const tags = [...incomingTags(input.volumeId, input.migrationId, input.generation), ...input.labels];
         const driver = driverOf(input.backEnd);
         const device = await driver.create({
           name: input.deviceName,
@@ -150,7 +204,8 @@ export function createStorageActivities(deps: StorageDependencies) {
           tags,
           zero: false,
         });
-        return { readsZero: device.readsZero, zerosTakeRoom: driver.zerosTakeRoom };
+        const { readsZero, identity } = device;
+        return { readsZero, zerosTakeRoom: driver.zerosTakeRoom, identity };
       },
     ),
 
@@ -162,42 +217,39 @@ export function createStorageActivities(deps: StorageDependencies) {
      */
     prepareLocalMove: beating(
       async (
-        input: OnDevice & {
-          sizeBytes: number;
-          volumeId: string;
-          migrationId: string;
-          source: OnDevice;
-          mayShare?: boolean | undefined;
-        },
-      ): Promise<{ readsZero: boolean; shared: boolean; nameTaken?: boolean }> => {
-        const { deviceName: name, sizeBytes, volumeId, migrationId, source, mayShare = true } = input;
+        input: OnDevice & Made & { source: OnDevice & LiveDevice; mayShare?: boolean | undefined },
+      ): Promise<{ readsZero: boolean; shared: boolean; nameTaken: boolean; identity: string | null }> => {
+        const {
+          deviceName: name,
+          sizeBytes,
+          volumeId,
+          migrationId,
+          generation,
+          labels,
+          source,
+          mayShare = true,
+        } = input;
         const [from, to] = [driverOf(source.backEnd), driverOf(input.backEnd)];
         if (from.place === to.place)
           throw new FerryError('SameBackEnd', `${source.backEnd} and ${input.backEnd} are one storage: ${to.place}.`);
         if (from.namespace === to.namespace && source.deviceName === name)
-          return { readsZero: false, shared: false, nameTaken: true };
-        const device = await deviceOf(source, sizeBytes, volumeTag(volumeId));
-        const tags = [volumeTag(volumeId), migrationTag(migrationId)];
-        if (mayShare && from.kind === to.kind && (await to.share({ name, sizeBytes, tags }, device)))
-          return { readsZero: false, shared: true };
-        const { readsZero } = await to.create({ name, sizeBytes, tags, zero: false });
-        return { readsZero, shared: false };
+          return { readsZero: false, shared: false, nameTaken: true, identity: null };
+        const device = await liveDeviceOf(source, sizeBytes);
+        const tags = [...incomingTags(volumeId, migrationId, generation), ...labels];
+        const shared = mayShare && from.kind === to.kind ? await to.share({ name, sizeBytes, tags }, device) : null;
+        if (shared) return { readsZero: false, shared: true, nameTaken: false, identity: shared.identity };
+        const { readsZero, identity } = await to.create({ name, sizeBytes, tags, zero: false });
+        return { readsZero, shared: false, nameTaken: false, identity };
       },
     ),
 
     /** As `pullVolume`, from a device of this node. */
     copyVolume: async (
-      input: TransferInput & { volumeId: string; source: OnDevice; readsZero: boolean; digest: boolean },
+      input: TransferInput & { volumeId: string; source: OnDevice & LiveDevice; readsZero: boolean; digest: boolean },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
-        const source = await deviceOf(input.source, input.sizeBytes, volumeTag(input.volumeId));
-        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
-        const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
-        const { bandwidth, digest } = input;
-        return deps.copier.run(
-          { kind: 'copy', source: { devicePath: source.path }, tls: null, destination, from, bandwidth, digest },
-          options,
-        );
+        const source = await liveDeviceOf(input.source, input.sizeBytes);
+        return copyOnto(input, { source: { devicePath: source.path }, tls: null, from }, options);
       }),
 
     /**
@@ -206,9 +258,9 @@ export function createStorageActivities(deps: StorageDependencies) {
      */
     exportSource: beating(
       async (
-        input: OnDevice & { exportName: string; sizeBytes: number; volumeId: string; migrationId: string },
+        input: OnDevice & LiveDevice & { exportName: string; sizeBytes: number; migrationId: string },
       ): Promise<SourceExport> => {
-        const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        const device = await liveDeviceOf(input, input.sizeBytes);
         const address = await deps.exports.ensure({
           exportName: input.exportName,
           path: device.path,
@@ -252,13 +304,8 @@ export function createStorageActivities(deps: StorageDependencies) {
       input: TransferInput & { volumeId: string; source: SourceExport; readsZero: boolean; digest: boolean },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
-        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
-        const destination = { path: device.path, sizeBytes: device.sizeBytes, readsZero: input.readsZero };
-        const { source, bandwidth, digest } = input;
-        return deps.copier.run(
-          { kind: 'copy', source, tls: source.tls ? deps.tls : null, destination, from, bandwidth, digest },
-          options,
-        );
+        const { source } = input;
+        return copyOnto(input, { source, tls: source.tls ? deps.tls : null, from }, options);
       }),
 
     /**
@@ -298,45 +345,6 @@ export function createStorageActivities(deps: StorageDependencies) {
       await deps.exports.remove(input.exportName);
     }),
 
-    /** Takes back what `prepareDestination` made. Nothing there, or what had the name before and was refused as `DeviceExists`: done. */
-    deleteDestination: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
-      const [driver, tag] = [driverOf(input.backEnd), migrationTag(input.migrationId)];
-      const device = await driver.find(input.deviceName);
-      if (device && !device.tags.includes(tag)) return;
-      await refuseIfWanted(input);
-      await driver.delete(input.deviceName, tag);
-    }),
-
-    /**
-     * Ends the exports of the device that a volume has left, then deletes it; only after the registry's switch. Still open
-     * somewhere: `DeviceInUse`, tried again.
-     */
-    retireSource: beating(async (input: OnDevice & { volumeId: string; exportName: string }): Promise<void> => {
-      const tag = volumeTag(input.volumeId);
-      await deps.exports.remove(input.exportName);
-      await refuseIfWanted(input);
-      // The one through which a guest had it: a repair does not know its name.
-      const device = await driverOf(input.backEnd).find(input.deviceName);
-      if (device?.tags.includes(tag)) await endExports(deps.exports, device.path);
-      await driverOf(input.backEnd).delete(input.deviceName, tag);
-    }),
-
-    /**
-     * Ends the exports of the device that a volume has left, and marks it as kept; only after the registry's switch. A late repeat changes
-     * nothing: not there any more, or not kept any more.
-     */
-    keepSource: beating(
-      async (input: OnDevice & { volumeId: string; exportName: string; migrationId: string }): Promise<void> => {
-        await deps.exports.remove(input.exportName);
-        const driver = driverOf(input.backEnd);
-        const device = await driver.find(input.deviceName);
-        if (!device?.tags.includes(volumeTag(input.volumeId))) return;
-        if (!(await deps.isKeptSource(input.backEnd, input.deviceName))) return;
-        await endExports(deps.exports, device.path);
-        await driver.retag(input.deviceName, { add: [keptTag(input.migrationId)], remove: [] });
-      },
-    ),
-
     /** Every device and export of a back end, Ferry's or not, in words. Changes nothing. */
     listEverything: beating(async ({ backEnd }: { backEnd: string }): Promise<string[]> => {
       const driver = driverOf(backEnd);
@@ -350,15 +358,6 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
     inventory: beating<null, Inventory>(() => takeInventory(deps)),
-
-    /** The destination is an ordinary volume's device now: its migration's tag comes off, and that of the one which had kept it. */
-    settleDestination: beating(
-      async (input: OnDevice & { migrationId: string; keptBy?: string | undefined }): Promise<void> => {
-        const kept = input.keptBy === undefined ? [] : [keptTag(input.keptBy)];
-        const remove = [migrationTag(input.migrationId), ...kept];
-        await driverOf(input.backEnd).retag(input.deviceName, { add: [], remove });
-      },
-    ),
   };
 }
 

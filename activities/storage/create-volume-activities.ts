@@ -1,15 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
-import { snapshotTag, volumeTag } from '../../model/names.ts';
+import {
+  labelsOf,
+  liveTags,
+  reasonNotLive,
+  roleTag,
+  snapshotTag,
+  standingOf,
+  volumeTag,
+  type LiveDevice,
+  type VolumeLabels,
+  type Whereabouts,
+} from '../../model/device.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
-import type { Device, Stranger, VolumeDriver } from './driver.ts';
+import type { Device, Expected, Stranger, VolumeDriver } from './driver.ts';
 import { endExports, type ExportAddress, type Exports } from './exports.ts';
 
 interface OnDevice {
   backEnd: string;
   deviceName: string;
+}
+
+/** What a device says of the volume that it holds, when the registry has lost that. */
+export interface LostDevice extends VolumeLabels {
+  volumeId: string;
+  identity: string;
+  generation: number;
+  sizeBytes: number;
 }
 
 /**
@@ -21,15 +40,38 @@ export function createVolumeActivities(deps: {
   noProgressMs: number;
   driverOf: (backEnd: string) => VolumeDriver;
   deviceOf: (at: OnDevice, sizeBytes: number, tag: string) => Promise<Device>;
+  liveDeviceOf: (at: OnDevice & LiveDevice, sizeBytes: number) => Promise<Device>;
+  whereabouts: (volumeId: string) => Promise<Whereabouts>;
 }) {
-  const { exports, driverOf, deviceOf } = deps;
+  const { exports, driverOf, deviceOf, liveDeviceOf, whereabouts } = deps;
+
+  /** The device that holds the volume, of any size; null when there is none. */
+  const holderOf = async (at: OnDevice & LiveDevice): Promise<Device | null> => {
+    const device = await driverOf(at.backEnd).find(at.deviceName);
+    const reason = device && reasonNotLive(device, at);
+    if (reason) throw new FerryError(reason.type, `On ${at.backEnd}, ${reason.message}`, reason.details);
+    return device;
+  };
+
+  /** One of Ferry's own that says that it holds a volume, of which the registry knows nothing. */
+  const lostDevice = async (at: OnDevice): Promise<LostDevice | null> => {
+    const device = await driverOf(at.backEnd).find(at.deviceName);
+    if (!device) return null;
+    const { volumeId, role, generation } = standingOf(device.tags);
+    if (volumeId === null || role !== 'live' || (await whereabouts(volumeId)).state === 'there') return null;
+    const { identity, sizeBytes, tags } = device;
+    return { ...labelsOf(tags), volumeId, identity, generation, sizeBytes };
+  };
 
   const strangerOf = async (at: OnDevice): Promise<Stranger> => {
     const found = (await driverOf(at.backEnd).strangers()).find(({ device }) => device.name === at.deviceName);
     if (found) return found;
     const known = await driverOf(at.backEnd).find(at.deviceName);
     throw known
-      ? new FerryError('NotOwned', `${at.deviceName} on ${at.backEnd} is Ferry's already (${known.tags.join(', ')}).`)
+      ? new FerryError(
+          'NotOwned',
+          `${at.deviceName} on ${at.backEnd} is Ferry's already (${known.tags.join(', ')}). A device that the registry has lost comes back by: ferry repair`,
+        )
       : new FerryError(
           'DeviceMissing',
           `There is no ${at.deviceName} on ${at.backEnd}. See: ferry discover ${at.backEnd}`,
@@ -37,55 +79,63 @@ export function createVolumeActivities(deps: {
   };
 
   return {
-    /** Ends the exports of a volume's device, then deletes it. Not there: done. */
-    deleteDevice: beating(async (input: OnDevice & { volumeId: string }): Promise<void> => {
-      const driver = driverOf(input.backEnd);
-      const device = await driver.find(input.deviceName);
-      if (device?.tags.includes(volumeTag(input.volumeId))) await endExports(exports, device.path);
-      await deleteUnlessHeld(driver, input.deviceName, volumeTag(input.volumeId));
+    /** Whether the device that holds the volume is there. One that is not the volume's, or says that it is not: the error tells. */
+    hasDevice: beating(async (input: OnDevice & LiveDevice): Promise<boolean> => (await holderOf(input)) !== null),
+
+    /** Ends the exports of the device that holds a volume, then deletes it. Not there: done. */
+    deleteDevice: beating(async (input: OnDevice & LiveDevice): Promise<void> => {
+      const device = await holderOf(input);
+      if (!device) return;
+      await endExports(exports, device.path);
+      await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, expectedLive(device, input));
     }),
 
     /** Makes a volume's device larger; the new bytes read as zero. */
     extendDevice: beatingAtWork(
       deps.noProgressMs,
-      async (input: OnDevice & { volumeId: string; sizeBytes: number }): Promise<void> => {
-        await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, volumeTag(input.volumeId));
+      async (input: OnDevice & LiveDevice & { sizeBytes: number }): Promise<void> => {
+        const device = await holderOf(input);
+        if (!device) throw new FerryError('DeviceMissing', `${input.deviceName} is not on ${input.backEnd}.`);
+        await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, expectedLive(device, input));
       },
     ),
 
     /** Makes a snapshot's device. */
     snapshotDevice: beating(
       async (
-        input: OnDevice & { volumeId: string; sizeBytes: number; snapshotName: string; tags: string[] },
+        input: OnDevice & LiveDevice & { sizeBytes: number; snapshotName: string; tags: string[] },
       ): Promise<void> => {
-        await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        await liveDeviceOf(input, input.sizeBytes);
         await driverOf(input.backEnd).snapshot(input.deviceName, input.snapshotName, input.tags);
       },
     ),
 
     /** Deletes a snapshot's device. Not there: done. */
     deleteSnapshotDevice: beating(async (input: OnDevice & { snapshotId: string }): Promise<void> => {
-      await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, snapshotTag(input.snapshotId));
+      const tags = [snapshotTag(input.snapshotId)];
+      await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, { tags });
     }),
 
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */
     exportVolume: beating(
       async (
-        input: OnDevice & { volumeId: string; exportName: string; sizeBytes: number; writable: boolean },
+        input: OnDevice & LiveDevice & { exportName: string; sizeBytes: number; writable: boolean },
       ): Promise<ExportAddress> => {
-        const device = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        const device = await liveDeviceOf(input, input.sizeBytes);
         await endExports(exports, device.path, input.exportName);
         const { exportName, writable } = input;
         return exports.ensure({ exportName, path: device.path, writable, tags: [volumeTag(input.volumeId)] });
       },
     ),
 
-    /** Where a volume's device is on this node, for a hypervisor that is the same machine. */
+    /** Where a volume's device is on this node, for a hypervisor that is the same machine. `live`: it must hold the volume now. */
     locateVolume: beating(
       async (
-        input: OnDevice & { volumeId: string; sizeBytes: number },
+        input: OnDevice & { volumeId: string; sizeBytes: number; live?: Omit<LiveDevice, 'volumeId'> | undefined },
       ): Promise<{ kind: 'block' | 'file'; path: string }> => {
-        const { path } = await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        const { path } = input.live
+          ? await liveDeviceOf({ ...input, ...input.live }, input.sizeBytes)
+          : await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
         return { kind: driverOf(input.backEnd).kind === 'lvm' ? 'block' : 'file', path };
       },
     ),
@@ -100,22 +150,28 @@ export function createVolumeActivities(deps: {
       }));
     }),
 
-    /** The size of a device that can be managed; `DeviceMissing`, `NotOwned` or `SizeMismatch` if it cannot. */
-    inspectStranger: beating(async (input: OnDevice): Promise<{ sizeBytes: number }> => {
+    /** The size of a device that can be managed, and of one of Ferry's own that the registry does not know any more what it says of itself; `DeviceMissing`, `NotOwned` or `SizeMismatch` if it cannot. */
+    inspectStranger: beating(async (input: OnDevice): Promise<{ sizeBytes: number; lost: LostDevice | null }> => {
+      const lost = await lostDevice(input);
+      if (lost) return { sizeBytes: lost.sizeBytes, lost };
       const { device, obstacle } = await strangerOf(input);
       const cannot = (why: string) => `${device.name} on ${input.backEnd} cannot be managed: ${why}.`;
       if (obstacle !== null) throw new FerryError('NotOwned', cannot(obstacle));
       const why = sizeObstacle(device.sizeBytes);
       if (why !== null) throw new FerryError('SizeMismatch', cannot(why), { sizeBytes: device.sizeBytes });
-      return { sizeBytes: device.sizeBytes };
+      return { sizeBytes: device.sizeBytes, lost: null };
     }),
 
     /** Gives a stranger the volume's name and tag. */
     adoptDevice: beating(
-      async (input: OnDevice & { newName: string; volumeId: string; sizeBytes: number }): Promise<void> => {
-        const tag = volumeTag(input.volumeId);
-        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, [tag]);
-        await deviceOf({ backEnd: input.backEnd, deviceName: input.newName }, input.sizeBytes, tag);
+      async (
+        input: OnDevice & { newName: string; volumeId: string; sizeBytes: number; labels: readonly string[] },
+      ): Promise<{ identity: string }> => {
+        const tags = [...liveTags(input.volumeId), ...input.labels];
+        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, tags);
+        const at = { backEnd: input.backEnd, deviceName: input.newName };
+        const { identity } = await deviceOf(at, input.sizeBytes, volumeTag(input.volumeId));
+        return { identity };
       },
     ),
 
@@ -128,10 +184,18 @@ export function createVolumeActivities(deps: {
     }),
 
     /** Takes Ferry's tags off a volume's device and names it so. */
-    disownDevice: beating(async (input: OnDevice & { newName: string; volumeId: string }): Promise<void> => {
+    disownDevice: beating(async (input: OnDevice & LiveDevice & { newName: string }): Promise<void> => {
+      if ((await driverOf(input.backEnd).find(input.deviceName))?.tags.includes(volumeTag(input.volumeId)))
+        await holderOf(input);
       await driverOf(input.backEnd).disown(input.deviceName, input.newName, volumeTag(input.volumeId));
     }),
   };
+}
+
+/** Exactly the device that was looked at, and still the one that holds the volume. */
+function expectedLive({ identity }: Device, { volumeId }: LiveDevice): Expected {
+  const not = (['incoming', 'retired', 'kept'] as const).map(roleTag);
+  return { identity, tags: [volumeTag(volumeId)], not };
 }
 
 /** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */
@@ -139,10 +203,10 @@ const tries = 5;
 const pauseMs = 400;
 
 /** Deletes a device; `DeviceInUse` when it stays open. */
-async function deleteUnlessHeld(driver: VolumeDriver, name: string, tag: string): Promise<void> {
+async function deleteUnlessHeld(driver: VolumeDriver, name: string, expected: Expected): Promise<void> {
   for (let left = tries; ; left -= 1) {
     try {
-      return await driver.delete(name, tag);
+      return await driver.delete(name, expected);
     } catch (error) {
       if (!(error instanceof FerryError) || error.type !== 'DeviceInUse' || left === 1) throw error;
       await sleep(pauseMs);

@@ -9,6 +9,17 @@ export interface Device {
   readonly path: string;
   readonly sizeBytes: number;
   readonly tags: readonly string[];
+  /** What no other device ever has, whatever its name: the UUID of a logical volume; of a file one that is kept with its tags. */
+  readonly identity: string;
+}
+
+/** What a device must be for a change to be made to it. It is looked at under the lock under which the change is made. */
+export interface Expected {
+  /** Not given: of any identity; for devices that are known by a tag that no other ever has, or from before identities were known. */
+  readonly identity?: string | undefined;
+  readonly tags: readonly string[];
+  /** Tags that it must not carry. */
+  readonly not?: readonly string[] | undefined;
 }
 
 /** A device that carries none of Ferry's tags, and what keeps it from becoming a volume; null when nothing does. */
@@ -21,8 +32,8 @@ export interface Stranger {
  * One back end's storage. Every method may be repeated, may have run half before, and asks the device: nothing is remembered
  * between calls. Errors are `FerryError`s; a missing volume group or directory is `BackEndUnavailable` from every method.
  *
- * Ownership is by tags (`ferry.volume=<id>`, `ferry.migration=<id>`): a driver changes or deletes a device only if it carries
- * the tag that the caller names.
+ * Ownership is by identity and tags (`ferry.volume=<id>`, `ferry.migration=<id>`): a driver changes or deletes a device only if it is
+ * what the caller expects. Another identity under that name: `WrongDevice`; other tags: `NotOwned`; untouched both times.
  */
 export interface VolumeDriver {
   readonly kind: DriverKind;
@@ -72,20 +83,20 @@ export interface VolumeDriver {
   list(): Promise<Device[]>;
 
   /**
-   * Deletes the device if it carries `tag`. Already gone: nothing happens. There without the tag: `NotOwned`.
+   * Deletes the device if it is the expected one. Already gone: nothing happens.
    * Open (exported, used by a guest): `DeviceInUse`, and it stays whole; one that shares its bytes goes, as they stay with the other.
    */
-  delete(name: string, tag: string): Promise<void>;
+  delete(name: string, expected: Expected): Promise<void>;
 
-  /** Takes `remove` off and puts `add` on; either may already be so. Missing device: `DeviceMissing`. */
-  retag(name: string, change: { add: readonly string[]; remove: readonly string[] }): Promise<void>;
+  /** Takes `remove` off and puts `add` on, if it is the expected device; either may already be so. Missing device: `DeviceMissing`. */
+  retag(name: string, expected: Expected, change: { add: readonly string[]; remove: readonly string[] }): Promise<void>;
 
   /**
-   * Makes the device, if it carries `tag`, `sizeBytes` large; the new bytes read as zero on return, whatever was on that disk
+   * Makes the device, if it is the expected one, `sizeBytes` large; the new bytes read as zero on return, whatever was on that disk
    * before. It may have that size already. Larger already, or no whole extents: `SizeMismatch`. Open: `DeviceInUse`. With
    * snapshots: `VolumeHasSnapshots`. No room: `InsufficientSpace`, and its size is what it was.
    */
-  extend(name: string, sizeBytes: number, tag: string): Promise<void>;
+  extend(name: string, sizeBytes: number, expected: Expected): Promise<void>;
 
   /**
    * Makes `snapshotName`, which carries `tags`, with the bytes that the device has at one moment, as a device of its own:

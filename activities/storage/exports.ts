@@ -1,11 +1,6 @@
-/** Where a device can be reached over NBD. */
-export interface ExportAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly exportName: string;
-  /** TLS is required: the address is not loopback, or certificates are configured. */
-  readonly tls: boolean;
-}
+import type { ExportAddress } from '../../model/connection.ts';
+
+export type { ExportAddress };
 
 /**
  * The NBD exports of one storage node: one server process each, which outlives the worker. What runs is asked of the system

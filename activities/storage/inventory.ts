@@ -1,6 +1,9 @@
-import { keptTag, migrationTag, volumeTag } from '../../model/names.ts';
-import type { VolumeDriver } from './driver.ts';
-import type { Exports } from './exports.ts';
+import { labelsOf, reasonNotLive, standingOf } from '../../model/device.ts';
+import { nameIdOf } from '../../model/names.ts';
+import type { DeviceWitness } from '../../model/repair.ts';
+import type { CurrentDevice } from '../../registry/leftovers.ts';
+import type { Device, VolumeDriver } from './driver.ts';
+import type { ExportAddress, Exports } from './exports.ts';
 
 /** A device with Ferry's tags that is more, or less, than the device of a volume. */
 export interface LeftoverDevice {
@@ -8,10 +11,24 @@ export interface LeftoverDevice {
   name: string;
   volumeId: string | null;
   migrationId: string | null;
-  /** The migration that has kept it, by its tag; older workers do not tell. */
-  keptBy?: string | null;
+  /** The migration that has kept it, by its tag. */
+  keptBy: string | null;
+  /** What it says of itself. */
+  witness: DeviceWitness;
   /** The registry has a volume on it. */
   current: boolean;
+  /** The export through which somebody may write to it; null: there is none. */
+  written: ExportAddress | null;
+}
+
+/** A place where the registry has a volume, and there is another device than it means, or none. */
+export interface Mismatch {
+  backEnd: string;
+  name: string;
+  volumeId: string;
+  why: string;
+  /** Null: there is none. */
+  witness: DeviceWitness | null;
 }
 
 /** An export that a migration made. */
@@ -23,52 +40,50 @@ export interface LeftoverExport {
   migrationId: string;
 }
 
-/** What a node has that may belong to nobody. */
+/** What a node has that may belong to nobody, and what does not fit the registry. */
 export interface Inventory {
+  /** Those that could be looked at. */
+  backEnds: string[];
   devices: LeftoverDevice[];
+  mismatches: Mismatch[];
   exports: LeftoverExport[];
   /** Back ends that could not be looked at. */
   unseen: { backEnd: string; why: string }[];
 }
 
-/** Names that Ferry gives to volumes' devices. Others with its tags (snapshots, say) are their owners' matter. */
-const volumeDevice = /^volume-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export interface InventoryDependencies {
+  drivers: ReadonlyMap<string, VolumeDriver>;
+  exports: Exports;
+  currentDevices: (backEnd: string) => Promise<ReadonlyMap<string, CurrentDevice>>;
+}
 
 /**
  * Looks at all back ends and exports of the node, and tells what is not simply the device of a volume: what carries a migration's tag or
- * that of a kept source, and volumes' devices at which the registry has no volume. The devices are read before the registry is asked: a device that is made
- * meanwhile has its row before.
+ * that of a kept source, volumes' devices at which the registry has no volume, and volumes that the registry has where there is no such
+ * device. The devices are read before the registry is asked: a device that is made meanwhile has its row before.
  */
-export async function takeInventory(deps: {
-  drivers: ReadonlyMap<string, VolumeDriver>;
-  exports: Exports;
-  currentDevices: (backEnd: string) => Promise<ReadonlySet<string>>;
-}): Promise<Inventory> {
-  const found: Inventory = { devices: [], exports: [], unseen: [] };
+export async function takeInventory(deps: InventoryDependencies): Promise<Inventory> {
+  const found: Inventory = { backEnds: [], devices: [], mismatches: [], exports: [], unseen: [] };
   const places = new Map<string, { backEnd: string; deviceName: string }>();
+  const exported = await deps.exports.list();
   for (const [backEnd, driver] of deps.drivers) {
     try {
       const devices = await driver.list();
       const current = await deps.currentDevices(backEnd);
-      for (const { name, path, tags } of devices) {
-        places.set(path, { backEnd, deviceName: name });
-        const device = {
-          backEnd,
-          name,
-          volumeId: tagged(tags, volumeTag('')),
-          migrationId: tagged(tags, migrationTag('')),
-          keptBy: tagged(tags, keptTag('')),
-          current: current.has(name),
-        };
-        const leftVolume = device.volumeId !== null && !device.current && volumeDevice.test(name);
-        if (device.migrationId !== null || device.keptBy !== null || leftVolume) found.devices.push(device);
+      for (const device of devices) {
+        places.set(device.path, { backEnd, deviceName: device.name });
+        const leftover = leftoverOf(backEnd, device, current);
+        const written = exported.find(({ path, writable }) => writable && path === device.path)?.address ?? null;
+        if (leftover) found.devices.push({ ...leftover, written });
       }
+      found.mismatches.push(...(await mismatches(deps, backEnd, devices, current)));
+      found.backEnds.push(backEnd);
     } catch (error) {
       found.unseen.push({ backEnd, why: error instanceof Error ? error.message : String(error) });
     }
   }
-  for (const { exportName, path, tags } of await deps.exports.list()) {
-    const migrationId = tagged(tags, migrationTag(''));
+  for (const { exportName, path, tags } of exported) {
+    const { migrationId } = standingOf(tags);
     const [anyBackEnd] = deps.drivers.keys();
     const place = places.get(path);
     if (migrationId === null || anyBackEnd === undefined) continue;
@@ -82,7 +97,49 @@ export async function takeInventory(deps: {
   return found;
 }
 
-/** What follows the prefix in the first of the tags that has it. */
-function tagged(tags: readonly string[], prefix: string): string | null {
-  return tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length) ?? null;
+function leftoverOf(
+  backEnd: string,
+  device: Device,
+  current: ReadonlyMap<string, CurrentDevice>,
+): Omit<LeftoverDevice, 'written'> | null {
+  const { name, tags } = device;
+  const { volumeId, migrationId, keptBy } = standingOf(tags);
+  const isCurrent = current.get(name)?.volumeId === volumeId;
+  // Others with its tags (snapshots, say) are their owners' matter.
+  const isVolume = volumeId !== null && nameIdOf(name) !== null;
+  if (migrationId === null && keptBy === null && !(isVolume && !isCurrent)) return null;
+  return { backEnd, name, volumeId, migrationId, keptBy, witness: witnessOf(device), current: isCurrent };
+}
+
+/** Where the registry has a volume and the devices do not; looked at twice, as a volume may have been made or moved between the two looks. */
+async function mismatches(
+  { drivers, currentDevices }: InventoryDependencies,
+  backEnd: string,
+  devices: readonly Device[],
+  current: ReadonlyMap<string, CurrentDevice>,
+): Promise<Mismatch[]> {
+  const byName = new Map(devices.map((device) => [device.name, device]));
+  const suspects = [...current].filter(([name, row]) => whyWrong(row, byName.get(name) ?? null) !== null);
+  if (suspects.length === 0) return [];
+  const again = await Promise.all(suspects.map(([name]) => drivers.get(backEnd)!.find(name)));
+  const now = await currentDevices(backEnd);
+  return suspects.flatMap(([name], i) => {
+    const [row, device] = [now.get(name), again[i] ?? null];
+    const why = row ? whyWrong(row, device) : null;
+    if (!row || why === null) return [];
+    return [{ backEnd, name, volumeId: row.volumeId, why, witness: device && witnessOf(device) }];
+  });
+}
+
+/** Why the device is not the one that the registry means; null when it is, or when something is being done to it. */
+function whyWrong(row: CurrentDevice, device: Device | null): string | null {
+  if (row.isHeld) return null;
+  // One whose device was never known may be a volume that could not be made.
+  if (!device) return row.identity === null ? null : 'the registry has the volume here, and there is no such device';
+  return reasonNotLive(device, row)?.message ?? null;
+}
+
+export function witnessOf({ identity, sizeBytes, tags }: Device): DeviceWitness {
+  const { role, generation, migrationId, keptBy, retiredBy } = standingOf(tags);
+  return { identity, sizeBytes, role, generation, migrationId, keptBy, retiredBy, ...labelsOf(tags) };
 }

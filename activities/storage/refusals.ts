@@ -15,13 +15,6 @@ export function deviceExists(device: Pick<Device, 'name' | 'path' | 'tags'>, tag
   );
 }
 
-export function notOwned(device: Pick<Device, 'name' | 'path' | 'tags'>, tag: string): FerryError {
-  return new FerryError('NotOwned', `${device.path} does not carry ${tag}: it is left alone`, {
-    name: device.name,
-    tags: device.tags,
-  });
-}
-
 export function sizeDiffers(device: Pick<Device, 'name' | 'path' | 'sizeBytes'>, sizeBytes: number): FerryError {
   return new FerryError('SizeMismatch', `${device.path} has ${device.sizeBytes} bytes instead of ${sizeBytes}`, {
     name: device.name,

@@ -10,6 +10,7 @@ interface Options {
   dryRun?: true;
   volume?: string;
   orphanGrace?: number;
+  device?: string;
 }
 
 /** `ferry repair`: ends what nobody carries on, and tells what belongs to nobody. */
@@ -27,12 +28,15 @@ export function addRepair(program: Command): void {
         'remove what belongs to nobody so long after its migration ended',
       ).argParser(checked('orphan-grace', z.coerce.number().int().nonnegative())),
     )
+    .option('--device <back end/device>', 'of --volume: this device holds it, whatever the others say')
     .action((options: Options, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const report = await ferry.repair({
           dryRun: options.dryRun,
           volumeId: options.volume,
           orphanGraceSeconds: options.orphanGrace,
+          rollForward: true,
+          ...(options.device === undefined ? {} : { device: chosenDevice(options.device) }),
         });
         answer(report, reportText(report));
       }),
@@ -40,7 +44,7 @@ export function addRepair(program: Command): void {
 }
 
 export function reportText(report: RepairReport): string {
-  const { dryRun, migrations, operations, keptSources, orphans, unseen } = report;
+  const { dryRun, migrations, operations, keptSources, orphans, volumes, unseen } = report;
   const state = (s: string) => (dryRun && s === 'none' ? 'would be repaired' : s);
   const parts: string[] = [];
   if (migrations.length + operations.length + keptSources.length > 0) {
@@ -61,6 +65,21 @@ export function reportText(report: RepairReport): string {
       ),
     );
   }
+  if (volumes.length > 0) {
+    parts.push(
+      table(
+        ['Volume', 'Registry', 'Devices', 'Repair', 'Why'],
+        volumes.map((v) => [
+          v.volumeId,
+          v.registry ? `${v.registry.backEnd} (generation ${v.registry.generation})` : 'not known',
+          v.devices.map((d) => `${d.deviceName} on ${d.backEnd}: ${d.role}, generation ${d.generation}`).join('; ') ||
+            'none',
+          placeState(v, dryRun),
+          v.note ?? v.why,
+        ]),
+      ),
+    );
+  }
   if (orphans.length > 0) {
     parts.push(
       table(
@@ -71,6 +90,19 @@ export function reportText(report: RepairReport): string {
   }
   for (const { node, why } of unseen) parts.push(`Not looked at: ${node}: ${why}`);
   return parts.join('\n') || 'Nothing to repair.';
+}
+
+/** What becomes, or became, of a volume of which the registry and the devices do not agree. */
+function placeState({ direction, to, state }: RepairReport['volumes'][number], dryRun: boolean): string {
+  if (state === 'repaired') return to ? `repaired: on ${to.backEnd}` : 'repaired';
+  if (state === 'failed') return 'failed';
+  if (direction === 'ask') return 'you decide: ferry repair --volume … --device <back end>/<device>';
+  return dryRun ? `would be on ${to!.backEnd}` : 'not repaired';
+}
+
+function chosenDevice(text: string): { backEnd: string; deviceName: string } {
+  const at = text.indexOf('/');
+  return { backEnd: text.slice(0, at === -1 ? text.length : at), deviceName: at === -1 ? '' : text.slice(at + 1) };
 }
 
 function orphanState({ removed, removableFrom }: RepairReport['orphans'][number]): string {

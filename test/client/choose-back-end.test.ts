@@ -15,6 +15,7 @@ const backEnd = (name: string, freeGib: number, change: Partial<ObservedBackEnd>
   disabled: false,
   disabledReason: null,
   fault: null,
+  placementFault: null,
   capabilities: {},
   heartbeatAt: now,
   asOf: now,

@@ -46,7 +46,11 @@ interface VolumeRow {
   status: string;
   migration_status: string | null;
   migration_owner: string | null;
+  generation: string;
 }
+
+/** All but what of the volume's row is kept on the device. */
+const tellsWhatItIs = (tag: string) => !/^ferry\.(tenant|name|type)=/.test(tag);
 
 /** How long clean-up may take on a machine under load. Milliseconds. */
 const usualSettleMs = 90_000;
@@ -88,9 +92,9 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
       found.push(`still claimed: ${volume.migration_status} by ${volume.migration_owner}`);
     const statuses = expected.guest ? ['in-use'] : ['available', 'in-use'];
     if (!statuses.includes(volume.status)) found.push(`status is ${volume.status}`);
-    const own = `${volume.host}/volume-${volume.name_id ?? volumeId} ferry.volume=${volumeId}`;
-    const kept = await query<{ migration_id: string; back_end: string; name_id: string | null }>(
-      'SELECT migration_id, back_end, name_id FROM kept_sources WHERE volume_id = $1 ORDER BY back_end',
+    const own = `${volume.host}/volume-${volume.name_id ?? volumeId} ferry.generation=${volume.generation},ferry.role=live,ferry.volume=${volumeId}`;
+    const kept = await query<{ migration_id: string; back_end: string; name_id: string | null; generation: string }>(
+      'SELECT migration_id, back_end, name_id, generation FROM kept_sources WHERE volume_id = $1 ORDER BY back_end',
       [volumeId],
     );
     const keptOn = kept.map((k) => k.back_end);
@@ -98,11 +102,15 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
     const devices = [
       own,
       ...kept.map(
-        (k) => `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.kept=${k.migration_id},ferry.volume=${volumeId}`,
+        (k) =>
+          `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.generation=${k.generation},ferry.kept=${k.migration_id},ferry.role=kept,ferry.volume=${volumeId}`,
       ),
     ].toSorted();
     const all = (await sight.devices())
-      .map(({ place: [node, group, device], tags }) => `${node}@${group}/${device} ${tags.toSorted().join(',')}`)
+      .map(
+        ({ place: [node, group, device], tags }) =>
+          `${node}@${group}/${device} ${tags.filter(tellsWhatItIs).toSorted().join(',')}`,
+      )
       .filter((line) => line.includes(volumeId))
       .toSorted();
     if (all.join() !== devices.join())

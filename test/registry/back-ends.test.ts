@@ -43,6 +43,7 @@ describe('back ends', () => {
         driver: 'directory',
         disabled: false,
         disabledReason: null,
+        placementFault: null,
         heartbeatAt: null,
         decommissionedAt: null,
       },

@@ -29,16 +29,17 @@ describe('claim of a volume', () => {
   });
 
   test('takes the volume, tells what the flow needs and opens the record', async () => {
-    const id = await putVolume(registry, { size_gib: 2 });
+    const id = await putVolume(registry, { size_gib: 2, device_identity: 'device-1' });
     const args = claimArguments(id, { requestedBy: 'alice' });
     const claimed = await claimVolume(registry, args);
     assert.deepEqual(claimed, {
       claim: { volumeId: id, migrationId: args.migrationId, owner: args.owner, epoch: 1 },
       flow: 'generic-detached',
       sizeBytes: 2 * gib,
-      source: { backEnd: source, deviceName: `volume-${id}` },
+      source: { backEnd: source, deviceName: `volume-${id}`, identity: 'device-1', generation: 0 },
       destination: { backEnd: destination },
       tenantId: 'tenant-1',
+      labels: ['ferry.tenant=tenant-1', 'ferry.name=test'],
     });
     const volume = await findVolume(registry, id);
     assert.equal(volume.migrationStatus, 'starting');
@@ -167,6 +168,7 @@ describe('claim of a volume', () => {
     await switchVolume(registry, claim, {
       digest: 'abc',
       transferredBytes: 4096,
+      identity: 'device-2',
       attachment: { id: attachmentId, connection: { port: 10809 } },
     });
     assert.equal((await findVolume(registry, id)).migrationStatus, 'completing');
@@ -181,6 +183,8 @@ describe('claim of a volume', () => {
       nameId: args.destinationNameId,
       availabilityZone: 'zone2',
       migrationEpoch: 1,
+      generation: 1,
+      deviceIdentity: 'device-2',
     });
     const record = await findMigration(registry, id);
     assert.deepEqual(

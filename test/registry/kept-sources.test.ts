@@ -69,7 +69,10 @@ describe('a source that is kept', () => {
 
   test('is remembered from the very switch on, as the volume had it', async () => {
     const nameId = randomUUID();
-    const { volumeId, migrationId } = await moved({ keepSourceSeconds: day }, { name_id: nameId, size_gib: 3 });
+    const { volumeId, migrationId } = await moved(
+      { keepSourceSeconds: day },
+      { name_id: nameId, size_gib: 3, device_identity: 'device-1' },
+    );
     const row = await kept(volumeId);
     assert.deepEqual(
       { ...row, keptAt: null, keptUntil: null },
@@ -78,6 +81,8 @@ describe('a source that is kept', () => {
         volumeId,
         backEnd: source,
         nameId,
+        identity: 'device-1',
+        generation: 0,
         sizeBytes: 3 * gib,
         keptAt: null,
         keptUntil: null,
@@ -129,6 +134,7 @@ describe('a source that is kept', () => {
       assert.deepEqual(claimed.undoes, {
         migrationId: m.migrationId,
         deviceName: `volume-${nameId ?? m.volumeId}`,
+        identity: null,
       });
       await enterPhase(registry, claimed.claim, 'verifying', 'migrating');
       await switchVolume(registry, claimed.claim, { digest: 'd' });

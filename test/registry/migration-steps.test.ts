@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import type { Claim } from '../../model/migration.ts';
+import type { Claim, MigrationRequestInput } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { claimVolume } from '../../registry/claim.ts';
-import { enterPhase, nameDestination, releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
+import { listKeptSources } from '../../registry/kept-sources.ts';
+import {
+  enterPhase,
+  nameDestination,
+  releaseVolume,
+  returnToSource,
+  switchVolume,
+} from '../../registry/migration-steps.ts';
 import { findMigration, listMigrations } from '../../registry/migrations.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
@@ -20,8 +27,8 @@ describe('steps of a migration', () => {
     await putBackEnd(registry, destination, { freeBytes: 5000 * gib });
   });
 
-  const claimed = async (): Promise<Claim> =>
-    (await claimVolume(registry, claimArguments(await putVolume(registry)))).claim;
+  const claimed = async (request: Partial<MigrationRequestInput> = {}): Promise<Claim> =>
+    (await claimVolume(registry, claimArguments(await putVolume(registry), request))).claim;
   const state = async (claim: Claim) => ({
     volume: await findVolume(registry, claim.volumeId),
     record: await findMigration(registry, claim.migrationId),
@@ -157,9 +164,28 @@ describe('steps of a migration', () => {
     }
   });
 
+  test('to a destination that is lost leads back to the source, with a generation above it', async () => {
+    const claim = await claimed({ keepSourceSeconds: 60 });
+    const { volume: before } = await state(claim);
+    await switchVolume(registry, claim, { identity: 'device-2' });
+    for (let times = 0; times < 2; times += 1) await returnToSource(registry, claim);
+    await releaseVolume(registry, claim, { outcome: 'error', error: { type: 'NotProven', message: 'lost' } });
+    const { volume, record } = await state(claim);
+    assert.deepEqual(volume, {
+      ...before,
+      migrationOwner: null,
+      migrationStatus: null,
+      migrationSince: null,
+      generation: 2,
+      migrationEpoch: 2,
+    });
+    assert.equal(record.outcome, 'error');
+    assert.deepEqual(await listKeptSources(registry, { volumeId: claim.volumeId }), []);
+  });
+
   test('what was not switched is no success', async () => {
     const claim = await claimed();
-    await assert.rejects(releaseVolume(registry, claim, { outcome: 'success' }), ferryError('InvalidInput'));
+    await assert.rejects(releaseVolume(registry, claim, { outcome: 'success' }), ferryError('NotSwitched'));
     assert.equal((await state(claim)).record.outcome, null);
   });
 

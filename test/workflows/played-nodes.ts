@@ -9,6 +9,7 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import type { Rest } from '../../activities/compute/mirror-speed.ts';
 import type { Verdict } from '../../activities/compute/verdict.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
+import { labelsOf, liveTags, standingOf } from '../../model/device.ts';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import {
@@ -163,6 +164,7 @@ export class PlayedNodes {
       tls: false,
       exportName: input.exportName,
     });
+    const proof = (input: object) => ({ ...input, identity: 'a-device', provenAt: new Date().toISOString() });
     const transferred = ({ sizeBytes }: { sizeBytes: number }) => ({
       checkpoint: { offset: sizeBytes, chain: '', zeroed: true, transferred: 0 },
       finished: true,
@@ -171,12 +173,18 @@ export class PlayedNodes {
       prepareDestination: this.#step('prepareDestination', () => ({
         readsZero: true,
         zerosTakeRoom: this.zerosTakeRoom,
+        identity: 'a-device',
       })),
       unmapZeros: this.#step('unmapZeros', transferred),
       endUnmapping: this.#step('endUnmapping', undefined),
       exportDestination: this.#step('exportDestination', address),
       exportSource: this.#step('exportSource', address),
-      prepareLocalMove: this.#step('prepareLocalMove', { readsZero: true, shared: false }),
+      prepareLocalMove: this.#step('prepareLocalMove', {
+        readsZero: true,
+        shared: false,
+        nameTaken: false,
+        identity: 'a-device',
+      }),
       copyVolume: this.#step('copyVolume', transferred),
       pullVolume: this.#step('pullVolume', transferred),
       digestVolume: this.#step('digestVolume', transferred),
@@ -185,8 +193,18 @@ export class PlayedNodes {
       deleteDestination: this.#step('deleteDestination', undefined),
       retireSource: this.#step('retireSource', undefined),
       keepSource: this.#step('keepSource', undefined),
-      settleDestination: this.#step('settleDestination', undefined),
-      inventory: async () => ({ devices: [], exports: [], unseen: [] }),
+      settleDestination: this.#step('settleDestination', proof),
+      proveDestination: async (input: object) => proof(input),
+      proveLive: async (input: object) => proof(input),
+      reviveDevice: this.#step('reviveDevice', proof),
+      lookAtDevice: async ({ deviceName }: { deviceName: string }) => ({
+        ...standingOf(liveTags(deviceName.replace('volume-', ''))),
+        identity: 'a-device',
+        sizeBytes: 1024 ** 3,
+        labels: labelsOf([]),
+      }),
+      hasDevice: async () => true,
+      inventory: async () => ({ backEnds: [], devices: [], mismatches: [], exports: [], unseen: [] }),
     };
   }
 

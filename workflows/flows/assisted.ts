@@ -6,7 +6,7 @@ import { registry, storageSteps, storageTransfers } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { runTransfer } from '../transfer.ts';
-import type { FlowResult } from './generic-detached.ts';
+import { retiring, type FlowResult } from './generic-detached.ts';
 import { verify } from './verify.ts';
 
 /**
@@ -23,7 +23,7 @@ export async function assisted(
   const { migrationId, volumeId } = claim;
   const node = nodeOf(destination.backEnd);
   const patience = run.request.nodeTimeoutSeconds;
-  const source = { backEnd: m.source.backEnd, deviceName: m.source.deviceName };
+  const source = { ...m.source, volumeId };
   let there = { backEnd: destination.backEnd, deviceName: source.deviceName, migrationId };
 
   const make = () => {
@@ -31,7 +31,17 @@ export async function assisted(
     return storageSteps(node, patience).prepareLocalMove.executeWithOptions(
       { summary: `make ${there.deviceName} (${formatBytes(sizeBytes)}) on ${there.backEnd}` },
       // What is kept must not change with what the volume's next user writes.
-      [{ ...there, volumeId, sizeBytes, source, mayShare: run.request.keepSourceSeconds === null }],
+      [
+        {
+          ...there,
+          volumeId,
+          sizeBytes,
+          generation: claim.epoch,
+          labels: m.labels,
+          source,
+          mayShare: run.request.keepSourceSeconds === null,
+        },
+      ],
     );
   };
   let device = await make();
@@ -44,11 +54,11 @@ export async function assisted(
     ]);
     device = await make();
   }
-  const cleanUp: CleanUpStep[] = [
+  const moved = {
+    destination: { ...there, volumeId, generation: claim.epoch, identity: device.identity, sizeBytes },
     // There is no export to end: nothing of that name was made.
-    { kind: 'retireSource', ...source, volumeId, exportName: `migration-${migrationId}` },
-    { kind: 'settleDestination', ...there },
-  ];
+    cleanUp: [retiring(m, `migration-${migrationId}`)],
+  };
   run.throwIfCancelled();
   run.enter('copying');
   const record = () =>
@@ -58,7 +68,7 @@ export async function assisted(
   if (device.shared) {
     await record();
     run.report({ bytesDone: sizeBytes, bytesPerSecond: 0 });
-    return { digest: null, proof: 'shared', transferredBytes: 0, cleanUp };
+    return { digest: null, proof: 'shared', transferredBytes: 0, ...moved };
   }
   // No TLS within a node: what went through its memory and its copier is compared with its source.
   run.verifying(verifyModeFor(run.request.verify, { tls: false }));
@@ -85,5 +95,5 @@ export async function assisted(
   );
   const [copied] = await Promise.all([copying, record()]);
   const proof = await verify(run, m, there.deviceName, copied);
-  return { digest: digest ? copied.chain : null, proof, transferredBytes: copied.transferred, cleanUp };
+  return { digest: digest ? copied.chain : null, proof, transferredBytes: copied.transferred, ...moved };
 }

@@ -5,7 +5,7 @@ import { nodeOf } from '../../model/ids.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { storageSteps } from '../activities.ts';
-import type { CleanUpStep } from '../clean-up-steps.ts';
+import type { CleanUpStep, Successor } from '../clean-up-steps.ts';
 import { diskSource } from '../disk-source.ts';
 import { reasonOf } from '../failures.ts';
 import type { MigrationRun } from '../migration-run.ts';
@@ -24,6 +24,7 @@ export class AttachedDestination {
   #connection: Connection | null = null;
   #ended = false;
   #zerosTakeRoom = false;
+  #identity: string | null = null;
 
   constructor(run: MigrationRun, m: ClaimedMigration, deviceName: string, computeHost: string) {
     this.#run = run;
@@ -49,6 +50,12 @@ export class AttachedDestination {
     return this.#zerosTakeRoom;
   }
 
+  /** What holds the volume from the switch on. */
+  get successor(): Successor {
+    const { claim, sizeBytes } = this.#m;
+    return { ...this.there, volumeId: claim.volumeId, generation: claim.epoch, identity: this.#identity, sizeBytes };
+  }
+
   get isExported(): boolean {
     return this.connection.protocol === 'nbd';
   }
@@ -59,9 +66,10 @@ export class AttachedDestination {
     const { sizeBytes, claim } = this.#m;
     const made = await this.#steps().prepareDestination.executeWithOptions(
       { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${backEnd}` },
-      [{ ...this.there, volumeId: claim.volumeId, sizeBytes }],
+      [{ ...this.there, volumeId: claim.volumeId, sizeBytes, generation: claim.epoch, labels: this.#m.labels }],
     );
-    this.#zerosTakeRoom = made.zerosTakeRoom ?? false;
+    this.#zerosTakeRoom = made.zerosTakeRoom;
+    this.#identity = made.identity;
     if (nodeOf(backEnd) === this.#computeHost) {
       const place = await this.#steps().locateVolume({ backEnd, deviceName, volumeId: claim.volumeId, sizeBytes });
       this.#connection = { protocol: 'local', ...place, backEnd, device: deviceName };

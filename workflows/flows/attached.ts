@@ -9,7 +9,7 @@ import { AttachedDestination } from './attached-destination.ts';
 import { AttachedEnding } from './attached-ending.ts';
 import { mirrorUntilReady } from './attached-mirror.ts';
 import { unmapUnderHeldMirror } from './attached-unmap.ts';
-import type { FlowResult } from './generic-detached.ts';
+import { retiring, type FlowResult } from './generic-detached.ts';
 
 /** Where each is disturbed, or its mirror lost, the volume takes its whole size in the end. */
 const mostUnmappings = 5;
@@ -25,7 +25,7 @@ export async function genericAttached(
   deviceName: string,
   undo: CleanUpStep[],
 ): Promise<FlowResult> {
-  const { claim, source } = m;
+  const { claim } = m;
   const { attachment, from, sourceExport } = await inspectAttached(run, m);
   const computeHost = attachment.computeHost;
 
@@ -65,10 +65,8 @@ export async function genericAttached(
     proof: 'none',
     transferredBytes,
     attachment: { id: attachment.id, connection: { ...destination.connection } },
-    cleanUp: [
-      { kind: 'retireSource', ...source, volumeId: claim.volumeId, exportName: sourceExport },
-      { kind: 'settleDestination', ...destination.there },
-    ],
+    destination: destination.successor,
+    cleanUp: [retiring(m, sourceExport)],
   };
 }
 

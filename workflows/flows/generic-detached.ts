@@ -2,7 +2,7 @@ import { nodeOf } from '../../model/ids.ts';
 import { verifyModeFor, type ClaimedMigration, type Proof } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
-import type { CleanUpStep } from '../clean-up-steps.ts';
+import type { CleanUpStep, Successor } from '../clean-up-steps.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { runTransfer } from '../transfer.ts';
 import { verify } from './verify.ts';
@@ -14,7 +14,9 @@ export interface FlowResult {
   transferredBytes: number;
   /** Of an attached volume: how its hypervisor reaches it from now on. */
   attachment?: { id: string; connection: Record<string, unknown> };
-  /** To be done after the switch, in order. */
+  /** What holds the volume from the switch on. */
+  destination: Successor;
+  /** To be done when that has said so, in order. */
   cleanUp: CleanUpStep[];
 }
 
@@ -39,12 +41,12 @@ export async function genericDetached(
   const exportSource = (patienceSeconds: number) =>
     storageSteps(nodeOf(source.backEnd), patienceSeconds).exportSource.executeWithOptions(
       { summary: `export ${source.deviceName} read-only from ${source.backEnd}` },
-      [{ ...exported, deviceName: source.deviceName, sizeBytes, volumeId, migrationId }],
+      [{ ...source, exportName, sizeBytes, volumeId, migrationId }],
     );
   let [device, address] = await Promise.all([
     storageSteps(nodeOf(destination.backEnd), patience).prepareDestination.executeWithOptions(
       { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${destination.backEnd}` },
-      [{ ...there, volumeId, sizeBytes }],
+      [{ ...there, volumeId, sizeBytes, generation: claim.epoch, labels: m.labels }],
     ),
     exportSource(patience),
   ]);
@@ -87,9 +89,14 @@ export async function genericDetached(
     digest: digest ? copied.chain : null,
     proof,
     transferredBytes: copied.transferred,
-    cleanUp: [
-      { kind: 'retireSource', ...exported, deviceName: source.deviceName, volumeId },
-      { kind: 'settleDestination', ...there },
-    ],
+    destination: { ...there, volumeId, generation: claim.epoch, identity: device.identity, sizeBytes },
+    cleanUp: [retiring(m, exportName)],
   };
+}
+
+/** What becomes of the source of a migration, once another device holds its volume. */
+export function retiring({ claim, source }: ClaimedMigration, exportName: string): CleanUpStep {
+  const { backEnd, deviceName, identity } = source;
+  const { volumeId, migrationId } = claim;
+  return { kind: 'retireSource', backEnd, deviceName, identity, volumeId, migrationId, exportName };
 }

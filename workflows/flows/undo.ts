@@ -4,16 +4,16 @@ import { proofOf } from '../../model/proof.ts';
 import { registry } from '../activities.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { digestDevice } from './digest-device.ts';
-import type { FlowResult } from './generic-detached.ts';
+import { retiring, type FlowResult } from './generic-detached.ts';
 
 /**
  * The way back to the source that an earlier migration kept. Both devices are only read: when they hold the same bytes, nothing has been
  * written since, or nothing that matters, and the switch may come. There is nothing to take back: nothing is made.
  */
 export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Promise<FlowResult> {
-  const { claim, source, destination } = m;
+  const { claim, source, destination, sizeBytes } = m;
   const { volumeId, migrationId } = claim;
-  const { deviceName, migrationId: undone } = m.undoes!;
+  const { deviceName, migrationId: undone, identity } = m.undoes!;
   const kept = { backEnd: destination.backEnd, deviceName };
   run.enter('verifying');
   const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
@@ -33,10 +33,8 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
     digest: here.chain,
     proof: proofOf('both', [here, there]),
     transferredBytes: 0,
-    cleanUp: [
-      // No export was made: there is none of this name to end.
-      { kind: 'retireSource', ...source, volumeId, exportName: `migration-${migrationId}` },
-      { kind: 'settleDestination', ...kept, migrationId, keptBy: undone },
-    ],
+    destination: { ...kept, volumeId, migrationId, generation: claim.epoch, identity, sizeBytes, keptBy: undone },
+    // No export was made: there is none of this name to end.
+    cleanUp: [retiring(m, `migration-${migrationId}`)],
   };
 }

@@ -2,7 +2,7 @@ import { sleep } from '@temporalio/workflow';
 import * as z from 'zod';
 import type { Connection } from '../../model/connection.ts';
 import { guestDevice, instanceId, nodeName, nodeOf } from '../../model/ids.ts';
-import { attachmentExportName, deviceName } from '../../model/names.ts';
+import { attachmentExportName, liveDevice } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
@@ -62,12 +62,12 @@ function isLocal({ computeHost }: Wanted, volume: Volume): boolean {
 
 /** Makes the way to the volume: none is needed where the hypervisor has the device, else an export with room for one client. */
 async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Promise<Connection> {
-  const at = { backEnd: volume.host, deviceName: deviceName(volume) };
+  const at = liveDevice(volume);
   const steps = storageSteps(nodeOf(volume.host), patienceSeconds);
-  const sized = { ...at, volumeId: wanted.volumeId, sizeBytes: volume.sizeGib * gib };
+  const sized = { ...at, sizeBytes: volume.sizeGib * gib };
   const served = { backEnd: volume.host, device: at.deviceName };
   if (hasWorker && isLocal(wanted, volume)) {
-    return { protocol: 'local', ...(await steps.locateVolume(sized)), ...served };
+    return { protocol: 'local', ...(await steps.locateVolume({ ...sized, live: at })), ...served };
   }
   const address = await steps.exportVolume.executeWithOptions(
     { summary: `export ${at.deviceName} from ${volume.host} to ${wanted.computeHost}` },

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
-import { deviceName, snapshotDeviceName, snapshotTag } from '../../model/names.ts';
+import { snapshotTag } from '../../model/device.ts';
+import { deviceName, liveDevice, snapshotDeviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { label } from '../../model/text.ts';
 import { registry } from '../activities.ts';
@@ -31,9 +32,7 @@ export async function createSnapshot(input: unknown): Promise<{ snapshotId: stri
         { summary: `snapshot ${deviceName(volume)} on ${volume.host}` },
         [
           {
-            backEnd: volume.host,
-            deviceName: deviceName(volume),
-            volumeId,
+            ...liveDevice(volume),
             sizeBytes: volume.sizeGib * gib,
             snapshotName: snapshotDeviceName(snapshotId),
             tags: [snapshotTag(snapshotId)],

@@ -1,5 +1,5 @@
 import { nodeOf } from '../../model/ids.ts';
-import { deviceName } from '../../model/names.ts';
+import { deviceName, liveDevice } from '../../model/names.ts';
 import { gib, sizeGib } from '../../model/sizes.ts';
 import { registry } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
@@ -28,7 +28,7 @@ export async function extendVolume(input: unknown): Promise<void> {
     work: (volume) =>
       storageWork(nodeOf(volume.host)).extendDevice.executeWithOptions(
         { summary: `extend ${deviceName(volume)} on ${volume.host} to ${wanted} GiB` },
-        [{ backEnd: volume.host, deviceName: deviceName(volume), volumeId, sizeBytes: wanted * gib }],
+        [{ ...liveDevice(volume), sizeBytes: wanted * gib }],
       ),
     finish: () => registry.finishExtend({ ...ticket, sizeGib: wanted }),
     fail: (reason) => registry.failExtend({ ...ticket, reason, untouched: untouchedTypes.has(reason.type) }),

@@ -1,9 +1,10 @@
 import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../../model/ids.ts';
+import { labelTags } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { label } from '../../model/text.ts';
-import { registry, storageSteps } from '../activities.ts';
+import { registry, repair, storageSteps } from '../activities.ts';
 import { failureOf, reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
 import { disownVolume } from './disown-volume.ts';
@@ -21,7 +22,7 @@ export const manageVolumeRequest = z.object({
 });
 
 /**
- * Makes a device that is there already a volume, where it is: it gets the volume's name and tag, its bytes are not touched. When it
+ * Makes a device that is there already a volume, where it is. One of Ferry's own that the registry has lost is the volume that it was. Any other gets the volume's name and tag, its bytes are not touched. When it
  * fails the device has its old name and there is no volume.
  */
 export async function manageVolume(input: unknown): Promise<{ volumeId: string }> {
@@ -31,18 +32,33 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
   const node = storageSteps(nodeOf(backEnd), patienceSeconds);
   const newName = deviceName({ id: request.volumeId, nameId: null });
   const device = { backEnd, deviceName: request.deviceName, newName, volumeId: request.volumeId };
-  const { sizeBytes } = await node
+  const { sizeBytes, lost } = await node
     .inspectStranger({ backEnd, deviceName: request.deviceName })
     .catch((error: unknown) => {
       throw failureOf(reasonOf(error));
     });
+  if (lost) {
+    const found = { ...lost, tenantId: lost.tenantId ?? request.tenantId, backEnd, deviceName: request.deviceName };
+    await repair.adoptFoundDevice
+      .executeWithOptions({ summary: `volume ${lost.volumeId} is on ${backEnd}, says its device` }, [
+        { ...found, written: null },
+      ])
+      .catch((error: unknown) => {
+        throw failureOf(reasonOf(error));
+      });
+    return { volumeId: lost.volumeId };
+  }
+  let identity: string | undefined;
   await runOperation({
     begin: () => registry.beginManage({ ...request, ...ticket, sizeGib: sizeBytes / gib }),
-    work: () =>
-      node.adoptDevice.executeWithOptions({ summary: `adopt ${request.deviceName} on ${backEnd}` }, [
-        { ...device, sizeBytes },
-      ]),
-    finish: () => registry.finishManage(ticket),
+    work: async () => {
+      const adopted = await node.adoptDevice.executeWithOptions(
+        { summary: `adopt ${request.deviceName} on ${backEnd}` },
+        [{ ...device, sizeBytes, labels: labelTags({ ...request, volumeType: null }) }],
+      );
+      identity = adopted.identity;
+    },
+    finish: () => registry.finishManage({ ...ticket, ...(identity === undefined ? {} : { identity }) }),
     fail: async (reason) => {
       await registry.failManage({ ...ticket, reason });
       await disownVolume({ volumeId: request.volumeId, backEnd, name: request.deviceName });

@@ -26,7 +26,7 @@ export function storageWork(node: string) {
 
 /** Deletions: what stays open is in somebody's use, who has to be asked; trying again for half a minute would only hide that. */
 export function storageDeletion(node: string) {
-  return proxyActivities<Pick<StorageActivities, 'deleteDevice' | 'deleteSnapshotDevice'>>({
+  return proxyActivities<Pick<StorageActivities, 'hasDevice' | 'deleteDevice' | 'deleteSnapshotDevice'>>({
     taskQueue: storageQueue(node),
     startToCloseTimeout: '10m',
     heartbeatTimeout: '15s',

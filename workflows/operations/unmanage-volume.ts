@@ -1,5 +1,5 @@
 import { nodeOf } from '../../model/ids.ts';
-import { deviceName } from '../../model/names.ts';
+import { liveDevice } from '../../model/names.ts';
 import type { KeptDevice } from '../../model/kept-source.ts';
 import { registry, storageSteps } from '../activities.ts';
 import { removeKeptSources } from '../kept-sources.ts';
@@ -14,12 +14,12 @@ export async function unmanageVolume(input: unknown): Promise<{ backEnd: string;
   const forgotten = await runOperation({
     begin: () => registry.beginUnmanage({ ...ticket, tenantId: asTenant ?? undefined }),
     work: async (volume) => {
-      const left = { backEnd: volume.host, deviceName: deviceName(volume) };
+      const left = liveDevice(volume);
       await storageSteps(nodeOf(volume.host), patienceSeconds).disownDevice.executeWithOptions(
         { summary: `take the tags off ${left.deviceName} on ${left.backEnd}` },
-        [{ ...left, newName: left.deviceName, volumeId }],
+        [{ ...left, newName: left.deviceName }],
       );
-      return left;
+      return { backEnd: left.backEnd, deviceName: left.deviceName };
     },
     finish: async () => void (kept = await registry.finishUnmanage(ticket)),
     fail: (reason) => registry.failUnmanage({ ...ticket, reason }),

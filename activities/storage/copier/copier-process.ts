@@ -14,8 +14,12 @@ const stop = new AbortController();
 // so not even an orderly exit.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
+/** Resolves with the worker's word that the destination is still the one to write to. */
+const confirmed = Promise.withResolvers<void>();
+
 process.on('message', (command: CopierCommand) => {
   if (command.type === 'stop') stop.abort();
+  else if (command.type === 'confirmed') confirmed.resolve();
   else void perform(command.job);
 });
 
@@ -27,6 +31,10 @@ async function perform(job: Job): Promise<void> {
   const options = {
     signal: stop.signal,
     onProgress: (checkpoint: Job['from'], position: number) => void tell({ type: 'progress', checkpoint, position }),
+    confirm: async () => {
+      await tell({ type: 'locked' });
+      await confirmed.promise;
+    },
   };
   try {
     const result = await performers[job.kind](job as never, options);

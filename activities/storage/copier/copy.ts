@@ -24,6 +24,8 @@ export interface JobOptions {
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
   readonly limits?: NbdLimits;
+  /** Resolves when the destination, which is locked by then, is still the one to write to. */
+  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /** Copies an export to a device. Resolves when all is flushed, or at the position where it was stopped. */
@@ -45,6 +47,7 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
           });
     connecting.catch(() => undefined);
     destination = await Destination.open(job.destination.path, job.destination.sizeBytes);
+    await options.confirm?.();
     source = await connecting;
     checkSize(job, source);
     from = await prepareZeros(job, destination, halt.signal, (zeroed) => {

@@ -43,7 +43,7 @@ export function createCopier(): DisposableCopier {
   fill();
 
   return {
-    async run(job, { signal, onProgress }) {
+    async run(job, { signal, onProgress, confirm }) {
       let checkpoint = job.from;
       if (signal.aborted) return { checkpoint, finished: false };
       let last: CopierMessage | null = null;
@@ -54,7 +54,18 @@ export function createCopier(): DisposableCopier {
         killer = setTimeout(() => child.kill(), stopPatience);
       };
       signal.addEventListener('abort', stop, { once: true });
+      let refused: unknown = null;
+      const answer = async () => {
+        try {
+          await confirm?.();
+          child.tell({ type: 'confirmed' });
+        } catch (error) {
+          refused = error;
+          child.kill();
+        }
+      };
       child.onMessage((message) => {
+        if (message.type === 'locked') return void answer();
         last = message;
         if (message.type === 'failed') return;
         checkpoint = message.checkpoint;
@@ -62,8 +73,10 @@ export function createCopier(): DisposableCopier {
       });
       child.tell({ type: 'start', job });
       const end = await child.ended;
+      const denial: unknown = refused;
       signal.removeEventListener('abort', stop);
       clearTimeout(killer);
+      if (denial) throw denial;
       return outcome(last, { checkpoint, aborted: signal.aborted, end });
     },
 

@@ -3,7 +3,8 @@ import { lstat, open, readdir, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
 import { checkName, checkSpec, checkTags } from '../device-name.ts';
-import type { Device, Stranger, VolumeDriver } from '../driver.ts';
+import type { Device, Expected, Stranger, VolumeDriver } from '../driver.ts';
+import { checkExpected, checkIsExpected } from '../expected.ts';
 import { withFileLock } from '../file-lock.ts';
 import {
   deviceExists,
@@ -13,7 +14,6 @@ import {
   isFerryTag,
   isOurs,
   notAdoptable,
-  notOwned,
   sizeDiffers,
   wouldShrink,
 } from '../refusals.ts';
@@ -64,8 +64,11 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
       const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
       if (!entry) return null;
       const known = await readTags(tags);
-      const found = { name, path: device, sizeBytes: Number(entry.size), stat: entry };
-      if (known && known.inode === String(entry.ino) && entry.isFile()) return { ...found, tags: known.tags };
+      // A file from before identities were kept has that of its inode, as long as it is there.
+      const identity = `inode-${entry.ino}`;
+      const found = { name, path: device, sizeBytes: Number(entry.size), stat: entry, identity };
+      if (known && known.inode === String(entry.ino) && entry.isFile())
+        return { ...found, tags: known.tags, identity: known.identity ?? identity };
       // Tags are there before a device appears and stay until it is gone. None: a stranger's, or gone or made just now.
       const again = await lstat(device, { bigint: true }).catch(nullIfMissing);
       if (again?.ino === entry.ino) return { ...found, tags: [] };
@@ -92,10 +95,10 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     return { totalBytes: blocks * bsize, freeBytes: Math.max(0, bavail * bsize - promised) };
   }
 
-  async function ours(name: string, tag: string): Promise<Found> {
+  async function expected(name: string, what: Expected): Promise<Found> {
     const found = await find(name);
     if (!found) throw deviceMissing(path, name);
-    if (!isOurs(found, [tag])) throw notOwned(found, tag);
+    checkIsExpected(found, what);
     return found;
   }
 
@@ -109,7 +112,13 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     return { device: device(found), obstacle };
   }
 
-  const device = ({ name, path: file, sizeBytes, tags }: Found): Device => ({ name, path: file, sizeBytes, tags });
+  const device = ({ name, path: file, sizeBytes, tags, identity }: Found): Device => ({
+    name,
+    path: file,
+    sizeBytes,
+    tags,
+    identity,
+  });
 
   return {
     kind: 'directory',
@@ -148,7 +157,9 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
           const stranger = code === 'EEXIST' ? await find(name) : null;
           throw stranger ? deviceExists(stranger, tags) : error;
         }
-        return { name, path: layout.files(name).device, sizeBytes, tags, readsZero: true };
+        const made = await find(name);
+        if (!made) throw deviceMissing(path, name);
+        return { ...device(made), readsZero: true };
       });
     },
 
@@ -185,34 +196,35 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
       return (await list()).map(device);
     },
 
-    async delete(name, tag) {
+    async delete(name, what) {
       checkName(name);
-      checkTags([tag]);
+      checkExpected(what);
       await changing(async () => {
         const found = await find(name);
         if (!found) return;
-        if (!isOurs(found, [tag])) throw notOwned(found, tag);
+        checkIsExpected(found, what);
         // Of bytes that another device shares only a name goes: they may be in use under the other one, for as long as a tenant likes.
         if (found.stat.nlink === 1n && (await isOpen(found.stat))) throw deviceInUse(found.path, name);
         await layout.remove(name);
       });
     },
 
-    async retag(name, { add, remove }) {
+    async retag(name, what, { add, remove }) {
       checkName(name);
+      checkExpected(what);
       checkTags([...add, ...remove]);
       await changing(async () => {
-        const found = await find(name);
-        if (!found) throw deviceMissing(path, name);
-        const tags = [...new Set([...found.tags.filter((tag) => !remove.includes(tag)), ...add])];
-        await writeTags(layout.files(name).tags, { inode: String(found.stat.ino), tags });
+        const { tags: before, stat: entry, identity } = await expected(name, what);
+        const tags = [...new Set([...before.filter((tag) => !remove.includes(tag)), ...add])];
+        await writeTags(layout.files(name).tags, { inode: String(entry.ino), tags, identity });
       });
     },
 
-    async extend(name, sizeBytes, tag) {
-      checkSpec({ name, sizeBytes, tags: [tag] });
+    async extend(name, sizeBytes, what) {
+      checkExpected(what);
+      checkSpec({ name, sizeBytes, tags: what.tags });
       await changing(async () => {
-        const found = await ours(name, tag);
+        const found = await expected(name, what);
         if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
         if (found.sizeBytes === sizeBytes) return;
         if (await isOpen(found.stat)) throw deviceInUse(found.path, name);

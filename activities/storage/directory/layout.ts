@@ -65,7 +65,7 @@ export function createLayout(path: string) {
         await fill(staged);
         await handle.sync();
         const { ino } = await handle.stat({ bigint: true });
-        await writeTags(target.tags, { inode: String(ino), tags: [...tags] });
+        await writeTags(target.tags, { inode: String(ino), tags: [...tags], identity: randomUUID() });
         await link(staged, target.device);
         await syncFolder(volumes);
       } finally {
@@ -80,7 +80,7 @@ export function createLayout(path: string) {
       try {
         await link(file, staged);
         const { ino } = await lstat(staged, { bigint: true });
-        await writeTags(target.tags, { inode: String(ino), tags: [...tags] });
+        await writeTags(target.tags, { inode: String(ino), tags: [...tags], identity: randomUUID() });
         await link(staged, target.device);
         await syncFolder(volumes);
       } finally {
@@ -91,7 +91,8 @@ export function createLayout(path: string) {
     /** Gives a device, tagged or not, a free name and these tags; it is never seen under the new name without them. */
     async rename(name: string, newName: string, tags: readonly string[], inode: bigint): Promise<void> {
       const [from, to] = [files(name), files(newName)];
-      if (tags.length > 0) await writeTags(to.tags, { inode: String(inode), tags: [...tags] });
+      const identity = (await readTags(from.tags))?.identity ?? randomUUID();
+      if (tags.length > 0) await writeTags(to.tags, { inode: String(inode), tags: [...tags], identity });
       if (newName !== name) await rename(from.device, to.device);
       await syncFolder(volumes);
       if (newName !== name && (await readTags(from.tags))?.inode === String(inode)) await removeWritten(from.tags);

@@ -4,7 +4,12 @@ import { writeAtomically } from '../atomic-file.ts';
 import { nullIfMissing } from '../system-errors.ts';
 
 /** A device's tags, kept beside it. `inode` says which file they are of: another one of the same name has none. */
-const tagFile = z.object({ inode: z.string(), tags: z.array(z.string()) });
+const tagFile = z.object({
+  inode: z.string(),
+  tags: z.array(z.string()),
+  /** Of this file for ever, and of no other. Files from before have none. */
+  identity: z.string().optional(),
+});
 export type TagFile = z.infer<typeof tagFile>;
 
 /** The tags in `file`; null when there is no such file, or when it is somebody else's: then what is beside it has none. */

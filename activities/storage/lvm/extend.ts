@@ -1,7 +1,10 @@
 import { FerryError } from '../../../model/errors.ts';
-import { deviceInUse, deviceMissing, insufficientSpace, isOurs, notOwned, wouldShrink } from '../refusals.ts';
+import type { Expected } from '../driver.ts';
+import { checkIsExpected, whyUnexpected } from '../expected.ts';
+import { deviceInUse, deviceMissing, insufficientSpace, wouldShrink } from '../refusals.ts';
 import { exitCodeOf } from '../run-command.ts';
 import type { LogicalVolume } from './report.ts';
+import { selection } from './selection.ts';
 import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
 
 /** On a volume while it grows: from which byte on it may show what was on the disk before. */
@@ -26,12 +29,12 @@ export interface Growth {
 export async function extend(
   group: VolumeGroupCommands,
   name: string,
-  { sizeBytes, tag }: { sizeBytes: number; tag: string },
+  { sizeBytes, expected }: { sizeBytes: number; expected: Expected },
   growth: Growth,
 ): Promise<void> {
   const found = await group.volume(name);
   if (!found) throw deviceMissing(group.where, name);
-  if (!isOurs(found, [tag])) throw notOwned(found, tag);
+  checkIsExpected(found, expected);
   if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
   const before = unzeroed(found);
   if (found.sizeBytes === sizeBytes && before === null) return;
@@ -42,11 +45,16 @@ export async function extend(
   const missing = sizeBytes - found.sizeBytes;
   const from = before ?? found.sizeBytes;
   const mark = `${unzeroedPrefix}${from}`;
+  const here = { ...expected, identity: found.identity };
+  const select = selection(here);
   await growth.counted(async () => {
     const freeBytes = await growth.freeBytes();
     if (freeBytes < missing) throw insufficientSpace(group.where, missing, freeBytes);
     // The mark first: no moment may come at which stale bytes are there and nothing tells of them.
-    if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--', group.operand(name)]);
+    if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--select', select, '--', group.operand(name)]);
+    const marked = await group.volume(name);
+    if (!marked) throw deviceMissing(group.where, name);
+    if (!marked.tags.includes(mark)) throw whyUnexpected(marked, here) ?? deviceInUse(found.path, name);
     if (missing > 0) await grow(group, found, { sizeBytes, mark }, growth);
   });
   await growth.clear(found, { offset: from, sizeBytes });

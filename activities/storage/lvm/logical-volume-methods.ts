@@ -1,9 +1,11 @@
 import { checkName, checkSpec, checkTags } from '../device-name.ts';
-import type { Device, VolumeDriver } from '../driver.ts';
+import type { Device, Expected, VolumeDriver } from '../driver.ts';
+import { checkExpected, checkIsExpected, whyUnexpected } from '../expected.ts';
 import { withNamedLock } from '../file-lock.ts';
-import { deviceInUse, deviceMissing, isFerryTag, isOurs, notOwned } from '../refusals.ts';
+import { deviceInUse, deviceMissing, isFerryTag, isOurs } from '../refusals.ts';
 import { exitCodeOf } from '../run-command.ts';
 import { adopt, disown, obstacle } from './adopt.ts';
+import { selection } from './selection.ts';
 import type { LogicalVolume } from './report.ts';
 import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
 
@@ -13,10 +15,38 @@ export type LogicalVolumeMethods = Pick<
   'kind' | 'namespace' | 'find' | 'list' | 'delete' | 'retag' | 'strangers' | 'adopt' | 'disown'
 >;
 
-export const deviceOf = ({ name, path, sizeBytes, tags }: LogicalVolume): Device => ({ name, path, sizeBytes, tags });
+export const deviceOf = ({ name, path, sizeBytes, tags, identity }: LogicalVolume): Device => ({
+  name,
+  path,
+  sizeBytes,
+  tags,
+  identity,
+});
 
 export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: string): LogicalVolumeMethods {
   const { lvm, operand, volume } = group;
+
+  async function remove(name: string, expected: Expected): Promise<void> {
+    const found = await volume(name);
+    if (!found) return;
+    checkIsExpected(found, expected);
+    const inUse = (cause?: unknown) => deviceInUse(operand(name), name, cause);
+    // lvremove tries an open volume for 5 s before it refuses: asking first is quicker.
+    if (found.open) throw inUse();
+    try {
+      // The same once more: this time lvm2 looks at it under the lock under which it removes. The identity in any case: what has come
+      // to this name since the look is another's.
+      const select = selection({ ...expected, identity: found.identity });
+      await lvm(['lvremove', '--yes', '--select', select, '--', operand(name)]);
+    } catch (error) {
+      const left = await volume(name);
+      if (!left) return;
+      throw left.open ? inUse(error) : error;
+    }
+    const left = await volume(name);
+    if (left?.identity === found.identity) throw whyUnexpected(left, expected) ?? inUse();
+  }
+
   return {
     kind: 'lvm',
     namespace: group.name,
@@ -31,29 +61,16 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       return (await group.volumes()).map(deviceOf);
     },
 
-    async delete(name, tag) {
+    async delete(name, expected) {
       checkName(name);
-      checkTags([tag]);
-      const found = await volume(name);
-      if (!found) return;
-      if (!isOurs(found, [tag])) throw notOwned(found, tag);
-      const inUse = (cause?: unknown) => deviceInUse(operand(name), name, cause);
-      // lvremove tries an open volume for 5 s before it refuses: asking first is quicker.
-      if (found.open) throw inUse();
-      try {
-        // The tag once more: this time lvm2 looks at it under the lock under which it removes.
-        await lvm(['lvremove', '--yes', '--select', `lv_tags={"${tag}"}`, '--', operand(name)]);
-      } catch (error) {
-        const left = await volume(name);
-        if (!left) return;
-        throw left.open ? inUse(error) : error;
-      }
-      const left = await volume(name);
-      if (left) throw notOwned(left, tag);
+      checkExpected(expected);
+      // Not while it is zeroed or grows: who does that has looked at what it is, and must not go on with another of its name.
+      await withNamedLock(lockDirectory, operand(name), () => remove(name, expected));
     },
 
-    async retag(name, { add, remove }) {
+    async retag(name, expected, { add, remove }) {
       checkName(name);
+      checkExpected(expected);
       checkTags([...add, ...remove]);
       const missing = (cause?: unknown) => deviceMissing(group.where, name, cause);
       // lvm2 takes tags off after it puts tags on.
@@ -62,14 +79,23 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
         ...remove.filter((tag) => !add.includes(tag)).flatMap((tag) => ['--deltag', tag]),
       ];
       // Another back end of the group may have that name.
-      if (!(await volume(name))) throw missing();
+      const found = await volume(name);
+      if (!found) throw missing();
+      checkIsExpected(found, expected);
       if (changes.length === 0) return;
+      const select = selection({ ...expected, identity: found.identity });
       try {
-        await lvm(['lvchange', ...changes, '--', operand(name)]);
+        await lvm(['lvchange', ...changes, '--select', select, '--', operand(name)]);
       } catch (error) {
         if (exitCodeOf(error) === refusedByLvm && !(await volume(name))) throw missing(error);
         throw error;
       }
+      // Where lvm2 selected nothing it says nothing.
+      const now = await volume(name);
+      if (!now) throw missing();
+      const isDone =
+        now.identity === found.identity && isOurs(now, add) && !remove.some((tag) => isLeft(now, tag, add));
+      if (!isDone) throw whyUnexpected(now, { ...expected, identity: found.identity }) ?? missing();
     },
 
     async strangers() {
@@ -90,4 +116,8 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       await withNamedLock(lockDirectory, group.name, () => disown(group, name, newName, tag));
     },
   };
+}
+
+function isLeft({ tags }: LogicalVolume, tag: string, added: readonly string[]): boolean {
+  return tags.includes(tag) && !added.includes(tag);
 }

@@ -1,6 +1,7 @@
 import { FerryError } from '../../../model/errors.ts';
 import { checkName, checkSpec } from '../device-name.ts';
 import type { Device, VolumeDriver } from '../driver.ts';
+import { checkExpected } from '../expected.ts';
 import { withNamedLock } from '../file-lock.ts';
 import { deviceExists, insufficientSpace, isOurs, sizeDiffers } from '../refusals.ts';
 import { exitCodeOf, type RunCommand } from '../run-command.ts';
@@ -124,9 +125,10 @@ export function createLvmDriver({
       return withNamedLock(lockDirectory, `${volumeGroup}/${spec.name}`, () => create(spec));
     },
 
-    async extend(name, sizeBytes, tag) {
-      checkSpec({ name, sizeBytes, tags: [tag] });
-      await withNamedLock(lockDirectory, operand(name), () => extend(vg, name, { sizeBytes, tag }, growth));
+    async extend(name, sizeBytes, expected) {
+      checkExpected(expected);
+      checkSpec({ name, sizeBytes, tags: expected.tags });
+      await withNamedLock(lockDirectory, operand(name), () => extend(vg, name, { sizeBytes, expected }, growth));
     },
 
     async snapshot(name, snapshotName, tags) {

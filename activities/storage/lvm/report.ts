@@ -7,6 +7,7 @@ export interface LogicalVolume {
   readonly path: string;
   readonly sizeBytes: number;
   readonly tags: readonly string[];
+  readonly identity: string;
   readonly open: boolean;
   readonly active: boolean;
   /** Somebody's snapshot; the origin of some; something that holds volumes rather than being one. */
@@ -49,7 +50,7 @@ const reportOptions = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '
 export const volumeReport = [
   ...reportOptions,
   '--options',
-  'lv_name,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size,pool_lv,data_percent,' +
+  'lv_name,lv_uuid,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size,pool_lv,data_percent,' +
     'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed',
 ] as const;
 export const groupReport = [
@@ -61,6 +62,7 @@ export const groupReport = [
 const bytes = z.coerce.number().int().nonnegative();
 const volumeRow = z.object({
   lv_name: z.string(),
+  lv_uuid: z.string().min(1),
   lv_path: z.string(),
   lv_size: bytes,
   lv_tags: z.string(),
@@ -104,6 +106,7 @@ export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume
       path: row.lv_path || `/dev/${volumeGroup}/${row.lv_name}`, // a thin pool, for example, has none
       sizeBytes: overflowing ? row.origin_size : row.lv_size,
       tags: row.lv_tags === '' ? [] : row.lv_tags.split(','),
+      identity: row.lv_uuid,
       open: row.lv_device_open === '1',
       active: row.lv_active !== '',
       snapshot: roles.includes('snapshot'),

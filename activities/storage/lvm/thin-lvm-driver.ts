@@ -2,6 +2,7 @@ import { FerryError } from '../../../model/errors.ts';
 import { formatBytes } from '../../../model/sizes.ts';
 import { checkName, checkSpec } from '../device-name.ts';
 import type { Device, VolumeDriver } from '../driver.ts';
+import { checkExpected } from '../expected.ts';
 import { withNamedLock } from '../file-lock.ts';
 import { deviceExists, deviceMissing, isOurs, sizeDiffers } from '../refusals.ts';
 import type { RunCommand } from '../run-command.ts';
@@ -146,14 +147,15 @@ export function createThinLvmDriver({
       return counted(() => create(spec));
     },
 
-    async extend(name, sizeBytes, tag) {
-      checkSpec({ name, sizeBytes, tags: [tag] });
+    async extend(name, sizeBytes, expected) {
+      checkExpected(expected);
+      checkSpec({ name, sizeBytes, tags: expected.tags });
       // The volume's own lock for all of it, the pool's only while its room is counted: no other volume waits for the clearing.
       await withNamedLock(lockDirectory, operand(name), () =>
         extend(
           vg,
           name,
-          { sizeBytes, tag },
+          { sizeBytes, expected },
           {
             freeBytes: async () => capacity(await vg.pool()).freeBytes,
             counted,

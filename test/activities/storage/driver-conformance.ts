@@ -46,7 +46,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
       tags: [tag],
     } of await driver.list()) {
       if (tag === undefined) await backEnd.removeForeign(name);
-      else await driver.delete(name, tag);
+      else await driver.delete(name, { tags: [tag] });
     }
   });
   after(() => backEnd?.close());
@@ -84,7 +84,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     const sizeBytes = 16 * unit;
     const { path } = await create('old', { sizeBytes });
     await scribble(path, sizeBytes);
-    await driver.delete('old', mine);
+    await driver.delete('old', { tags: [mine] });
   }
 
   it('makes a device of exactly the size asked for, with its tags, and finds it', async () => {
@@ -118,7 +118,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
         backEnd.tellsUnwritten || both.filter((made) => made.readsZero).length <= 1,
         'only the call that made it knows that it reads as zeros',
       );
-      await driver.delete('volume-1', mine);
+      await driver.delete('volume-1', { tags: [mine] });
     }
   });
 
@@ -126,7 +126,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     const wanted = ['volume-1', 'volume-2', 'volume-3', 'volume-4'];
     await Promise.all(wanted.map((name) => create(name, { zero: true })));
     assert.deepEqual(await names(), wanted);
-    await Promise.all(wanted.map((name) => driver.delete(name, mine)));
+    await Promise.all(wanted.map((name) => driver.delete(name, { tags: [mine] })));
     assert.deepEqual(await names(), []);
   });
 
@@ -135,7 +135,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     const foreign = (await driver.find('volume-1'))!;
     await scribble(foreign.path, unit);
     await refuses(create('volume-1', { zero: true }), 'DeviceExists');
-    await refuses(driver.delete('volume-1', mine), 'NotOwned');
+    await refuses(driver.delete('volume-1', { tags: [mine] }), 'NotOwned');
     assert.deepEqual(await driver.find('volume-1'), foreign);
     assert.equal(await readsZero(foreign.path, unit), false);
   });
@@ -144,7 +144,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     const other = await create('volume-1', { tags: ['ferry.volume=v1', 'ferry.migration=b2'] });
     await scribble(other.path, unit);
     await refuses(create('volume-1'), 'DeviceExists');
-    await refuses(driver.delete('volume-1', mine), 'NotOwned');
+    await refuses(driver.delete('volume-1', { tags: [mine] }), 'NotOwned');
     assert.equal(await readsZero(other.path, unit), false);
   });
 
@@ -198,15 +198,15 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
   it('deletes a device once and for all', async () => {
     await create('volume-1');
     await create('volume-2');
-    await driver.delete('volume-1', mine);
-    await driver.delete('volume-1', mine);
-    await driver.delete('never-made', mine);
+    await driver.delete('volume-1', { tags: [mine] });
+    await driver.delete('volume-1', { tags: [mine] });
+    await driver.delete('never-made', { tags: [mine] });
     assert.deepEqual(await names(), ['volume-2']);
   });
 
   it('does not mind two deletes at once', async () => {
     await create('volume-1');
-    await Promise.all([driver.delete('volume-1', mine), driver.delete('volume-1', mine)]);
+    await Promise.all([driver.delete('volume-1', { tags: [mine] }), driver.delete('volume-1', { tags: [mine] })]);
     assert.deepEqual(await names(), []);
   });
 
@@ -215,35 +215,35 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await scribble(path, 2 * unit);
     const release = await backEnd.holdOpen(path);
     try {
-      await refuses(driver.delete('volume-1', mine), 'DeviceInUse');
+      await refuses(driver.delete('volume-1', { tags: [mine] }), 'DeviceInUse');
       assert.deepEqual((await driver.find('volume-1'))?.tags.toSorted(), tags.toSorted());
       assert.equal(await readsZero(path, unit), false);
     } finally {
       await release();
     }
-    await driver.delete('volume-1', mine);
+    await driver.delete('volume-1', { tags: [mine] });
     assert.equal(await driver.find('volume-1'), null);
   });
 
   it('changes tags, also when it has done so before', async () => {
     await create('volume-1');
     for (let i = 0; i < 2; i += 1) {
-      await driver.retag('volume-1', { add: ['ferry.keep=1'], remove: [mine, 'ferry.never=there'] });
+      await driver.retag('volume-1', { tags: [] }, { add: ['ferry.keep=1'], remove: [mine, 'ferry.never=there'] });
       assert.deepEqual((await driver.find('volume-1'))?.tags.toSorted(), ['ferry.keep=1', 'ferry.volume=v1']);
     }
-    await driver.retag('volume-1', { add: [], remove: [] });
-    await driver.retag('volume-1', { add: ['both'], remove: ['both'] });
+    await driver.retag('volume-1', { tags: [] }, { add: [], remove: [] });
+    await driver.retag('volume-1', { tags: [] }, { add: ['both'], remove: ['both'] });
     assert.ok((await driver.find('volume-1'))?.tags.includes('both'));
-    await refuses(driver.delete('volume-1', mine), 'NotOwned');
-    await driver.delete('volume-1', 'ferry.keep=1');
-    await refuses(driver.retag('volume-1', { add: ['x'], remove: [] }), 'DeviceMissing');
-    await refuses(driver.retag('volume-1', { add: [], remove: [] }), 'DeviceMissing');
+    await refuses(driver.delete('volume-1', { tags: [mine] }), 'NotOwned');
+    await driver.delete('volume-1', { tags: ['ferry.keep=1'] });
+    await refuses(driver.retag('volume-1', { tags: [] }, { add: ['x'], remove: [] }), 'DeviceMissing');
+    await refuses(driver.retag('volume-1', { tags: [] }, { add: [], remove: [] }), 'DeviceMissing');
   });
 
   it('keeps every tag when tags are changed at once', async () => {
     await create('volume-1');
     const more = ['t1', 't2', 't3', 't4'];
-    await Promise.all(more.map((tag) => driver.retag('volume-1', { add: [tag], remove: [] })));
+    await Promise.all(more.map((tag) => driver.retag('volume-1', { tags: [] }, { add: [tag], remove: [] })));
     assert.deepEqual((await driver.find('volume-1'))?.tags.toSorted(), [...tags, ...more].toSorted());
   });
 
@@ -269,7 +269,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     const { path } = await create('volume-1', { sizeBytes: unit });
     await scribble(path, unit);
     for (let i = 0; i < 2; i += 1) {
-      await driver.extend('volume-1', 16 * unit, owned);
+      await driver.extend('volume-1', 16 * unit, { tags: [owned] });
       const found = await driver.find('volume-1');
       assert.equal(found?.sizeBytes, 16 * unit);
       assert.deepEqual(found?.tags.toSorted(), tags.toSorted());
@@ -280,22 +280,22 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
 
   it('does not zero again what an extended device was given since', async () => {
     const { path } = await create('volume-1', { sizeBytes: unit });
-    await driver.extend('volume-1', 2 * unit, owned);
+    await driver.extend('volume-1', 2 * unit, { tags: [owned] });
     await scribble(path, 2 * unit);
-    await driver.extend('volume-1', 2 * unit, owned);
+    await driver.extend('volume-1', 2 * unit, { tags: [owned] });
     await assert.rejects(
       backEnd.run(['cmp', `--bytes=${unit}`, `--ignore-initial=${unit}:0`, '--', path, '/dev/zero']),
     );
   });
 
   it('extends no device that is not there, not ours, open, or larger', async () => {
-    await refuses(driver.extend('volume-1', 2 * unit, owned), 'DeviceMissing');
+    await refuses(driver.extend('volume-1', 2 * unit, { tags: [owned] }), 'DeviceMissing');
     const { path } = await create('volume-1');
-    await refuses(driver.extend('volume-1', 4 * unit, 'ferry.volume=v2'), 'NotOwned');
-    await refuses(driver.extend('volume-1', unit, owned), 'SizeMismatch');
+    await refuses(driver.extend('volume-1', 4 * unit, { tags: ['ferry.volume=v2'] }), 'NotOwned');
+    await refuses(driver.extend('volume-1', unit, { tags: [owned] }), 'SizeMismatch');
     const release = await backEnd.holdOpen(path);
     try {
-      await refuses(driver.extend('volume-1', 4 * unit, owned), 'DeviceInUse');
+      await refuses(driver.extend('volume-1', 4 * unit, { tags: [owned] }), 'DeviceInUse');
     } finally {
       await release();
     }
@@ -305,7 +305,10 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
   it('leaves a device as it is when there is no room to extend it', async () => {
     const { tags: before } = await create('volume-1');
     const { freeBytes } = await driver.capacity();
-    await refuses(driver.extend('volume-1', (Math.floor(freeBytes / unit) + 3) * unit, owned), 'InsufficientSpace');
+    await refuses(
+      driver.extend('volume-1', (Math.floor(freeBytes / unit) + 3) * unit, { tags: [owned] }),
+      'InsufficientSpace',
+    );
     const found = await driver.find('volume-1');
     assert.deepEqual([found?.sizeBytes, found?.tags.toSorted()], [2 * unit, before.toSorted()]);
   });
@@ -322,7 +325,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     assert.deepEqual([made.sizeBytes, made.tags], [2 * unit, snap]);
     assert.equal(await same(made.path, copy, 2 * unit), true);
     assert.equal(await same(made.path, path, 2 * unit), false);
-    await driver.delete('_snapshot-1', snap[0]!);
+    await driver.delete('_snapshot-1', { tags: [snap[0]!] });
     assert.equal(await driver.find('_snapshot-1'), null);
     assert.equal((await driver.find('volume-1'))?.sizeBytes, 2 * unit);
   });
@@ -393,9 +396,9 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await refuses(gone.create({ name: 'volume-1', sizeBytes: unit, tags, zero: true }), 'BackEndUnavailable');
     await refuses(gone.find('volume-1'), 'BackEndUnavailable');
     await refuses(gone.list(), 'BackEndUnavailable');
-    await refuses(gone.delete('volume-1', mine), 'BackEndUnavailable');
-    await refuses(gone.retag('volume-1', { add: ['x'], remove: [] }), 'BackEndUnavailable');
-    await refuses(gone.extend('volume-1', unit, mine), 'BackEndUnavailable');
+    await refuses(gone.delete('volume-1', { tags: [mine] }), 'BackEndUnavailable');
+    await refuses(gone.retag('volume-1', { tags: [] }, { add: ['x'], remove: [] }), 'BackEndUnavailable');
+    await refuses(gone.extend('volume-1', unit, { tags: [mine] }), 'BackEndUnavailable');
     await refuses(gone.snapshot('volume-1', '_snapshot-1', snap), 'BackEndUnavailable');
     await refuses(gone.strangers(), 'BackEndUnavailable');
     await refuses(gone.adopt('volume-1', 'volume-2', tags), 'BackEndUnavailable');
@@ -425,9 +428,9 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     for (const [what, name] of Object.entries(badNames)) {
       await refuses(create(name), 'InvalidInput', what);
       await refuses(driver.find(name), 'InvalidInput', what);
-      await refuses(driver.delete(name, mine), 'InvalidInput', what);
-      await refuses(driver.retag(name, { add: ['x'], remove: [] }), 'InvalidInput', what);
-      await refuses(driver.extend(name, unit, mine), 'InvalidInput', what);
+      await refuses(driver.delete(name, { tags: [mine] }), 'InvalidInput', what);
+      await refuses(driver.retag(name, { tags: [] }, { add: ['x'], remove: [] }), 'InvalidInput', what);
+      await refuses(driver.extend(name, unit, { tags: [mine] }), 'InvalidInput', what);
       await refuses(driver.snapshot('volume-1', name, snap), 'InvalidInput', what);
       await refuses(driver.snapshot(name, '_snapshot-1', snap), 'InvalidInput', what);
       await refuses(driver.adopt(name, 'volume-1', tags), 'InvalidInput', what);
@@ -442,9 +445,9 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await create('volume-1');
     for (const tag of ['', '--yes', 'a,b', 'a b', 'a"}', '@all', 'ü', 'x'.repeat(2000)]) {
       await refuses(create('volume-2', { tags: [tag] }), 'InvalidInput');
-      await refuses(driver.delete('volume-1', tag), 'InvalidInput');
-      await refuses(driver.retag('volume-1', { add: [tag], remove: [] }), 'InvalidInput');
-      await refuses(driver.retag('volume-1', { add: [], remove: [tag] }), 'InvalidInput');
+      await refuses(driver.delete('volume-1', { tags: [tag] }), 'InvalidInput');
+      await refuses(driver.retag('volume-1', { tags: [] }, { add: [tag], remove: [] }), 'InvalidInput');
+      await refuses(driver.retag('volume-1', { tags: [] }, { add: [], remove: [tag] }), 'InvalidInput');
     }
     await refuses(create('volume-2', { tags: [] }), 'InvalidInput');
     assert.deepEqual(await names(), ['volume-1']);
@@ -461,7 +464,7 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     for (const name of ['a'.repeat(100), 'A-1_b.c+d', '_x', '7']) {
       await create(name);
       assert.deepEqual(await names(), [name]);
-      await driver.delete(name, mine);
+      await driver.delete(name, { tags: [mine] });
     }
   });
 }

@@ -12,7 +12,16 @@ import {
 } from '../../../activities/storage/create-storage-activities.ts';
 import { createDirectoryDriver } from '../../../activities/storage/directory/directory-driver.ts';
 import type { VolumeDriver } from '../../../activities/storage/driver.ts';
-import { keptTag, migrationTag, volumeTag } from '../../../model/names.ts';
+import {
+  generationTag,
+  incomingTags,
+  keptTag,
+  liveTags,
+  migrationTag,
+  roleTag,
+  volumeTag,
+  type Whereabouts,
+} from '../../../model/device.ts';
 import { ferryError } from '../../registry/world.ts';
 
 // What is refused here on purpose is nobody's trouble.
@@ -21,6 +30,10 @@ Runtime.install({ logger: new DefaultLogger('ERROR') });
 const mib = 1024 ** 2;
 const [volumeId, migrationId] = ['6088f80a-f116-4331-ad48-9afb0dfb196c', '11111111-1111-4111-8111-111111111111'];
 const deviceName = `volume-${volumeId}`;
+const keptTags = [generationTag(0), keptTag(migrationId), roleTag('kept'), volumeTag(volumeId)];
+const place = { backEnd: 'server2@b', deviceName: 'volume-2', identity: 'a-device', generation: 1, sizeBytes: mib };
+const elsewhere: Whereabouts = { state: 'there', ...place };
+const proof = () => ({ ...place, provenAt: new Date().toISOString() });
 const at = { backEnd: 'server1@a', deviceName, volumeId, migrationId, exportName: `migration-${migrationId}` };
 
 describe('a device that its volume has left', () => {
@@ -28,6 +41,7 @@ describe('a device that its volume has left', () => {
   let driver: VolumeDriver;
   let activities: StorageActivities;
   let isKept = true;
+  let now: Whereabouts = { state: 'unknown' };
   const ended: string[] = [];
   const run = <I, O>(step: (input: I) => Promise<O>, input: I): Promise<O> =>
     new MockActivityEnvironment().run<[I], O, (input: I) => Promise<O>>(step, input);
@@ -39,21 +53,25 @@ describe('a device that its volume has left', () => {
   after(() => rm(folder, { recursive: true, force: true }));
   beforeEach(async () => {
     isKept = true;
+    now = elsewhere;
     ended.length = 0;
-    driver = createDirectoryDriver({ path: folder });
+    driver = createDirectoryDriver({ path: await mkdtemp(join(folder, 'back-end-')) });
     const deps: Partial<StorageDependencies> = {
       drivers: new Map([['server1@a', driver]]),
       exports: { list: async () => [], remove: async (name: string) => void ended.push(name) } as never,
       isCurrentLocation: async () => false,
       isKeptSource: async () => isKept,
+      needsRepair: async () => false,
+      whereabouts: async () => now,
+      registryTime: async () => new Date().toISOString(),
     };
     activities = createStorageActivities(deps as StorageDependencies);
-    await driver.create({ name: deviceName, sizeBytes: mib, tags: [volumeTag(volumeId)], zero: false });
+    await driver.create({ name: deviceName, sizeBytes: mib, tags: liveTags(volumeId), zero: false });
   });
 
   test('loses its export and is marked, twice as well as once; whoever sees it is told what it is', async () => {
     for (let times = 0; times < 2; times += 1) await run(activities.keepSource, at);
-    assert.deepEqual(await tags(), [keptTag(migrationId), volumeTag(volumeId)]);
+    assert.deepEqual(await tags(), keptTags);
     assert.deepEqual(ended, [at.exportName, at.exportName]);
     const [line] = await run(activities.listEverything, { backEnd: 'server1@a' });
     assert.match(
@@ -64,15 +82,15 @@ describe('a device that its volume has left', () => {
 
   test('is deleted by nothing while the registry keeps it, and then by what removes it', async () => {
     await run(activities.keepSource, at);
-    await assert.rejects(run(activities.retireSource, at), ferryError('NotOwned'));
+    await assert.rejects(run(activities.retireSource, { ...at, proof: proof() }), ferryError('NotOwned'));
     // As for one that met a device of that name, and is taken back: nothing of it is there.
     await run(activities.deleteDestination, at);
     assert.notEqual(await tags(), null);
-    await driver.retag(deviceName, { add: [migrationTag(migrationId)], remove: [] });
+    await driver.retag(deviceName, { tags: [] }, { add: [migrationTag(migrationId)], remove: [] });
     await assert.rejects(run(activities.deleteDestination, at), ferryError('NotOwned'));
     assert.notEqual(await tags(), null);
     isKept = false;
-    await run(activities.retireSource, at);
+    await run(activities.retireSource, { ...at, proof: proof() });
     assert.equal(await tags(), null);
   });
 
@@ -80,15 +98,64 @@ describe('a device that its volume has left', () => {
     isKept = false;
     await run(activities.keepSource, at);
     await run(activities.keepSource, { ...at, volumeId: migrationId });
-    assert.deepEqual(await tags(), [volumeTag(volumeId)]);
-    await driver.delete(deviceName, volumeTag(volumeId));
+    assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
+    await driver.delete(deviceName, { tags: [volumeTag(volumeId)] });
     await run(activities.keepSource, at);
     assert.equal(await tags(), null);
   });
 
-  test('is an ordinary device again when its volume is back', async () => {
-    await driver.retag(deviceName, { add: [keptTag(migrationId), migrationTag(migrationId)], remove: [] });
-    await run(activities.settleDestination, { ...at, keptBy: migrationId });
-    assert.deepEqual(await tags(), [volumeTag(volumeId)]);
+  test('is an ordinary device again when its volume is back, of a higher generation', async () => {
+    await run(activities.keepSource, at);
+    const back = { ...at, keptBy: migrationId, generation: 2, identity: null, sizeBytes: mib };
+    for (let times = 0; times < 2; times += 1) {
+      const { generation } = await run(activities.settleDestination, back);
+      assert.equal(generation, 2);
+    }
+    assert.deepEqual(await tags(), liveTags(volumeId, 2).toSorted());
+  });
+
+  test('stays unless the device that holds the volume now was asked, and the registry says the same', async () => {
+    isKept = false;
+    const stays = (given: ReturnType<typeof proof> | null) =>
+      assert.rejects(run(activities.retireSource, { ...at, proof: given }), ferryError('NotProven'));
+    await stays(null);
+    await stays({ ...proof(), provenAt: new Date(Date.now() - 3600_000).toISOString() });
+    await stays({ ...proof(), backEnd: 'server3@c' });
+    await stays({ ...proof(), identity: 'another' });
+    await stays({ ...proof(), generation: 2 });
+    now = { state: 'unknown' };
+    await stays(proof());
+    now = { ...elsewhere, generation: 0 } as Whereabouts;
+    await stays({ ...proof(), generation: 0 });
+    assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
+    now = { state: 'deleted' };
+    await run(activities.retireSource, { ...at, proof: null });
+    assert.equal(await tags(), null);
+  });
+
+  test('of another identity under the same name stays', async () => {
+    isKept = false;
+    const gone = (await driver.find(deviceName))!.identity;
+    await driver.delete(deviceName, { tags: [volumeTag(volumeId)] });
+    await driver.create({ name: deviceName, sizeBytes: mib, tags: liveTags(volumeId), zero: false });
+    const late = { ...at, identity: gone };
+    await assert.rejects(run(activities.retireSource, { ...late, proof: proof() }), ferryError('WrongDevice'));
+    await assert.rejects(run(activities.keepSource, late), ferryError('WrongDevice'));
+    const live = { ...late, generation: 0 };
+    await assert.rejects(run(activities.deleteDevice, live), ferryError('WrongDevice'));
+    await assert.rejects(run(activities.extendDevice, { ...live, sizeBytes: 2 * mib }), ferryError('WrongDevice'));
+    assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
+  });
+
+  test('that was live once is not taken back as a mere copy', async () => {
+    isKept = false;
+    const name = 'volume-11111111-1111-4111-8111-111111111112';
+    await driver.create({ name, sizeBytes: mib, tags: incomingTags(volumeId, migrationId, 1), zero: false });
+    const made = { ...at, deviceName: name };
+    await driver.retag(name, { tags: [] }, { add: [roleTag('live')], remove: [roleTag('incoming')] });
+    await assert.rejects(run(activities.deleteDestination, made), ferryError('NotOwned'));
+    await driver.retag(name, { tags: [] }, { add: [roleTag('incoming')], remove: [roleTag('live')] });
+    await run(activities.deleteDestination, made);
+    assert.equal(await driver.find(name), null);
   });
 });

@@ -210,7 +210,7 @@ describe('a step that works on a device for long', () => {
 
   test('is not taken for hanging while it works on no bytes: it may wait for a lock', async () => {
     const { end } = inActivity(async () => {
-      await workingOn(1, async (tell) => void tell(1));
+      await workingOn(1, async (tell) => tell(1));
       await sleep(4_000);
       return 'done';
     });

@@ -8,5 +8,5 @@ process.send!('ready');
 for (let i = 0; ; i += 1) {
   const name = `volume-${i % 3}`;
   await driver.create({ name, sizeBytes: 4 * 1024 ** 2, tags: [tag], zero: true });
-  await driver.delete(name, tag);
+  await driver.delete(name, { tags: [tag] });
 }

@@ -63,7 +63,7 @@ describe('a directory back end', () => {
     path = await mkdtemp(join(tmpdir(), 'ferry-directory-'));
     driver = createDirectoryDriver({ path, capacityBytes: 64 * mib });
     await driver.create({ name: 'warm-up', sizeBytes, tags, zero: false });
-    await driver.delete('warm-up', mine);
+    await driver.delete('warm-up', { tags: [mine] });
   });
   afterEach(async () => {
     for (const folder of ['volumes', 'tags', staging]) {
@@ -116,7 +116,7 @@ describe('a directory back end', () => {
           assert.equal((await make()).readsZero, !there);
           assert.deepEqual((await driver.find('volume-1'))?.tags, tags);
         }
-        await driver.delete('volume-1', mine);
+        await driver.delete('volume-1', { tags: [mine] });
         assert.equal(await driver.find('volume-1'), null);
         assert.deepEqual(await leftovers(), []);
       }
@@ -129,7 +129,7 @@ describe('a directory back end', () => {
       await writeFile(volume(), 'precious');
       assert.deepEqual((await driver.find('volume-1'))?.tags, []);
       await refuses(make(), 'DeviceExists');
-      await refuses(driver.delete('volume-1', mine), 'NotOwned');
+      await refuses(driver.delete('volume-1', { tags: [mine] }), 'NotOwned');
       assert.equal((await stat(volume())).size, 8);
     });
   }
@@ -149,10 +149,10 @@ describe('a directory back end', () => {
       for (const device of await driver.list()) {
         assert.deepEqual(device.tags, tags);
         assert.equal(device.sizeBytes, sizeBytes);
-        await driver.delete(device.name, mine);
+        await driver.delete(device.name, { tags: [mine] });
       }
       await make();
-      await driver.delete('volume-1', mine);
+      await driver.delete('volume-1', { tags: [mine] });
       assert.deepEqual(await readdir(join(path, staging)), []);
     }
   });
@@ -180,12 +180,12 @@ describe('a directory back end', () => {
     ]);
     const pid = Number((await runCommand(['cat', pidFile])).stdout);
     try {
-      await refuses(driver.delete('volume-1', mine), 'DeviceInUse');
+      await refuses(driver.delete('volume-1', { tags: [mine] }), 'DeviceInUse');
     } finally {
       process.kill(pid);
       while (await stat(`/proc/${pid}`).catch(() => null)) await sleep(10);
     }
-    await driver.delete('volume-1', mine);
+    await driver.delete('volume-1', { tags: [mine] });
   });
 
   test('a device that shared its bytes goes while they are used under their other name', async () => {
@@ -197,9 +197,9 @@ describe('a directory back end', () => {
     {
       await using user = await open(shared.path, 'r+');
       await user.write('in use');
-      await driver.delete('volume-1', mine);
+      await driver.delete('volume-1', { tags: [mine] });
       assert.equal(await driver.find('volume-1'), null);
-      await refuses(other.delete('volume-1', mine), 'DeviceInUse');
+      await refuses(other.delete('volume-1', { tags: [mine] }), 'DeviceInUse');
     }
     assert.equal((await other.find('volume-1'))?.sizeBytes, sizeBytes);
     await rm(elsewhere, { recursive: true });
@@ -211,7 +211,7 @@ describe('a directory back end', () => {
     for (const place of [() => symlink(secret, volume()), () => mkdir(volume())]) {
       await place();
       await refuses(make(), 'DeviceExists');
-      await refuses(driver.delete('volume-1', mine), 'NotOwned');
+      await refuses(driver.delete('volume-1', { tags: [mine] }), 'NotOwned');
       await rm(volume(), { recursive: true });
     }
     assert.equal((await stat(secret)).size, 8);
@@ -240,7 +240,7 @@ describe('a directory back end', () => {
     await mkdir(join(fresh, '.ferry-staging', staged));
     const other = createDirectoryDriver({ path: fresh, capacityBytes: 64 * mib });
     await other.create({ name: 'volume-1', sizeBytes, tags, zero: false });
-    await other.delete('volume-1', mine);
+    await other.delete('volume-1', { tags: [mine] });
     for (const [folder, name] of foreign)
       assert.equal(await readFile(join(fresh, folder, name), 'utf8'), `precious ${name}`);
     assert.ok((await stat(join(fresh, '.ferry-staging', staged))).isDirectory());

@@ -73,7 +73,7 @@ describe('an LVM back end', () => {
       'conv=fsync',
       'status=none',
     ]);
-    await driverOf('lvm-2').delete('old', mine);
+    await driverOf('lvm-2').delete('old', { tags: [mine] });
   }
   async function readsZero(path: string): Promise<boolean> {
     return run(['cmp', `--bytes=${spec.sizeBytes}`, '--', path, '/dev/zero']).then(
@@ -110,8 +110,8 @@ describe('an LVM back end', () => {
       const dies = spied(async (argv) => {
         if (argv.join(' ').startsWith(killedBefore)) throw new Error('the worker dies here');
       });
-      await assert.rejects(driverOf('lvm-2', dies).extend('volume-1', spec.sizeBytes, mine), /dies here/);
-      await driverOf('lvm-2').extend('volume-1', spec.sizeBytes, mine);
+      await assert.rejects(driverOf('lvm-2', dies).extend('volume-1', spec.sizeBytes, { tags: [mine] }), /dies here/);
+      await driverOf('lvm-2').extend('volume-1', spec.sizeBytes, { tags: [mine] });
       const found = await driverOf('lvm-2').find('volume-1');
       assert.deepEqual([found?.sizeBytes, found?.tags], [spec.sizeBytes, [mine]]);
       assert.equal(await readsZero(path), true);
@@ -121,9 +121,9 @@ describe('an LVM back end', () => {
   test('a device with a snapshot is not extended', async () => {
     await driverOf('lvm-2').create(spec);
     await driverOf('lvm-2').snapshot('volume-1', '_snapshot-1', ['ferry.snapshot=s1']);
-    await refuses(driverOf('lvm-2').extend('volume-1', 4 * extentBytes, mine), 'VolumeHasSnapshots');
-    await driverOf('lvm-2').delete('_snapshot-1', 'ferry.snapshot=s1');
-    await driverOf('lvm-2').extend('volume-1', 4 * extentBytes, mine);
+    await refuses(driverOf('lvm-2').extend('volume-1', 4 * extentBytes, { tags: [mine] }), 'VolumeHasSnapshots');
+    await driverOf('lvm-2').delete('_snapshot-1', { tags: ['ferry.snapshot=s1'] });
+    await driverOf('lvm-2').extend('volume-1', 4 * extentBytes, { tags: [mine] });
   });
 
   test('snapshots, what has them, pools and what is not active are strangers that cannot be adopted', async () => {
@@ -211,9 +211,9 @@ describe('an LVM back end', () => {
         if (program === 'lvremove') release = await node.holdOpen(path);
       }),
     );
-    await refuses(late.delete('volume-1', mine), 'DeviceInUse');
+    await refuses(late.delete('volume-1', { tags: [mine] }), 'DeviceInUse');
     await release();
-    await driverOf('lvm-2').delete('volume-1', mine);
+    await driverOf('lvm-2').delete('volume-1', { tags: [mine] });
   });
 
   test('a device that loses its tag while it is being deleted stays', async () => {
@@ -222,10 +222,10 @@ describe('an LVM back end', () => {
       'lvm-2',
       spied(async ([program]) => {
         if (program === 'lvremove')
-          await driverOf('lvm-2').retag('volume-1', { add: ['ferry.volume=v2'], remove: [mine] });
+          await driverOf('lvm-2').retag('volume-1', { tags: [] }, { add: ['ferry.volume=v2'], remove: [mine] });
       }),
     );
-    await refuses(late.delete('volume-1', mine), 'NotOwned');
+    await refuses(late.delete('volume-1', { tags: [mine] }), 'NotOwned');
     assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, ['ferry.volume=v2']);
   });
 

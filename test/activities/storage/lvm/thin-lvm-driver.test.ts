@@ -74,7 +74,7 @@ describe('a thin LVM back end', () => {
     }
     const { path } = await driver.create(spec);
     await scribble(path, mib);
-    await driver.extend('volume-1', 8 * extentBytes, mine);
+    await driver.extend('volume-1', 8 * extentBytes, { tags: [mine] });
     await driver.snapshot('volume-1', '_snapshot-1', ['ferry.snapshot=s1']);
     assert.equal(await mapped('lvm--2-volume--1'), mib);
     assert.match(await status('lvm--2-pool--a-tpool'), / 16\/1024 /, 'the snapshot shares what there is');
@@ -85,7 +85,7 @@ describe('a thin LVM back end', () => {
     const { path } = await driver.create({ ...spec, sizeBytes: 8 * extentBytes });
     await scribble(path, 8 * extentBytes);
     await run(['lvreduce', '--yes', '--force', '--size', `${extentBytes}b`, 'lvm-2/volume-1']);
-    await driver.extend('volume-1', 8 * extentBytes, mine);
+    await driver.extend('volume-1', 8 * extentBytes, { tags: [mine] });
     await run(['cmp', `--bytes=${7 * extentBytes}`, `--ignore-initial=${extentBytes}:0`, '--', path, '/dev/zero']);
     assert.equal(await mapped('lvm--2-volume--1'), extentBytes);
   });
@@ -99,7 +99,7 @@ describe('a thin LVM back end', () => {
       await otherIsMade;
     });
     await pool('lvm-2', 'pool-a').create(spec);
-    const extending = pool('lvm-2', 'pool-a', { runner }).extend('volume-1', 4 * extentBytes, mine);
+    const extending = pool('lvm-2', 'pool-a', { runner }).extend('volume-1', 4 * extentBytes, { tags: [mine] });
     try {
       await clearing;
       await pool('lvm-2', 'pool-a').create({ ...spec, name: 'volume-2' });
@@ -184,7 +184,7 @@ describe('a thin LVM back end', () => {
     assert.equal(why?.type, 'InsufficientSpace');
     assert.match(why.message, /thin pool lvm-2\/pool-a .* 100 % of its data .*: lvextend --size /);
     await refuses(driver.create({ ...spec, name: 'volume-2' }), 'InsufficientSpace');
-    await driver.delete('volume-1', mine);
+    await driver.delete('volume-1', { tags: [mine] });
     assert.equal(await driver.exhaustion(), null);
     await driver.create({ ...spec, name: 'volume-2' });
   });
@@ -212,10 +212,10 @@ describe('a thin LVM back end', () => {
         [thick, 'inside'],
       ] as const) {
         assert.equal(await driver.find(name), null);
-        await driver.delete(name, mine);
+        await driver.delete(name, { tags: [mine] });
         await refuses(driver.create({ ...spec, name, zero: false }), 'DeviceExists', name);
-        await refuses(driver.retag(name, { add: ['x'], remove: [] }), 'DeviceMissing', name);
-        await refuses(driver.extend(name, 4 * extentBytes, mine), 'DeviceMissing', name);
+        await refuses(driver.retag(name, { tags: [] }, { add: ['x'], remove: [] }), 'DeviceMissing', name);
+        await refuses(driver.extend(name, 4 * extentBytes, { tags: [mine] }), 'DeviceMissing', name);
         await refuses(driver.snapshot(name, '_snapshot-1', [mine]), 'DeviceMissing', name);
       }
       await refuses(thick.adopt('inside', 'volume-9', [mine]), 'NotOwned');
@@ -271,6 +271,6 @@ describe('a thin LVM back end', () => {
     await run(['lvconvert', '--yes', '--repair', 'lvm-2/pool-a']);
     await run(['lvchange', '--activate', 'y', 'lvm-2/pool-a', 'lvm-2/volume-1']);
     await driver.capacity();
-    await driver.delete('volume-1', mine);
+    await driver.delete('volume-1', { tags: [mine] });
   });
 });

@@ -1,0 +1,88 @@
+import type { ExportAddress } from './connection.ts';
+import type { DeviceWitness, VolumeRepair } from './repair.ts';
+import { gib } from './sizes.ts';
+
+/** A device of the volume, and what it says of itself. */
+export interface Witness extends DeviceWitness {
+  backEnd: string;
+  deviceName: string;
+  /** The export through which somebody may write to it. */
+  written: ExportAddress | null;
+}
+
+/** What the registry has of the volume. */
+export interface RegistryWord {
+  backEnd: string;
+  deviceName: string;
+  identity: string | null;
+  generation: number;
+  sizeGib: number;
+  isHeld: boolean;
+}
+
+/** All that is known of a volume of which the registry and the devices may not agree. */
+export interface VolumeFacts {
+  volumeId: string;
+  /** Null: it has no row. */
+  registry: RegistryWord | null;
+  /** It has no row because it was deleted or unmanaged; that is on record. */
+  isDeleted: boolean;
+  devices: readonly Witness[];
+  /** Nodes and back ends that did not answer: a newer device may be there. */
+  unseen: readonly string[];
+}
+
+type Judgement = Pick<VolumeRepair, 'direction' | 'to' | 'why'>;
+
+/**
+ * What is to be done when the registry and the devices do not agree; null when they do, or when what is there is an ordinary leftover. The
+ * registry takes the devices' word where it is unambiguous: one live device of the highest generation, and everybody has answered.
+ */
+export function judgeVolume(f: VolumeFacts): Judgement | null {
+  if (f.registry?.isHeld || f.isDeleted) return null;
+  const live = f.devices.filter(({ role }) => role === 'live');
+  const highest = Math.max(...live.map(({ generation }) => generation));
+  const [newest, ...equals] = live.filter(({ generation }) => generation === highest);
+  if (newest && isRegistrys(newest, f.registry) && equals.length === 0) return null;
+  const ask = (why: string): Judgement => ({ direction: 'ask', to: null, why });
+  if (!newest) {
+    if (!f.registry) return f.devices.some(({ role }) => role !== 'incoming') ? ask(noneLive(f)) : null;
+    return ask(noneLive(f));
+  }
+  if (equals.length > 0)
+    return ask(`${equals.length + 1} devices say that they hold it, of the same generation ${highest}`);
+  // The registry's own device is older than the registry: so is whatever else there is.
+  if (f.registry && newest.generation < f.registry.generation)
+    return ask(
+      `the registry knows of generation ${f.registry.generation}, the newest device is only of ${newest.generation}`,
+    );
+  if (f.unseen.length > 0)
+    return ask(`${f.unseen.join(', ')} did not answer, and may have a newer one; look again when all do`);
+  if (newest.sizeBytes % gib !== 0)
+    return ask(`${newest.deviceName} on ${newest.backEnd} has ${newest.sizeBytes} bytes, which are not whole GiB`);
+  if (!f.registry && newest.tenantId === null)
+    return ask('its device does not say whose volume it is; make it known: ferry manage … --project <tenant>');
+  return {
+    direction: 'adopt',
+    to: { backEnd: newest.backEnd, deviceName: newest.deviceName, generation: newest.generation },
+    why: f.registry
+      ? `its live device of the highest generation (${newest.generation}) is elsewhere; the registry is behind (${f.registry.generation})`
+      : 'the registry has lost the volume',
+  };
+}
+
+function isRegistrys(device: Witness, registry: RegistryWord | null): boolean {
+  return (
+    registry !== null &&
+    device.backEnd === registry.backEnd &&
+    device.deviceName === registry.deviceName &&
+    device.generation === registry.generation &&
+    (registry.identity === null || device.identity === registry.identity)
+  );
+}
+
+function noneLive({ devices, unseen }: VolumeFacts): string {
+  const left = devices.map(({ backEnd, deviceName, role }) => `${deviceName} on ${backEnd} is ${role}`);
+  const found = left.length > 0 ? `no device says that it holds it (${left.join('; ')})` : 'its device is nowhere';
+  return unseen.length > 0 ? `${found}; ${unseen.join(', ')} did not answer` : found;
+}
