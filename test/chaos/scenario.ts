@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { verifyMode, type VerifyMode } from '../../model/migration.ts';
 
 /** The storage of every run: two nodes, four back ends. */
 export const chaosNodes = [
@@ -20,7 +21,8 @@ export type SharedStep =
   | {
       do: 'migrate';
       to: string;
-      verify: 'reread' | 'inline' | 'none';
+      /** Null: as it is without a word. */
+      verify: VerifyMode | null;
       bandwidth: number | null;
       forceHostCopy: boolean;
     }
@@ -75,7 +77,7 @@ const write = fc.record({ do: fc.constant('write' as const), slot, byte: fc.inte
 const migrate = fc.record({
   do: fc.constant('migrate' as const),
   to: backEnd,
-  verify: fc.constantFrom('reread' as const, 'inline' as const, 'none' as const),
+  verify: fc.constantFrom(null, ...verifyMode.options),
   bandwidth: fc.constantFrom(null, mib, 4 * mib),
   forceHostCopy: fc.boolean(),
 });

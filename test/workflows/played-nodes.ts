@@ -85,6 +85,11 @@ export class PlayedNodes {
     return nodes;
   }
 
+  /** A storage node that is not played, but does what its activities do. */
+  async serve(node: string, activities: object): Promise<void> {
+    await this.#play(storageQueue(node), activities);
+  }
+
   async stop(): Promise<void> {
     await this.stopCompute();
     for (const end of this.#ends.toReversed()) await end();

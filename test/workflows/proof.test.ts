@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { copyFile, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import type { Job } from '../../activities/storage/copy-job.ts';
+import { createCopier, type DisposableCopier } from '../../activities/storage/copier/create-copier.ts';
+import { copySlots } from '../../activities/storage/copy-slots.ts';
+import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
+import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
+import type { VolumeDriver } from '../../activities/storage/driver.ts';
+import type { ExportAddress, Exports } from '../../activities/storage/exports.ts';
+import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
+import { runCommand } from '../../activities/storage/run-command.ts';
+import type { MigrationRecord, MigrationRequestInput } from '../../model/migration.ts';
+import { deviceName, volumeTag } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
+import { isKeptSource } from '../../registry/kept-sources.ts';
+import { currentDevices } from '../../registry/leftovers.ts';
+import { findMigration } from '../../registry/migrations.ts';
+import { isCurrentLocation, volumeOrNull } from '../../registry/volumes.ts';
+import { smallFileSystem } from '../activities/storage/copier/volumes.ts';
+import { putBackEnd, putVolume } from '../registry/world.ts';
+import { PlayedNodes } from './played-nodes.ts';
+
+const mib = 1024 ** 2;
+const dataBytes = 24 * mib;
+const [one, other, far, memory] = ['server1@one', 'server1@other', 'server2@far', 'server2@memory'] as const;
+
+/** Where a bit flips, once in each migration. Nobody is told. */
+type Fault = 'on the wire' | 'in the copier of the node' | 'on the destination' | 'on the source' | null;
+
+let nodes: PlayedNodes;
+let folder: string;
+let copier: DisposableCopier;
+let fault: Fault = null;
+const drivers = new Map<string, VolumeDriver>();
+const proxies = new Set<net.Server>();
+const exporters: Exports[] = [];
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'ferry-proof-'));
+  nodes = await PlayedNodes.start([]);
+  copier = createCopier();
+  for (const [i, node] of ['server1', 'server2'].entries()) {
+    const exports = createQemuNbdExports({
+      stateDirectory: path.join(folder, node),
+      address: '127.0.0.1',
+      ports: { from: 21_850 + 10 * i, to: 21_859 + 10 * i },
+      tls: null,
+      insecureNetwork: false,
+      run: runCommand,
+    });
+    exporters.push(exports);
+    await nodes.serve(
+      node,
+      createStorageActivities({
+        drivers,
+        exports: { ...exports, ensure: async (spec) => throughFaults(await exports.ensure(spec)) },
+        copier: { run: (job, options) => runWithFaults(job, (real) => copier.run(real, options)) },
+        tls: null,
+        slots: copySlots(4),
+        isCurrentLocation: (backEnd, name) => isCurrentLocation(nodes.registry, backEnd, name),
+        isKeptSource: (backEnd, name) => isKeptSource(nodes.registry, backEnd, name),
+        currentDevices: (backEnd) => currentDevices(nodes.registry, backEnd),
+        reportProgress: async () => {},
+        noProgressMs: 60_000,
+        marksDirectory: path.join(folder, 'marks'),
+      }),
+    );
+  }
+});
+after(async () => {
+  await nodes?.stop();
+  await copier?.dispose();
+  for (const exports of exporters) for (const { exportName } of await exports.list()) await exports.remove(exportName);
+  await rm(folder, { recursive: true, force: true });
+});
+
+let id: string;
+let contents: string;
+beforeEach(async () => {
+  fault = null;
+  drivers.clear();
+  for (const backEnd of [one, other, far]) await addBackEnd(backEnd, path.join(folder, backEnd));
+  id = await putVolume(nodes.registry, { host: one });
+  const name = deviceName({ id, nameId: null });
+  const made = await drivers.get(one)!.create({ name, sizeBytes: gib, tags: [volumeTag(id)], zero: true });
+  await using file = await open(made.path, 'r+');
+  await file.write(randomBytes(dataBytes), 0, dataBytes, 0);
+  await file.sync();
+  contents = await hashOf(one);
+});
+afterEach(() => {
+  for (const proxy of proxies) proxy.close();
+  proxies.clear();
+});
+
+async function addBackEnd(backEnd: string, at: string): Promise<void> {
+  await mkdir(at, { recursive: true });
+  drivers.set(backEnd, createDirectoryDriver({ path: at, capacityBytes: 100 * gib }));
+  await putBackEnd(nodes.registry, backEnd, { driver: 'directory' });
+}
+
+/** Of what the only file of the volume's on the back end begins with. */
+async function hashOf(backEnd: string): Promise<string> {
+  const [device] = (await drivers.get(backEnd)!.list()).filter(({ tags }) => tags.includes(volumeTag(id)));
+  const bytes = await readFile(device!.path);
+  return createHash('sha256').update(bytes.subarray(0, dataBytes)).digest('hex');
+}
+
+async function flip(file: string, at = 5 * mib): Promise<void> {
+  await using handle = await open(file, 'r+');
+  const byte = new Uint8Array(1);
+  await handle.read(byte, 0, 1, at);
+  byte[0]! ^= 0x10;
+  await handle.write(byte, 0, 1, at);
+  await handle.sync();
+}
+
+/** The network between the nodes, which changes one bit of what the source sends. */
+async function throughFaults(address: ExportAddress): Promise<ExportAddress> {
+  if (fault !== 'on the wire') return address;
+  let seen = 0;
+  const proxy = net.createServer((client) => {
+    const server = net.connect(address.port, address.host);
+    client.pipe(server);
+    client.on('error', () => server.destroy()).on('close', () => server.destroy());
+    server.on('error', () => client.destroy()).on('end', () => client.end());
+    server.on('data', (bytes: Buffer) => {
+      const at = 20_000_000 - seen;
+      if (at >= 0 && at < bytes.length) bytes[at]! ^= 0x10;
+      seen += bytes.length;
+      if (client.write(bytes)) return;
+      server.pause();
+      client.once('drain', () => server.resume());
+    });
+  });
+  proxies.add(proxy);
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  return { ...address, port: (proxy.address() as net.AddressInfo).port };
+}
+
+/** The copier, and what may go wrong around it. */
+async function runWithFaults<T>(job: Job, run: (job: Job) => Promise<T>): Promise<T> {
+  if (job.kind !== 'copy') return run(job);
+  const { source } = job;
+  if ('devicePath' in source && fault === 'in the copier of the node') {
+    const devicePath = path.join(folder, 'read wrongly');
+    await copyFile(source.devicePath, devicePath);
+    await flip(devicePath);
+    return run({ ...job, source: { devicePath } });
+  }
+  const result = await run(job);
+  if (fault === 'on the destination') await flip(job.destination.path);
+  if (fault === 'on the source') {
+    const [device] = await drivers.get(one)!.list();
+    await flip(device!.path);
+  }
+  return result;
+}
+
+async function migrate(destination: string, request: Partial<MigrationRequestInput> = {}): Promise<MigrationRecord> {
+  const handle = await nodes.migrate(id, { destination, ...request });
+  await handle.result().catch(() => {});
+  return findMigration(nodes.registry, id);
+}
+
+async function assertBack(record: MigrationRecord, destination: string, says: RegExp): Promise<void> {
+  assert.deepEqual([record.outcome, record.error?.type], ['error', 'ChecksumMismatch']);
+  assert.match(record.error!.message, says);
+  assert.equal((await volumeOrNull(nodes.registry, id))?.host, one);
+  const left = (await drivers.get(destination)!.list()).filter(({ tags }) => tags.includes(volumeTag(id)));
+  assert.deepEqual(left, []);
+}
+
+const waySays = /holds other bytes than arrived at .* changed on their way/;
+const diskSays = /does not hold what arrived from .* Check the destination's disk/;
+
+describe('a bit that flips', () => {
+  test('on the wire is found by the source itself, unless nobody asks it', async () => {
+    fault = 'on the wire';
+    await assertBack(await migrate(far), far, waySays);
+    assert.equal(await hashOf(one), contents);
+    const { outcome, proof } = await migrate(far, { verify: 'reread' });
+    assert.deepEqual([outcome, proof], ['success', 'reread']);
+    assert.notEqual(await hashOf(far), contents, 'the wire did flip it');
+  });
+
+  test('within a node, between two of its back ends, too', async () => {
+    fault = 'in the copier of the node';
+    // A source that is kept is copied, also where a second name would do.
+    await assertBack(await migrate(other, { keepSourceSeconds: 3600 }), other, waySays);
+    assert.equal(await hashOf(one), contents);
+  });
+
+  for (const destination of [far, other])
+    test(`on the disk of ${destination}, before it is read back`, async () => {
+      fault = 'on the destination';
+      await assertBack(await migrate(destination, { keepSourceSeconds: 3600 }), destination, diskSays);
+      assert.equal(await hashOf(one), contents);
+    });
+
+  test('on the source, after it was copied', async () => {
+    fault = 'on the source';
+    await assertBack(await migrate(far), far, waySays);
+  });
+});
+
+describe('the record of a migration says how its copy was proven', () => {
+  test('at both ends, if nothing else was asked for; and so is the way back to a kept source', async () => {
+    const { outcome, proof, digest, flow } = await migrate(far, { keepSourceSeconds: 3600 });
+    assert.deepEqual([outcome, proof, flow], ['success', 'both', 'generic-detached']);
+    assert.equal(await hashOf(far), contents);
+    const { undone } = await goBack();
+    assert.deepEqual([undone.outcome, undone.proof, undone.digest], ['success', 'both', digest]);
+    assert.equal(await hashOf(one), contents);
+  });
+
+  test('at both ends, where the node itself copies', async () => {
+    const { outcome, proof, flow } = await migrate(other, { keepSourceSeconds: 3600 });
+    assert.deepEqual([outcome, proof, flow], ['success', 'both', 'assisted']);
+  });
+
+  test('as shared, where nothing was copied', async () => {
+    const { outcome, proof, digest } = await migrate(other);
+    assert.deepEqual([outcome, proof, digest], ['success', 'shared', null]);
+    assert.equal(await hashOf(other), contents);
+  });
+
+  for (const verify of ['reread', 'inline', 'none'] as const)
+    test(`as ${verify}, when that was asked for`, async () => {
+      const { outcome, proof, digest } = await migrate(far, { verify });
+      assert.deepEqual([outcome, proof, digest === null], ['success', verify, verify === 'none']);
+    });
+
+  test('as read from memory, where nothing else can be read', async (t) => {
+    await addBackEnd(memory, await smallFileSystem(t, 64 * mib));
+    const { outcome, proof } = await migrate(memory, { keepSourceSeconds: 3600 });
+    assert.deepEqual([outcome, proof], ['success', 'cache']);
+    assert.equal(await hashOf(memory), contents);
+    const { undone } = await goBack();
+    assert.deepEqual([undone.outcome, undone.proof], ['success', 'cache']);
+  });
+});
+
+async function goBack(): Promise<{ undone: MigrationRecord }> {
+  const { id: undoes } = await findMigration(nodes.registry, id);
+  return { undone: await migrate(one, { undoes }) };
+}
+
+test('a migration shows from the beginning of its copy how that will be verified', async () => {
+  const handle = await nodes.migrate(id, { destination: far });
+  await handle.result();
+  assert.equal((await nodes.state(handle)).verify, 'both');
+});
