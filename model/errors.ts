@@ -14,6 +14,7 @@ export const ferryErrorTypes = [
   'SameBackEnd', // the destination is where the volume is
   'VolumeMigrating', // claimed by a migration; details say by whom and how far
   'VolumeBusy', // another operation is under way on the volume
+  'VolumeInUse', // somebody has the volume's device open, or its export, though no attachment says so; details say who
   'VolumeHasSnapshots', // volumes with snapshots do not move
   'VolumeStatusRefused', // status does not allow the operation
   'InsufficientSpace', // the back end has not enough free capacity

@@ -21,6 +21,7 @@ import { lockDevice } from './copier/device-lock.ts';
 import type { StorageDependencies } from './create-storage-activities.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import { endExports } from './exports.ts';
+import { refuseIfOrigin } from './guard-device.ts';
 import { readEnds } from './read-ends.ts';
 
 interface OnDevice {
@@ -164,6 +165,8 @@ export function createSuccessionActivities(
         return prove(to, device, to.sizeBytes);
       }
       checkSuccessor(to, device);
+      // A kept one was read-only; an incoming one never is.
+      if (to.keptBy !== undefined) await driverOf(to.backEnd).makeReady(to.deviceName);
       const facts = await inspectDevice(device.path, to.sizeBytes);
       // A copy that is suspended writes no more when it wakes up: it is killed here, or finds the role changed.
       const lock = await lockDevice(facts.identity);
@@ -189,6 +192,7 @@ export function createSuccessionActivities(
           `${from.deviceName} on ${from.backEnd} is of volume ${volumeId}, generation ${generation}: it is left alone.`,
         );
       await giveRole(from, device, [roleTag('live'), generationTag(from.generation)]);
+      await driverOf(from.backEnd).makeReady(from.deviceName);
       return prove(from, await there(from), from.sizeBytes);
     }),
 
@@ -220,6 +224,7 @@ export function createSuccessionActivities(
         throw new FerryError('NotOwned', `${deviceName} on ${backEnd} is not of volume ${volumeId}: it is left alone.`);
       await refuseIfWanted(input);
       await checkProof(deps, volumeId, standing, proof, input);
+      await refuseIfOrigin(driver, deviceName);
       // The one through which a guest had it: a repair does not know its name.
       await endExports(deps.exports, device.path);
       const retired = [roleTag('retired'), generationTag(standing.generation), retiredTag(migrationId)];
@@ -243,6 +248,10 @@ export function createSuccessionActivities(
       if (!(await deps.isKeptSource(backEnd, deviceName))) return;
       await endExports(deps.exports, device.path);
       await giveRole(input, device, [roleTag('kept'), generationTag(generation), keptTag(migrationId)]);
+      // It is to hold what it holds now, should the volume come back to it.
+      const tags = [volumeTag(volumeId), keptTag(migrationId)];
+      const expected = { identity: device.identity, tags };
+      await driverOf(backEnd).hold(deviceName, expected, migrationId, { removable: true });
     }),
   };
 }

@@ -17,6 +17,7 @@ import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
 import type { Device, Expected, Stranger, VolumeDriver } from './driver.ts';
 import { endExports, type ExportAddress, type Exports } from './exports.ts';
+import { refuseIfUsed } from './guard-device.ts';
 
 interface OnDevice {
   backEnd: string;
@@ -96,6 +97,7 @@ export function createVolumeActivities(deps: {
       async (input: OnDevice & LiveDevice & { sizeBytes: number }): Promise<void> => {
         const device = await holderOf(input);
         if (!device) throw new FerryError('DeviceMissing', `${input.deviceName} is not on ${input.backEnd}.`);
+        await driverOf(input.backEnd).makeReady(input.deviceName);
         await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, expectedLive(device, input));
       },
     ),
@@ -106,6 +108,7 @@ export function createVolumeActivities(deps: {
         input: OnDevice & LiveDevice & { sizeBytes: number; snapshotName: string; tags: string[] },
       ): Promise<void> => {
         await liveDeviceOf(input, input.sizeBytes);
+        await driverOf(input.backEnd).makeReady(input.deviceName);
         await driverOf(input.backEnd).snapshot(input.deviceName, input.snapshotName, input.tags);
       },
     ),
@@ -122,23 +125,44 @@ export function createVolumeActivities(deps: {
         input: OnDevice & LiveDevice & { exportName: string; sizeBytes: number; writable: boolean },
       ): Promise<ExportAddress> => {
         const device = await liveDeviceOf(input, input.sizeBytes);
-        await endExports(exports, device.path, input.exportName);
         const { exportName, writable } = input;
+        const driver = driverOf(input.backEnd);
+        await driver.makeReady(device.name);
+        await endExports(exports, device.path, exportName);
+        await refuseIfUsed({ driver, exports, name: device.name, but: exportName });
         return exports.ensure({ exportName, path: device.path, writable, tags: [volumeTag(input.volumeId)] });
       },
     ),
 
-    /** Where a volume's device is on this node, for a hypervisor that is the same machine. `live`: it must hold the volume now. */
+    /**
+     * Where a volume's device is on this node, for a hypervisor that is the same machine. `live`: it must hold the volume now. `nobodys`: it
+     * is to be attached, and is refused as `VolumeInUse` if somebody uses it already.
+     */
     locateVolume: beating(
       async (
-        input: OnDevice & { volumeId: string; sizeBytes: number; live?: Omit<LiveDevice, 'volumeId'> | undefined },
+        input: OnDevice & {
+          volumeId: string;
+          sizeBytes: number;
+          live?: Omit<LiveDevice, 'volumeId'> | undefined;
+          nobodys?: boolean | undefined;
+        },
       ): Promise<{ kind: 'block' | 'file'; path: string }> => {
         const { path } = input.live
           ? await liveDeviceOf({ ...input, ...input.live }, input.sizeBytes)
           : await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));
+        const [driver, name] = [driverOf(input.backEnd), input.deviceName];
+        if (input.nobodys) {
+          await driver.makeReady(name);
+          await refuseIfUsed({ driver, exports, name });
+        }
         return { kind: driverOf(input.backEnd).kind === 'lvm' ? 'block' : 'file', path };
       },
     ),
+
+    /** Throws `VolumeInUse` if somebody uses a device that nobody is to use (any more). Not there: nothing happens. */
+    checkUnused: beating(async (input: OnDevice): Promise<void> => {
+      await refuseIfUsed({ driver: driverOf(input.backEnd), exports, name: input.deviceName });
+    }),
 
     /** A back end's devices that are none of Ferry's, and whether they can be managed. */
     discoverDevices: beating(async (input: { backEnd: string }): Promise<UnmanagedDevice[]> => {
@@ -185,9 +209,15 @@ export function createVolumeActivities(deps: {
 
     /** Takes Ferry's tags off a volume's device and names it so. */
     disownDevice: beating(async (input: OnDevice & LiveDevice & { newName: string }): Promise<void> => {
-      if ((await driverOf(input.backEnd).find(input.deviceName))?.tags.includes(volumeTag(input.volumeId)))
+      const [driver, name] = [driverOf(input.backEnd), input.deviceName];
+      const device = await driver.find(name);
+      if (device?.tags.includes(volumeTag(input.volumeId))) {
         await holderOf(input);
-      await driverOf(input.backEnd).disown(input.deviceName, input.newName, volumeTag(input.volumeId));
+        await endExports(exports, device.path);
+        await refuseIfUsed({ driver, exports, name });
+        await driver.makeReady(name);
+      }
+      await driver.disown(name, input.newName, volumeTag(input.volumeId));
     }),
   };
 }

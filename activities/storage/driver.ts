@@ -1,5 +1,6 @@
 import type { DriverKind } from '../../model/back-end.ts';
 import type { FerryError } from '../../model/errors.ts';
+import type { DeviceUser } from './device-users.ts';
 
 /** A logical volume or file on a back end, as the device itself tells it. */
 export interface Device {
@@ -20,6 +21,19 @@ export interface Expected {
   readonly tags: readonly string[];
   /** Tags that it must not carry. */
   readonly not?: readonly string[] | undefined;
+}
+
+/** What is on a device, or around it, beside its bytes. */
+export interface Surroundings {
+  readonly device: Device;
+  /** The snapshots that hang on it, whoever made them. */
+  readonly snapshots: readonly string[];
+  /** Who has it open, or is on top of it. */
+  readonly users: readonly DeviceUser[];
+  /** False: it cannot be read before it is activated. */
+  readonly active: boolean;
+  /** Changes with every write, where the storage tells of them; null where it does not. */
+  readonly lastWrite: string | null;
 }
 
 /** A device that carries none of Ferry's tags, and what keeps it from becoming a volume; null when nothing does. */
@@ -82,8 +96,26 @@ export interface VolumeDriver {
   /** Every device of this back end, Ferry's and others'. */
   list(): Promise<Device[]>;
 
+  /** What is around the device of that name, or null when there is none. */
+  surroundings(name: string): Promise<Surroundings | null>;
+
   /**
-   * Deletes the device if it is the expected one. Already gone: nothing happens.
+   * Lets nobody begin to write to the device, if it is the expected one, until it is released: it is read-only, and marked as held by the
+   * migration. Who has it open for writing already is not kept from it in every case: look at its surroundings afterwards. An inactive
+   * one is activated. Held by another migration: taken over. Read-only by somebody else's will: it stays so, and is not marked.
+   * `removable`: for long; an operator can still remove it by hand. Missing: `DeviceMissing`.
+   */
+  hold(name: string, expected: Expected, migrationId: string, how?: { removable?: boolean }): Promise<void>;
+
+  /** Ends the hold of the migration: it can be written to, and is as active, as before. Not there, or not held by it: nothing happens. */
+  release(name: string, migrationId: string): Promise<void>;
+
+  /** Activates the device and ends whatever hold a crash has left on it: for who is to use it now. Not there: nothing happens. */
+  makeReady(name: string): Promise<void>;
+
+  /**
+   * Deletes the device if it is the expected one. Already gone: nothing happens. Snapshots hang on it, whoever
+   * made them: `VolumeHasSnapshots`, and all stay.
    * Open (exported, used by a guest): `DeviceInUse`, and it stays whole; one that shares its bytes goes, as they stay with the other.
    */
   delete(name: string, expected: Expected): Promise<void>;

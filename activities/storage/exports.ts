@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExportAddress } from '../../model/connection.ts';
+import { volumeInUse } from './refusals.ts';
 
 export type { ExportAddress };
 
@@ -23,6 +25,9 @@ export interface Exports {
   /** Ends the server and waits until its process is gone. Not there: nothing happens. */
   remove(exportName: string): Promise<void>;
 
+  /** Who is connected to the export: `address:port` of each. */
+  clients(exportName: string): Promise<string[]>;
+
   /** What is exported now. */
   list(): Promise<
     {
@@ -36,8 +41,44 @@ export interface Exports {
   >;
 }
 
-/** Ends every export of the device but one. */
+/**
+ * Ends every export of the device but one. `VolumeInUse` when somebody is connected to one of them: whoever that is may be writing, and
+ * must be told to let go first.
+ */
 export async function endExports(exports: Exports, path: string, but: string | null = null): Promise<void> {
   const others = (await exports.list()).filter((each) => each.path === path && each.exportName !== but);
+  await untilUnused(path, async () => {
+    const connected = await Promise.all(others.map(({ exportName }) => exports.clients(exportName)));
+    return others.flatMap(({ exportName }, i) => clientsOf(exportName, connected[i] ?? []));
+  });
   for (const { exportName } of others) await exports.remove(exportName);
+}
+
+/** Who writes, or could write, to the device through Ferry's exports of it; in words. */
+export async function writersThroughExports(exports: Exports, path: string, but?: string): Promise<string[]> {
+  const writable = (await exports.list()).filter(
+    (each) => each.path === path && each.writable && each.exportName !== but,
+  );
+  const clients = await Promise.all(writable.map(({ exportName }) => exports.clients(exportName)));
+  return writable.flatMap(({ exportName }, i) => {
+    const connected = clientsOf(exportName, clients[i] ?? []);
+    return connected.length > 0 ? connected : [`the writable export ${exportName}, to which nobody is connected now`];
+  });
+}
+
+const clientsOf = (exportName: string, addresses: readonly string[]) =>
+  addresses.map((address) => `${address}, connected to the export ${exportName}`);
+
+/** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */
+const tries = 5;
+const pauseMs = 400;
+
+/** Asks until there is no user; throws `VolumeInUse` with those that stay. */
+export async function untilUnused(path: string, users: () => Promise<readonly string[]>): Promise<void> {
+  for (let left = tries; ; left -= 1) {
+    const found = await users();
+    if (found.length === 0) return;
+    if (left === 1) throw volumeInUse(path, found);
+    await sleep(pauseMs);
+  }
 }

@@ -44,6 +44,34 @@ export function deviceInUse(path: string, name: string, cause?: unknown): FerryE
   );
 }
 
+/** For a device that cannot go without what somebody made of it. */
+export function hasSnapshots(device: Pick<Device, 'name' | 'path'>, snapshots: readonly string[]): FerryError {
+  const which = snapshots.join(', ');
+  return new FerryError(
+    'VolumeHasSnapshots',
+    `${device.path} has snapshots on its storage that would go with it: ${which}. Remove them first, if nobody needs them: lvremove`,
+    { name: device.name, snapshots },
+  );
+}
+
+/** For a device that should be nobody's at the moment. */
+export function volumeInUse(path: string, users: readonly string[]): FerryError {
+  return new FerryError(
+    'VolumeInUse',
+    `${path} is in use, though no attachment says so: ${users.join('; ')}. End that first; what it has written is on the volume`,
+    { path, users },
+  );
+}
+
+/** For a device that should be nobody's, and that somebody has written to nevertheless. */
+export function writtenMeanwhile(path: string): FerryError {
+  return new FerryError(
+    'VolumeInUse',
+    `${path} was written to while it was copied, though no attachment says that it is used. Find out by whom, and migrate again`,
+    { path, users: [] },
+  );
+}
+
 /** For a device that would have to become smaller. */
 export function wouldShrink(device: Pick<Device, 'name' | 'path' | 'sizeBytes'>, sizeBytes: number): FerryError {
   return new FerryError(

@@ -50,7 +50,7 @@ interface VolumeRow {
 }
 
 /** All but what of the volume's row is kept on the device. */
-const tellsWhatItIs = (tag: string) => !/^ferry\.(tenant|name|type)=/.test(tag);
+const tellsWhatItIs = (tag: string) => !/^ferry\.(tenant|name|type|mode)=/.test(tag);
 
 /** How long clean-up may take on a machine under load. Milliseconds. */
 const usualSettleMs = 90_000;
@@ -103,7 +103,7 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
       own,
       ...kept.map(
         (k) =>
-          `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.generation=${k.generation},ferry.kept=${k.migration_id},ferry.role=kept,ferry.volume=${volumeId}`,
+          `${k.back_end}/volume-${k.name_id ?? volumeId} ferry.generation=${k.generation},ferry.held=${k.migration_id},ferry.kept=${k.migration_id},ferry.role=kept,ferry.volume=${volumeId}`,
       ),
     ].toSorted();
     const all = (await sight.devices())

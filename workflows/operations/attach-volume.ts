@@ -67,7 +67,7 @@ async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Prom
   const sized = { ...at, sizeBytes: volume.sizeGib * gib };
   const served = { backEnd: volume.host, device: at.deviceName };
   if (hasWorker && isLocal(wanted, volume)) {
-    return { protocol: 'local', ...(await steps.locateVolume({ ...sized, live: at })), ...served };
+    return { protocol: 'local', ...(await steps.locateVolume({ ...sized, live: at, nobodys: true })), ...served };
   }
   const address = await steps.exportVolume.executeWithOptions(
     { summary: `export ${at.deviceName} from ${volume.host} to ${wanted.computeHost}` },

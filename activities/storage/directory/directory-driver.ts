@@ -18,9 +18,12 @@ import {
   wouldShrink,
 } from '../refusals.ts';
 import { nullIfMissing, systemCode } from '../system-errors.ts';
+import { kernel, usersOf } from '../device-users.ts';
+import { heldBy, heldTag, holdTags, modeBefore, modeTag } from '../held-tags.ts';
 import { copyOrClone } from './copy-or-clone.ts';
 import { createLayout } from './layout.ts';
 import { isOpen } from './open-files.ts';
+import { allowWriting, forbidWriting, isReadOnly, makeImmutable, makeMutable } from './read-only-file.ts';
 import { readTags, writeTags } from './tag-files.ts';
 
 export interface DirectoryDriverOptions {
@@ -100,6 +103,42 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     if (!found) throw deviceMissing(path, name);
     checkIsExpected(found, what);
     return found;
+  }
+
+  const retagged = (found: Found, tags: readonly string[]) =>
+    writeTags(layout.files(found.name).tags, {
+      inode: String(found.stat.ino),
+      tags: [...tags],
+      identity: found.identity,
+    });
+
+  /** The mark comes before what it is the mark of: what a crash leaves is either as before, or says that it was Ferry. */
+  async function hold(
+    found: Found,
+    migrationId: string,
+    { removable = false }: { removable?: boolean },
+  ): Promise<void> {
+    const readOnly = await isReadOnly(found.path);
+    const holds = holdTags(found.tags);
+    if (readOnly && holds.length === 0) return;
+    const mode = modeBefore(found.tags) ?? Number(found.stat.mode & 0o7777n);
+    const others = found.tags.filter((tag) => !holds.includes(tag));
+    await retagged(found, [...others, heldTag(migrationId), modeTag(mode)]);
+    if (removable) await makeMutable(found.path);
+    if (removable || !(await makeImmutable(found.path))) await forbidWriting(found.path, mode);
+  }
+
+  /** Ends the hold of the migration, or any. */
+  async function release(found: Found, migrationId: string | null): Promise<void> {
+    if (migrationId !== null && heldBy(found.tags) !== migrationId) return;
+    const holds = holdTags(found.tags);
+    if (holds.length === 0) return;
+    await makeMutable(found.path);
+    await allowWriting(found.path, modeBefore(found.tags));
+    await retagged(
+      found,
+      found.tags.filter((tag) => !holds.includes(tag)),
+    );
   }
 
   async function stranger(found: Found): Promise<Stranger> {
@@ -196,6 +235,45 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
       return (await list()).map(device);
     },
 
+    async surroundings(name) {
+      checkName(name);
+      await checkFolder();
+      const found = await find(name);
+      if (!found) return null;
+      const seen = await usersOf({ dev: found.stat.dev, ino: found.stat.ino });
+      // A lock is all that is seen of who may not be looked into.
+      const users =
+        seen.length === 0 && (await isOpen(found.stat)) ? [kernel('somebody who holds a lock on it')] : seen;
+      return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
+    },
+
+    async hold(name, what, migrationId, how = {}) {
+      checkName(name);
+      checkExpected(what);
+      checkTags([heldTag(migrationId)]);
+      await changing(async () => hold(await expected(name, what), migrationId, how));
+    },
+
+    async release(name, migrationId) {
+      checkName(name);
+      checkTags([heldTag(migrationId)]);
+      await changing(async () => {
+        const found = await find(name);
+        if (found) await release(found, migrationId);
+      });
+    },
+
+    async makeReady(name) {
+      checkName(name);
+      await checkFolder();
+      const seen = await find(name);
+      if (!seen || holdTags(seen.tags).length === 0) return;
+      await changing(async () => {
+        const found = await find(name);
+        if (found) await release(found, null);
+      });
+    },
+
     async delete(name, what) {
       checkName(name);
       checkExpected(what);
@@ -205,6 +283,8 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
         checkIsExpected(found, what);
         // Of bytes that another device shares only a name goes: they may be in use under the other one, for as long as a tenant likes.
         if (found.stat.nlink === 1n && (await isOpen(found.stat))) throw deviceInUse(found.path, name);
+        // What is immutable cannot even be renamed.
+        if (holdTags(found.tags).length > 0) await makeMutable(found.path);
         await layout.remove(name);
       });
     },

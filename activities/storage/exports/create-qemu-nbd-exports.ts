@@ -8,7 +8,7 @@ import { withNamedLock } from '../file-lock.ts';
 import type { RunCommand } from '../run-command.ts';
 import { createRecords } from './records.ts';
 import { pidFile, type ServerSettings } from './server-command.ts';
-import { endServer, listens, runningServers, type Server } from './servers.ts';
+import { clientsOf, endServer, listens, runningServers, type Server } from './servers.ts';
 import { createStartServer, type PortRange } from './start-server.ts';
 
 export interface QemuNbdExportsOptions {
@@ -106,6 +106,12 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
           exportName,
         );
       });
+    },
+
+    async clients(exportName) {
+      checkName(exportName, 'export');
+      const servers = (await runningServers(folder)).filter((server) => server.exportName === exportName);
+      return (await Promise.all(servers.map(clientsOf))).flat();
     },
 
     async list() {

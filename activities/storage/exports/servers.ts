@@ -92,27 +92,50 @@ export async function endServer(server: Server): Promise<void> {
  * Whether the server listens on its port. Asked of the system, not by a connection: that would take the one place of a
  * writable export's client.
  */
-export async function listens({ pid, port }: Server): Promise<boolean> {
+export async function listens(server: Server): Promise<boolean> {
+  return (await socketsOf(server, '0A')).length > 0;
+}
+
+/** Who is connected to the server, as `address:port`. */
+export async function clientsOf(server: Server): Promise<string[]> {
+  return (await socketsOf(server, '01')).map(({ remote }) => readAddress(remote));
+}
+
+/** The server's own sockets on its port that are in this state, as the system's table of connections has it. */
+async function socketsOf({ pid, port }: Server, state: string): Promise<{ remote: string }[]> {
   try {
     const tables = await Promise.all(
       ['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'latin1').catch(emptyIfMissing)),
     );
-    const listening = '0A';
     const localPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-    const inodes = tables
+    const rows = tables
       .flatMap((table) => table.split('\n'))
       .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[3] === listening && fields[1]?.endsWith(localPort))
-      .map((fields) => `socket:[${fields[9]}]`);
+      .filter((fields) => fields[3] === state && fields[1]?.endsWith(localPort));
     const folder = `/proc/${pid}/fd`;
     const open = await Promise.all(
       (await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(emptyIfMissing)),
     );
-    return inodes.some((socket) => open.includes(socket));
+    return rows
+      .filter((fields) => open.includes(`socket:[${fields[9]}]`))
+      .map((fields) => ({ remote: fields[2] ?? '' }));
   } catch (error) {
-    if (isGone(error)) return false;
+    if (isGone(error)) return [];
     throw error;
   }
+}
+
+/** An address of the system's table: words of four bytes, the lowest first, in hex. */
+function readAddress(text: string): string {
+  const [host = '', port = '0'] = text.split(':');
+  const words = host.match(/.{8}/g) ?? [];
+  const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex')].toReversed());
+  const isMapped = bytes.length === 16 && bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff;
+  const ipv4 = bytes.length === 4 ? bytes : isMapped ? bytes.slice(12) : null;
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
+  );
+  return `${ipv4 ? ipv4.join('.') : `[${groups.join(':')}]`}:${Number.parseInt(port, 16)}`;
 }
 
 function isGone(error: unknown): boolean {

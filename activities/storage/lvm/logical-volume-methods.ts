@@ -2,17 +2,32 @@ import { checkName, checkSpec, checkTags } from '../device-name.ts';
 import type { Device, Expected, VolumeDriver } from '../driver.ts';
 import { checkExpected, checkIsExpected, whyUnexpected } from '../expected.ts';
 import { withNamedLock } from '../file-lock.ts';
-import { deviceInUse, deviceMissing, isFerryTag, isOurs } from '../refusals.ts';
+import { heldTag } from '../held-tags.ts';
+import { deviceInUse, deviceMissing, hasSnapshots, isFerryTag, isOurs } from '../refusals.ts';
 import { exitCodeOf } from '../run-command.ts';
 import { adopt, disown, obstacle } from './adopt.ts';
+import { hold, release } from './hold.ts';
 import { selection } from './selection.ts';
+import { usersOfVolume } from './users-of-volume.ts';
 import type { LogicalVolume } from './report.ts';
 import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
 
 /** What of a driver is the same for all logical volumes, whatever their bytes are in. */
 export type LogicalVolumeMethods = Pick<
   VolumeDriver,
-  'kind' | 'namespace' | 'find' | 'list' | 'delete' | 'retag' | 'strangers' | 'adopt' | 'disown'
+  | 'kind'
+  | 'namespace'
+  | 'find'
+  | 'list'
+  | 'surroundings'
+  | 'hold'
+  | 'release'
+  | 'makeReady'
+  | 'delete'
+  | 'retag'
+  | 'strangers'
+  | 'adopt'
+  | 'disown'
 >;
 
 export const deviceOf = ({ name, path, sizeBytes, tags, identity }: LogicalVolume): Device => ({
@@ -31,12 +46,13 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
     if (!found) return;
     checkIsExpected(found, expected);
     const inUse = (cause?: unknown) => deviceInUse(operand(name), name, cause);
+    if (found.origin) throw hasSnapshots(found, found.snapshots);
     // lvremove tries an open volume for 5 s before it refuses: asking first is quicker.
     if (found.open) throw inUse();
     try {
       // The same once more: this time lvm2 looks at it under the lock under which it removes. The identity in any case: what has come
-      // to this name since the look is another's.
-      const select = selection({ ...expected, identity: found.identity });
+      // to this name since the look is another's. It would remove snapshots with their origin.
+      const select = `${selection({ ...expected, identity: found.identity })} && !(lv_role={"origin"})`;
       await lvm(['lvremove', '--yes', '--select', select, '--', operand(name)]);
     } catch (error) {
       const left = await volume(name);
@@ -44,7 +60,8 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       throw left.open ? inUse(error) : error;
     }
     const left = await volume(name);
-    if (left?.identity === found.identity) throw whyUnexpected(left, expected) ?? inUse();
+    if (left?.identity !== found.identity) return;
+    throw left.origin ? hasSnapshots(left, left.snapshots) : (whyUnexpected(left, expected) ?? inUse());
   }
 
   return {
@@ -59,6 +76,36 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
 
     async list() {
       return (await group.volumes()).map(deviceOf);
+    },
+
+    async surroundings(name) {
+      checkName(name);
+      const found = await volume(name);
+      if (!found) return null;
+      const { snapshots, active } = found;
+      // Its size tells nothing of writes, and counters begin anew with each activation.
+      return { device: deviceOf(found), snapshots, active, users: await usersOfVolume(group, found), lastWrite: null };
+    },
+
+    async hold(name, expected, migrationId) {
+      checkName(name);
+      checkExpected(expected);
+      checkTags([heldTag(migrationId)]);
+      await hold(group, name, expected, migrationId);
+    },
+
+    async release(name, migrationId) {
+      checkName(name);
+      checkTags([heldTag(migrationId)]);
+      await release(group, name, migrationId);
+    },
+
+    async makeReady(name) {
+      checkName(name);
+      const found = await volume(name);
+      if (!found) return;
+      if (!found.active) await lvm(['lvchange', '--activate', 'y', '--', operand(name)]);
+      await release(group, name, null, { used: true });
     },
 
     async delete(name, expected) {

@@ -10,6 +10,10 @@ export interface LogicalVolume {
   readonly identity: string;
   readonly open: boolean;
   readonly active: boolean;
+  /** Nobody may write to it. */
+  readonly readOnly: boolean;
+  /** The snapshots that hang on it, whoever made them. */
+  readonly snapshots: readonly string[];
   /** Somebody's snapshot; the origin of some; something that holds volumes rather than being one. */
   readonly snapshot: boolean;
   readonly origin: boolean;
@@ -51,7 +55,7 @@ export const volumeReport = [
   ...reportOptions,
   '--options',
   'lv_name,lv_uuid,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size,pool_lv,data_percent,' +
-    'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed',
+    'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed,lv_attr,lv_descendants',
 ] as const;
 export const groupReport = [
   ...reportOptions,
@@ -82,6 +86,8 @@ const volumeRow = z.object({
   discards: z.string(),
   lv_health_status: z.string(),
   lv_check_needed: z.string(),
+  lv_attr: z.string().default(''),
+  lv_descendants: z.string().default(''),
 });
 type VolumeRow = z.infer<typeof volumeRow>;
 const groupRow = z.object({
@@ -109,6 +115,8 @@ export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume
       identity: row.lv_uuid,
       open: row.lv_device_open === '1',
       active: row.lv_active !== '',
+      readOnly: /^.[rR]/.test(row.lv_attr),
+      snapshots: row.lv_descendants === '' ? [] : row.lv_descendants.split(','),
       snapshot: roles.includes('snapshot'),
       origin: roles.includes('origin'),
       pool: layout.includes('pool') || roles.includes('private'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test as it } from 'node:test';
+import { foreignUsers } from '../../../activities/storage/device-users.ts';
 import type { VolumeDriver } from '../../../activities/storage/driver.ts';
 import { exitCodeOf, type RunCommand } from '../../../activities/storage/run-command.ts';
 import { FerryError, type FerryErrorType } from '../../../model/errors.ts';
@@ -13,6 +14,8 @@ export interface BackEndUnderTest {
   readonly run: RunCommand;
   /** Whether a device tells that nothing has been written to it since it was made. */
   readonly tellsUnwritten?: boolean;
+  /** Whether root writes even to what nobody may write to. */
+  readonly rootMayWrite?: boolean;
   /** A device size that needs no rounding; the back end holds at least 16 of it, all free. */
   readonly unitBytes: number;
   /** Makes a device without the driver, and so without tags. */
@@ -223,6 +226,54 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     }
     await driver.delete('volume-1', { tags: [mine] });
     assert.equal(await driver.find('volume-1'), null);
+  });
+
+  it('tells who has a device open', async () => {
+    const { path } = await create('volume-1');
+    const users = async () => foreignUsers((await driver.surroundings('volume-1'))?.users ?? []);
+    assert.deepEqual(await users(), []);
+    const close = await backEnd.holdOpen(path);
+    assert.equal((await users()).length, 1);
+    await close();
+    assert.deepEqual(await users(), []);
+    assert.equal(await driver.surroundings('volume-2'), null);
+  });
+
+  it('keeps everybody from writing to a device that is held, until it is released', async () => {
+    const { path } = await create('volume-1');
+    await refuses(driver.hold('volume-1', { tags: ['ferry.volume=v2'] }, 'm1'), 'NotOwned');
+    await refuses(driver.hold('volume-2', { tags: ['ferry.volume=v1'] }, 'm1'), 'DeviceMissing');
+    for (const how of [{}, {}, { removable: true }]) {
+      await driver.hold('volume-1', { tags: ['ferry.volume=v1'] }, 'm1', how);
+      assert.ok((await driver.find('volume-1'))?.tags.includes('ferry.held=m1'));
+      if (!how.removable || !backEnd.rootMayWrite) await assert.rejects(scribble(path, unit));
+    }
+    await driver.release('volume-1', 'm2');
+    assert.ok((await driver.find('volume-1'))?.tags.includes('ferry.held=m1'), 'it is not this migration’s hold');
+    for (let i = 0; i < 2; i += 1) await driver.release('volume-1', 'm1');
+    await scribble(path, unit);
+    assert.deepEqual((await driver.find('volume-1'))?.tags.toSorted(), tags.toSorted());
+    await driver.release('volume-2', 'm1');
+  });
+
+  it('takes a hold over that was left behind, and lets who is to use the device end it', async () => {
+    const { path } = await create('volume-1');
+    await driver.hold('volume-1', { tags: ['ferry.volume=v1'] }, 'm1');
+    await driver.hold('volume-1', { tags: ['ferry.volume=v1'] }, 'm2');
+    await driver.release('volume-1', 'm1');
+    await assert.rejects(scribble(path, unit));
+    for (let i = 0; i < 2; i += 1) await driver.makeReady('volume-1');
+    await scribble(path, unit);
+    assert.deepEqual((await driver.find('volume-1'))?.tags.toSorted(), tags.toSorted());
+  });
+
+  it('deletes a device that is held', async () => {
+    for (const how of [{}, { removable: true }]) {
+      await create('volume-1');
+      await driver.hold('volume-1', { tags: ['ferry.volume=v1'] }, 'm1', how);
+      await driver.delete('volume-1', { tags: [mine] });
+      assert.equal(await driver.find('volume-1'), null);
+    }
   });
 
   it('changes tags, also when it has done so before', async () => {

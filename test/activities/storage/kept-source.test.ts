@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -30,7 +30,9 @@ Runtime.install({ logger: new DefaultLogger('ERROR') });
 const mib = 1024 ** 2;
 const [volumeId, migrationId] = ['6088f80a-f116-4331-ad48-9afb0dfb196c', '11111111-1111-4111-8111-111111111111'];
 const deviceName = `volume-${volumeId}`;
-const keptTags = [generationTag(0), keptTag(migrationId), roleTag('kept'), volumeTag(volumeId)];
+/** Read-only for as long as it is kept. */
+const held = [`ferry.held=${migrationId}`, 'ferry.mode=600'];
+const keptTags = [generationTag(0), keptTag(migrationId), roleTag('kept'), volumeTag(volumeId), ...held].toSorted();
 const place = { backEnd: 'server2@b', deviceName: 'volume-2', identity: 'a-device', generation: 1, sizeBytes: mib };
 const elsewhere: Whereabouts = { state: 'there', ...place };
 const proof = () => ({ ...place, provenAt: new Date().toISOString() });
@@ -112,6 +114,9 @@ describe('a device that its volume has left', () => {
       assert.equal(generation, 2);
     }
     assert.deepEqual(await tags(), liveTags(volumeId, 2).toSorted());
+    const { path } = (await driver.find(deviceName))!;
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+    await using _ = await open(path, 'r+');
   });
 
   test('stays unless the device that holds the volume now was asked, and the registry says the same', async () => {

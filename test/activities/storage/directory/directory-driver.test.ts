@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDirectoryDriver } from '../../../../activities/storage/directory/directory-driver.ts';
+import { foreignUsers } from '../../../../activities/storage/device-users.ts';
 import type { VolumeDriver } from '../../../../activities/storage/driver.ts';
 import { runCommand } from '../../../../activities/storage/run-command.ts';
 import { driverConformance, refuses } from '../driver-conformance.ts';
@@ -33,6 +34,7 @@ driverConformance('directory', async () => {
     driver: createDirectoryDriver({ path, capacityBytes: 128 * mib }),
     gone: createDirectoryDriver({ path: join(path, 'not-there') }),
     run: runCommand,
+    rootMayWrite: true,
     unitBytes: 4 * mib,
     makeForeign: async (name, sizeBytes) => {
       await mkdir(join(path, 'volumes'), { recursive: true });
@@ -215,6 +217,61 @@ describe('a directory back end', () => {
       await rm(volume(), { recursive: true });
     }
     assert.equal((await stat(secret)).size, 8);
+  });
+
+  test('who has a file open, or holds a lock on it, is told by name; Ferry’s own readers are not', async () => {
+    const { path: file } = await make();
+    const users = async () => foreignUsers((await driver.surroundings('volume-1'))?.users ?? []);
+    const writer = spawn('sh', ['-c', 'exec 3<>"$0"; echo; exec sleep 60', file], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      await once(writer.stdout, 'data');
+      assert.match((await users()).join(), new RegExp(`^process ${writer.pid} \\((sh|sleep)\\)$`));
+    } finally {
+      writer.kill('SIGKILL');
+      await once(writer, 'exit');
+    }
+    for (const access of ['--read-only', '--cache=none']) {
+      const server = spawn('qemu-nbd', ['--format=raw', access, `--socket=${join(path, 'nbd.sock')}`, file]);
+      try {
+        while (!(await stat(join(path, 'nbd.sock')).catch(() => null))) await sleep(10);
+        assert.deepEqual(await users(), access === '--read-only' ? [] : [`process ${server.pid} (qemu-nbd)`]);
+      } finally {
+        server.kill('SIGKILL');
+        await once(server, 'exit');
+        await rm(join(path, 'nbd.sock'), { force: true });
+      }
+    }
+  });
+
+  test('a write to a held file shows in its time of change', async () => {
+    const { path: file } = await make();
+    const lastWrite = async () => (await driver.surroundings('volume-1'))?.lastWrite;
+    {
+      await using writer = await open(file, 'r+');
+      // Where its file system can do more, not even this writer may go on.
+      await driver.hold('volume-1', { tags: [mine] }, 'm1', { removable: true });
+      const before = await lastWrite();
+      assert.equal(await lastWrite(), before);
+      await writer.write('open before it was held');
+      assert.notEqual(await lastWrite(), before);
+    }
+    await driver.delete('volume-1', { tags: [mine] });
+  });
+
+  test('what somebody else made read-only is not marked, and stays so', async () => {
+    const { path: file } = await make();
+    await runCommand(['chattr', '+i', '--', file]);
+    try {
+      await driver.hold('volume-1', { tags: [mine] }, 'm1');
+      await driver.release('volume-1', 'm1');
+      await driver.makeReady('volume-1');
+      await assert.rejects(open(file, 'r+'), { code: 'EPERM' });
+      assert.deepEqual((await driver.find('volume-1'))?.tags, tags);
+    } finally {
+      await runCommand(['chattr', '-i', '--', file]);
+    }
   });
 
   /** What Ferry did not make, in every folder of its own and beside them; each with what it must still hold. */

@@ -18,7 +18,7 @@ import {
   serverCommand,
   type ServerSettings,
 } from '../../../../activities/storage/exports/server-command.ts';
-import type { ExportAddress } from '../../../../activities/storage/exports.ts';
+import { endExports, type ExportAddress, writersThroughExports } from '../../../../activities/storage/exports.ts';
 import { runCommand, toolFailed } from '../../../../activities/storage/run-command.ts';
 import { makeCertificates } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
@@ -78,6 +78,46 @@ async function killHard(pid: number): Promise<void> {
 }
 
 describe('exports by qemu-nbd', () => {
+  test('an export with a client is not ended for somebody else’s sake, and its client is told', async () => {
+    const exports = exportsOf();
+    const { port, exportName } = await exports.ensure(writable());
+    assert.deepEqual(await exports.clients(exportName), []);
+    assert.match((await writersThroughExports(exports, disk)).join(), /the writable export volume-1, to which nobody/);
+    const client = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${port}/${exportName}`], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    try {
+      client.stdin.write('write -f 0 4k\n');
+      await once(client.stdout, 'data');
+      const [who] = await exports.clients(exportName);
+      assert.match(who ?? '', /^127\.0\.0\.1:\d+$/);
+      await refuses(endExports(exports, disk), 'VolumeInUse');
+      await refuses(endExports(exports, disk, 'another'), 'VolumeInUse');
+      await endExports(exports, disk, exportName);
+      await endExports(exports, join(folder, 'another-disk'));
+      assert.deepEqual(await writersThroughExports(exports, disk), [`${who}, connected to the export volume-1`]);
+      assert.deepEqual(await writersThroughExports(exports, disk, exportName), []);
+    } finally {
+      client.kill('SIGKILL');
+      await once(client, 'exit');
+    }
+    await endExports(exports, disk);
+    assert.deepEqual(await exports.list(), []);
+  });
+
+  test('a client on IPv6 is told as well', async () => {
+    const exports = exportsOf({ address: '::1' });
+    const { port, exportName } = await exports.ensure(readOnly());
+    const client = connect({ host: '::1', port });
+    try {
+      await once(client, 'data');
+      assert.match((await exports.clients(exportName)).join(), /^\[0:0:0:0:0:0:0:1\]:\d+$/);
+      assert.deepEqual(await writersThroughExports(exports, disk), [], 'it cannot write');
+    } finally {
+      client.destroy();
+    }
+  });
+
   test('a device is exported under its name, with its size', async () => {
     const address = await exportsOf().ensure(readOnly());
     assert.deepEqual(address, { host: '127.0.0.1', port: address.port, exportName: 'volume-1', tls: false });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { foreignUsers } from '../../../../activities/storage/device-users.ts';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
 import type { RunCommand } from '../../../../activities/storage/run-command.ts';
 import { driverConformance, refuses } from '../driver-conformance.ts';
@@ -214,6 +215,102 @@ describe('an LVM back end', () => {
     await refuses(late.delete('volume-1', { tags: [mine] }), 'DeviceInUse');
     await release();
     await driverOf('lvm-2').delete('volume-1', { tags: [mine] });
+  });
+
+  describe('somebody else’s snapshot', () => {
+    const snapshots = async () => (await driverOf('lvm-2').surroundings('volume-1'))?.snapshots;
+    const snap = (name: string) =>
+      run(['lvcreate', '--yes', '--snapshot', '--size', '4m', '--name', name, 'lvm-2/volume-1']);
+    afterEach(async () => {
+      for (const { name } of await driverOf('lvm-2').list())
+        if (name !== 'volume-1') await run(['lvremove', '--yes', `lvm-2/${name}`]);
+    });
+
+    test('keeps a device from being deleted, and is told by name', async () => {
+      await driverOf('lvm-2').create(spec);
+      assert.deepEqual(await snapshots(), []);
+      await snap('nightly-backup');
+      await snap('before-upgrade');
+      assert.deepEqual((await snapshots())?.toSorted(), ['before-upgrade', 'nightly-backup']);
+      await assert.rejects(driverOf('lvm-2').delete('volume-1', { tags: [mine] }), /before-upgrade|nightly-backup/);
+      assert.equal((await snapshots())?.length, 2);
+    });
+
+    test('that is made while the device is being deleted is not deleted with it', async () => {
+      await driverOf('lvm-2').create(spec);
+      const late = driverOf(
+        'lvm-2',
+        spied(async ([program]) => {
+          if (program === 'lvremove') await snap('just-in-time');
+        }),
+      );
+      await refuses(late.delete('volume-1', { tags: [mine] }), 'VolumeHasSnapshots');
+      assert.deepEqual(await snapshots(), ['just-in-time']);
+    });
+  });
+
+  test('a device-mapper device on top of a volume is one of its users, and may write although the volume is held', async () => {
+    const { path } = await driverOf('lvm-2').create(spec);
+    const users = async () => foreignUsers((await driverOf('lvm-2').surroundings('volume-1'))?.users ?? []);
+    await run(['dmsetup', 'create', 'guestvg-root', '--table', `0 2048 linear ${path} 0`]);
+    try {
+      await driverOf('lvm-2').hold('volume-1', { tags: [mine] }, 'm1');
+      await run(['dd', 'if=/dev/urandom', 'of=/dev/mapper/guestvg-root', 'bs=4k', 'count=1', 'oflag=direct']);
+      assert.equal((await users()).length, 1);
+    } finally {
+      await run(['dmsetup', 'remove', 'guestvg-root']);
+    }
+    assert.deepEqual(await users(), []);
+  });
+
+  test('a device that was not active is so again after a hold, unless somebody is to use it', async () => {
+    const { path } = await driverOf('lvm-2').create(spec);
+    const active = async () => (await driverOf('lvm-2').surroundings('volume-1'))?.active;
+    for (const ended of ['release', 'makeReady'] as const) {
+      await run(['lvchange', '--activate', 'n', 'lvm-2/volume-1']);
+      assert.equal(await active(), false);
+      for (let i = 0; i < 2; i += 1) await driverOf('lvm-2').hold('volume-1', { tags: [mine] }, 'm1');
+      assert.equal((await run(['blockdev', '--getro', path])).stdout.trim(), '1');
+      if (ended === 'release') await driverOf('lvm-2').release('volume-1', 'm1');
+      else await driverOf('lvm-2').makeReady('volume-1');
+      assert.equal(await active(), ended === 'makeReady');
+      assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
+    }
+    assert.equal((await run(['blockdev', '--getro', path])).stdout.trim(), '0');
+  });
+
+  for (const [diesAt, readOnly] of [
+    ['lvchange --permission r', '0'],
+    ['lvchange --permission rw', '1'],
+    ['lvchange --deltag', '0'],
+  ] as const) {
+    test(`a hold or release that dies before ${diesAt} can be repeated`, async () => {
+      const { path } = await driverOf('lvm-2').create(spec);
+      const dies = spied(async (argv) => {
+        if (argv.join(' ').startsWith(`${diesAt} --`) || argv.join(' ').startsWith(`${diesAt} ferry`))
+          throw new Error('the worker dies here');
+      });
+      await assert.rejects(async () => {
+        await driverOf('lvm-2', dies).hold('volume-1', { tags: [mine] }, 'm1');
+        await driverOf('lvm-2', dies).release('volume-1', 'm1');
+      }, /dies here/);
+      assert.equal((await run(['blockdev', '--getro', path])).stdout.trim(), readOnly);
+      assert.ok((await driverOf('lvm-2').find('volume-1'))?.tags.includes('ferry.held=m1'));
+      await driverOf('lvm-2').hold('volume-1', { tags: [mine] }, 'm1');
+      await driverOf('lvm-2').release('volume-1', 'm1');
+      assert.equal((await run(['blockdev', '--getro', path])).stdout.trim(), '0');
+      assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
+    });
+  }
+
+  test('a volume that an administrator made read-only is not marked, and stays so', async () => {
+    const { path } = await driverOf('lvm-2').create(spec);
+    await run(['lvchange', '--permission', 'r', 'lvm-2/volume-1']);
+    await driverOf('lvm-2').hold('volume-1', { tags: [mine] }, 'm1');
+    await driverOf('lvm-2').release('volume-1', 'm1');
+    await driverOf('lvm-2').makeReady('volume-1');
+    assert.equal((await run(['blockdev', '--getro', path])).stdout.trim(), '1');
+    assert.deepEqual((await driverOf('lvm-2').find('volume-1'))?.tags, [mine]);
   });
 
   test('a device that loses its tag while it is being deleted stays', async () => {

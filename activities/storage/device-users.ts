@@ -1,0 +1,118 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { copierMark } from './copier/device-lock.ts';
+import { systemCode } from './system-errors.ts';
+
+/** Somebody who has a device open, or something that is on top of it. */
+export interface DeviceUser {
+  /** For people: `process 812 (dd)`. */
+  readonly who: string;
+  /** Null: the kernel itself, or somebody who cannot be seen from here. */
+  readonly pid: number | null;
+  /** One of Ferry's own servers or copiers, which has it open for reading only. */
+  readonly isOwnReader: boolean;
+}
+
+/** What is looked for: a file, or a block device by its number. */
+export type Opened = { readonly dev: bigint; readonly ino: bigint } | { readonly rdev: bigint };
+
+/**
+ * Who has it open, or is on top of it, as far as this user may see; each process once for every descriptor. It is a look, not a lock:
+ * who must know that nobody writes keeps others from it first.
+ */
+export async function usersOf(opened: Opened): Promise<DeviceUser[]> {
+  const found: DeviceUser[] = [];
+  const processes = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
+  // Not all at once: each look keeps a thread of Node's few.
+  for (const pid of processes) found.push(...(await openedBy(pid, opened)));
+  return [...found, ...(await loopDevices(opened)), ...('rdev' in opened ? await onTop(opened.rdev) : [])];
+}
+
+/** The processes behind a list of users, once each, and everything else; without Ferry's own readers. */
+export function foreignUsers(users: readonly DeviceUser[]): string[] {
+  return [...new Set(users.filter(({ isOwnReader }) => !isOwnReader).map(({ who }) => who))];
+}
+
+async function openedBy(pid: string, opened: Opened): Promise<DeviceUser[]> {
+  const folder = join('/proc', pid, 'fd');
+  const descriptors = (await readdir(folder).catch(goneOrForbidden)) ?? [];
+  const targets = await Promise.all(
+    descriptors.map((fd) => stat(join(folder, fd), { bigint: true }).catch(goneOrForbidden)),
+  );
+  const matching = descriptors.filter((_, i) => {
+    const target = targets[i];
+    if (!target) return false;
+    if ('rdev' in opened) return target.isBlockDevice() && target.rdev === opened.rdev;
+    return target.ino === opened.ino && target.dev === opened.dev;
+  });
+  if (matching.length === 0) return [];
+  const argv = ((await readFile(join('/proc', pid, 'cmdline'), 'utf8').catch(goneOrForbidden)) ?? '').split('\0');
+  const name = ((await readFile(join('/proc', pid, 'comm'), 'utf8').catch(goneOrForbidden)) ?? '').trim();
+  const isOwn = name === 'qemu-nbd' || argv.includes(copierMark);
+  return Promise.all(
+    matching.map(async (fd) => ({
+      who: `process ${pid} (${name === '' ? 'unknown' : name})`,
+      pid: Number(pid),
+      isOwnReader: isOwn && (await isForReading(pid, fd)),
+    })),
+  );
+}
+
+async function isForReading(pid: string, fd: string): Promise<boolean> {
+  const text = await readFile(join('/proc', pid, 'fdinfo', fd), 'utf8').catch(goneOrForbidden);
+  const flags = /^flags:\s*([0-7]+)/m.exec(text ?? '')?.[1];
+  // The lowest two bits of the octal flags: 0 is reading only.
+  return flags !== undefined && (Number.parseInt(flags, 8) & 3) === 0;
+}
+
+/** Loop devices over it: the kernel has it open, no process. */
+async function loopDevices(opened: Opened): Promise<DeviceUser[]> {
+  const loops = ((await readdir('/sys/block').catch(goneOrForbidden)) ?? []).filter((name) => name.startsWith('loop'));
+  const users: DeviceUser[] = [];
+  for (const name of loops) {
+    const file = await readFile(join('/sys/block', name, 'loop', 'backing_file'), 'utf8').catch(goneOrForbidden);
+    const target = file === null ? null : await stat(file.trim(), { bigint: true }).catch(goneOrForbidden);
+    if (!target) continue;
+    const isIt =
+      'rdev' in opened
+        ? target.isBlockDevice() && target.rdev === opened.rdev
+        : target.ino === opened.ino && target.dev === opened.dev;
+    if (isIt) users.push(kernel(`loop device /dev/${name}`));
+  }
+  return users;
+}
+
+/** Devices and file systems that are made of it. */
+async function onTop(rdev: bigint): Promise<DeviceUser[]> {
+  const number = numberOf(rdev);
+  const folder = `/sys/dev/block/${number}/holders`;
+  const holders = (await readdir(folder).catch(goneOrForbidden)) ?? [];
+  const devices = await Promise.all(
+    holders.map(async (name) => {
+      const mapped = await readFile(join(folder, name, 'dm', 'name'), 'utf8').catch(goneOrForbidden);
+      return kernel(`device ${mapped === null ? name : `${mapped.trim()} (${name})`}`);
+    }),
+  );
+  const mounts = ((await readFile('/proc/self/mountinfo', 'utf8').catch(goneOrForbidden)) ?? '')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter((fields) => fields[2] === number)
+    .map((fields) => kernel(`the file system that is mounted on ${fields[4]}`));
+  return [...devices, ...mounts.slice(0, 1)];
+}
+
+/** `major:minor`. The kernel's dev_t as stat gives it: minor in bits 0-7 and 20-43, major in 8-19 and 44-63. */
+function numberOf(dev: bigint): string {
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
+  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn);
+  return `${major}:${minor}`;
+}
+
+export const kernel = (who: string): DeviceUser => ({ who, pid: null, isOwnReader: false });
+
+/** Processes, descriptors and devices come and go while they are looked at, and some are other users'. */
+function goneOrForbidden(error: unknown): null {
+  const harmless = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR', 'ENXIO', 'EINVAL'];
+  if (harmless.includes(systemCode(error) ?? '')) return null;
+  throw error;
+}

@@ -1,0 +1,73 @@
+import { FerryError } from '../../model/errors.ts';
+import { foreignUsers } from './device-users.ts';
+import type { Expected, Surroundings, VolumeDriver } from './driver.ts';
+import { type Exports, untilUnused, writersThroughExports } from './exports.ts';
+import { hasSnapshots, writtenMeanwhile } from './refusals.ts';
+
+interface Guarded {
+  driver: VolumeDriver;
+  exports: Exports;
+  name: string;
+  /** A server whose having it open does not count. */
+  but?: string | undefined;
+}
+
+/** Who uses the device of a volume that nobody should be using, in words; Ferry's own read-only servers and copiers do not count. */
+export async function usersOfDevice({ driver, exports, name, but }: Guarded): Promise<string[]> {
+  const around = await driver.surroundings(name);
+  return around ? users(around, exports, but) : [];
+}
+
+async function users({ device, users: found }: Surroundings, exports: Exports, but?: string): Promise<string[]> {
+  const served = (await exports.list()).filter(({ path }) => path === device.path);
+  const servers = new Set(served.map(({ pid }) => pid));
+  const through = await writersThroughExports(exports, device.path, but);
+  return [...through, ...foreignUsers(found.filter(({ pid }) => pid === null || !servers.has(pid)))];
+}
+
+/** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */
+export async function refuseIfUsed(guarded: Guarded): Promise<void> {
+  const around = await guarded.driver.surroundings(guarded.name);
+  if (around) await untilUnused(around.device.path, () => usersOfDevice(guarded));
+}
+
+/**
+ * Keeps the device of a volume that is to be copied from being written to: `VolumeHasSnapshots`, `VolumeInUse`, or it is held. Returns what
+ * `checkHeld` is to be told.
+ */
+export async function holdDevice(
+  guarded: Guarded & { expected: Expected; migrationId: string },
+): Promise<{ lastWrite: string | null }> {
+  const { driver, name, expected, migrationId } = guarded;
+  refuseSnapshots(await expectThere(driver, name));
+  await refuseIfUsed(guarded);
+  await driver.hold(name, expected, migrationId);
+  // Who came between the look and the hold has it open still, or has written before anything was copied.
+  await refuseIfUsed(guarded);
+  const { lastWrite } = await expectThere(driver, name);
+  return { lastWrite };
+}
+
+/** Throws unless nobody has written to the held device since: the last look before the volume is switched away from it. */
+export async function checkHeld(guarded: Guarded & { lastWrite: string | null }): Promise<void> {
+  await refuseIfUsed(guarded);
+  const around = await expectThere(guarded.driver, guarded.name);
+  refuseSnapshots(around);
+  if (guarded.lastWrite !== null && around.lastWrite !== guarded.lastWrite) throw writtenMeanwhile(around.device.path);
+}
+
+/** Throws `VolumeHasSnapshots` if somebody's snapshots hang on the device. */
+export async function refuseIfOrigin(driver: VolumeDriver, name: string): Promise<void> {
+  const around = await driver.surroundings(name);
+  if (around) refuseSnapshots(around);
+}
+
+function refuseSnapshots({ device, snapshots }: Surroundings): void {
+  if (snapshots.length > 0) throw hasSnapshots(device, snapshots);
+}
+
+async function expectThere(driver: VolumeDriver, name: string): Promise<Surroundings> {
+  const around = await driver.surroundings(name);
+  if (around) return around;
+  throw new FerryError('DeviceMissing', `there is no ${name} in ${driver.place}`, { name });
+}
