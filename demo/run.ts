@@ -14,11 +14,12 @@ import { startHypervisor } from './hypervisor.ts';
 import { screen } from './screen.ts';
 import { tellStory } from './story.ts';
 
-const usage = `npm run demo [-- --attached | --evacuate] [-- --keep]
+const usage = `npm run demo [-- --attached | --evacuate | --require-lvm] [-- --keep]
 
 Moves a volume with real data between two storage nodes on this machine, and shows it. Cleans everything up in the end.
   --attached  the volume is in use by a running guest of a libvirt of the demo's own
   --evacuate  a node is emptied of volumes, one of them in use by such a guest, and decommissioned
+  --require-lvm  an error instead of back ends of plain files where storage nodes with LVM cannot run
   --keep      leave it running, with Temporal's Web UI, until Ctrl-C`;
 
 await main().catch((error: unknown) => {
@@ -34,16 +35,16 @@ async function main(): Promise<void> {
   const starting =
     options.attached || options.evacuate
       ? startStageWithGuest(directory, interrupt, options)
-      : startStage(directory, interrupt);
+      : startStage(directory, interrupt, options);
   try {
     await Promise.race([untilAborted(interrupt), play(starting, interrupt, options)]);
   } finally {
     screen.note('\nCleaning up: nodes, servers, files (a few seconds).');
-    await starting.then(
-      (stage) => stage.stop(),
-      () => {},
-    );
+    const stage = await starting.catch(() => null);
+    await stage?.stop();
     await rm(directory, { recursive: true, force: true });
+    // Here once more, where it is not scrolled away.
+    if (stage && stage.instead !== null) screen.warning(`This was told without LVM. ${stage.instead}`);
   }
 }
 
@@ -67,30 +68,34 @@ async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: O
 
 interface Stage {
   system: PlainSystem;
+  /** Why the back ends are not what they should be, and what to do; null when they are. */
+  instead: string | null;
   tell(ferry: FerryCommand, library: Ferry): Promise<void>;
   stop(): Promise<void>;
 }
 
-async function startStage(directory: string, interrupt: AbortSignal): Promise<Stage> {
+async function startStage(directory: string, interrupt: AbortSignal, options: Options): Promise<Stage> {
   screen.part('Starting Temporal, Postgres, a control worker and the storage nodes server1 and server2 (10-60 s)');
   screen.note(
     'The nodes are small virtual machines (user-mode Linux) with a kernel and an LVM of their own; yours is not touched.',
   );
   try {
     const system = await startSystem({ directory });
-    return detachedStage(system, lvmDevices(system.nodes, interrupt));
+    return detachedStage(system, lvmDevices(system.nodes, interrupt), null);
   } catch (error) {
-    if (!(error instanceof NodesUnavailable)) throw error;
+    if (!(error instanceof NodesUnavailable) || options.requireLvm) throw error;
+    const instead = `${error.message} With them (x86-64, Debian 12 or 13, an open /dev/net/tun) it is told on real volume groups; with \`-- --require-lvm\` their lack is an error.`;
+    screen.warning(instead);
     screen.note(
-      `${error.message}\nSo the two nodes are plain processes here, and their back ends directories of sparse files instead of LVM.`,
+      `So the two nodes are plain processes here, and their back ends directories of sparse files instead of LVM.`,
     );
     const system = await startSystem({ directory, backing: 'directory' });
-    return detachedStage(system, directoryDevices(directory, interrupt));
+    return detachedStage(system, directoryDevices(directory, interrupt), instead);
   }
 }
 
-function detachedStage(system: PlainSystem, devices: Devices): Stage {
-  return { system, tell: (ferry, library) => tellStory(ferry, library, devices), stop: () => system.stop() };
+function detachedStage(system: PlainSystem, devices: Devices, instead: string | null): Stage {
+  return { system, instead, tell: (ferry, library) => tellStory(ferry, library, devices), stop: () => system.stop() };
 }
 
 /** Nodes are plain processes here: a hypervisor on this machine does not reach into the network that guests as nodes have. */
@@ -107,6 +112,7 @@ async function startStageWithGuest(directory: string, interrupt: AbortSignal, { 
     const devices = directoryDevices(directory, interrupt);
     return {
       system,
+      instead: null,
       tell: (ferry, library) =>
         evacuate
           ? tellEvacuationStory(ferry, devices, hypervisor)
@@ -160,6 +166,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 interface Options {
   attached: boolean;
   evacuate: boolean;
+  requireLvm: boolean;
   keep: boolean;
 }
 
@@ -169,11 +176,15 @@ function readArguments(): Options | null {
       options: {
         attached: { type: 'boolean', default: false },
         evacuate: { type: 'boolean', default: false },
+        'require-lvm': { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h' },
       },
     });
-    if (!values.help) return { attached: values.attached, evacuate: values.evacuate, keep: values.keep };
+    const { attached, evacuate, keep, 'require-lvm': requireLvm } = values;
+    if (requireLvm && (attached || evacuate))
+      throw new Error('The stories with a guest are always told on directories; --require-lvm is for the other one.');
+    if (!values.help) return { attached, evacuate, requireLvm, keep };
     console.log(usage);
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 
-const paint = (style: 'bold' | 'cyan' | 'dim' | 'green', text: string) =>
+const paint = (style: 'bold' | 'cyan' | 'dim' | 'green' | 'yellow', text: string) =>
   styleText(style, text, { stream: process.stdout });
 
 /** What the demo says on the user's terminal. */
@@ -11,6 +11,10 @@ export const screen = {
   },
   note(text: string): void {
     console.log(paint('dim', text));
+  },
+  /** What the user must not overlook. */
+  warning(text: string): void {
+    console.log(paint('yellow', text));
   },
   good(text: string): void {
     console.log(paint('green', text));

@@ -11,15 +11,16 @@ const checks: readonly [name: string, argv: readonly [string, ...string[]]][] = 
   ['nothing is unused (knip)', ['knip', '--no-progress']],
 ];
 
-/** Runs them all and prints what they found; resolves with how many went well and how many did not. */
+/** Runs them all at once and prints what they found; resolves with how many went well and how many did not. */
 export async function runChecks(): Promise<{ passed: number; failed: number }> {
-  let failed = 0;
-  for (const [name, [program, ...args]] of checks) {
-    const { exitCode, all } = await execa(program, args, { cwd: root, preferLocal: true, reject: false, all: true });
-    console.log(`${exitCode === 0 ? '✔' : '✖'} ${name}`);
-    if (exitCode === 0) continue;
-    failed += 1;
-    console.log(all);
-  }
-  return { passed: checks.length - failed, failed };
+  const went = await Promise.all(checks.map(([name, argv]) => check(name, argv)));
+  const passed = went.filter(Boolean).length;
+  return { passed, failed: checks.length - passed };
+}
+
+async function check(name: string, [program, ...args]: readonly [string, ...string[]]): Promise<boolean> {
+  const { exitCode, all } = await execa(program, args, { cwd: root, preferLocal: true, reject: false, all: true });
+  const well = exitCode === 0;
+  console.log(`${well ? '✔' : '✖'} ${name}${well ? '' : `\n${all}`}`);
+  return well;
 }

@@ -1,28 +1,44 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
-import { findProgram } from './find-program.mjs';
-import { cachedTemporal, findTemporal } from './find-temporal.mjs';
+import { findProgram, isExecutable } from './find-program.mjs';
+import { cachedTemporal, findTemporal, temporalVersion as version, unversionedTemporal } from './find-temporal.mjs';
 import { pinnedNode } from './npm-packages.mjs';
 import { announce, NotReady, root, runs } from './report.mjs';
-
-const version = 'v1.5.1';
 
 /**
  * The path of the Temporal CLI, which is fetched when the machine has none.
  * @returns {string}
  */
 export function ensureTemporal() {
+  adoptUnversioned();
   const found = findTemporal();
   if (found) return found;
   const folder = dirname(cachedTemporal());
   mkdirSync(folder, { recursive: true });
-  const work = mkdtempSync(join(folder, 'new-'));
+  removeUnfinished(folder);
+  const work = mkdtempSync(join(folder, `new-${process.pid}-`));
+  const since = Date.now();
   try {
     if (download(work) || build(work)) {
       const [program = ''] = readdirSync(work);
       chmodSync(join(work, program), 0o755);
       // Renamed when complete: an interrupted one must not be taken for the program.
       renameSync(join(work, program), cachedTemporal());
+      const { size } = statSync(cachedTemporal());
+      const seconds = Math.round((Date.now() - since) / 1000);
+      announce(
+        `the Temporal CLI ${version} is there after ${seconds} s: ${cachedTemporal()}, ${mib(size)} MiB, kept for the next time`,
+      );
       return cachedTemporal();
     }
   } finally {
@@ -35,7 +51,9 @@ export function ensureTemporal() {
 
 /** @param {string} folder */
 function download(folder) {
-  announce(`fetching the Temporal CLI ${version} (up to three minutes)`);
+  announce(
+    `fetching the Temporal CLI ${version} from https://temporal.download, about 60 MiB (given up after three minutes)`,
+  );
   const program = join(root, 'setup/download-temporal.mjs');
   return runs(pinnedNode, [program, version, folder], { timeoutSeconds: 180 });
 }
@@ -49,9 +67,43 @@ function build(folder) {
     announce('it cannot be built either: there is no Go on the PATH');
     return false;
   }
-  announce('building the Temporal CLI from source instead (four to ten minutes, once)');
+  const proxy = process.env['GOPROXY'] || 'https://proxy.golang.org';
+  announce(
+    `building it instead with ${go}: github.com/temporalio/cli/cmd/temporal@${version} and what it needs, about 280 MiB from ${withoutPassword(proxy)} (four to ten minutes, once)`,
+  );
   /** @type {Record<string, string>} */
   const env = { GOBIN: folder };
   if (!process.env['HOME']) Object.assign(env, { GOPATH: join(folder, '../go'), GOCACHE: join(folder, '../go-build') });
   return runs(go, ['install', `github.com/temporalio/cli/cmd/temporal@${version}`], { env });
+}
+
+/** One that an earlier Ferry fetched is as good. */
+function adoptUnversioned() {
+  if (version !== 'v1.5.1' || isExecutable(cachedTemporal()) || !isExecutable(unversionedTemporal())) return;
+  try {
+    linkSync(unversionedTemporal(), cachedTemporal());
+  } catch {
+    // Another process was faster, or the file system has no links: then it is fetched.
+  }
+}
+
+/**
+ * What others began and did not end, because they were killed.
+ * @param {string} folder
+ */
+function removeUnfinished(folder) {
+  for (const name of readdirSync(folder)) {
+    const [, pid] = /^new-(\d+)-/.exec(name) ?? [];
+    if (pid && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** @param {number} bytes */
+function mib(bytes) {
+  return Math.round(bytes / 2 ** 20);
+}
+
+/** @param {string} urls A list, as Go takes it. */
+function withoutPassword(urls) {
+  return urls.replaceAll(/\/\/[^/@,|]*@/g, '//');
 }

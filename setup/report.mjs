@@ -9,6 +9,9 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Thrown when the machine cannot be made ready; the message says what the user should do. */
 export class NotReady extends Error {}
 
+/** Thrown when what the user asked for is not there; the message says what is. */
+export class WrongUsage extends NotReady {}
+
 /**
  * Says what is about to happen and how long it may take.
  * @param {string} text

@@ -1,93 +1,153 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { findProgram } from './find-program.mjs';
+import { allNeeds, purposes } from './needs.mjs';
+import { candidatesIn, planInstall, stillPossible } from './plan-install.mjs';
 import { announce, NotReady, runs } from './report.mjs';
 
-/**
- * What is needed of the system. `needed`: cannot do without; `better`: the demo shows less without it.
- * @typedef {{ what: string, there: boolean, debian: string, needed: string[], better?: string[] }} Need
- */
-
-/** @returns {Need[]} */
-function needs() {
-  const attached = 'demo -- --attached';
-  const everything = ['demo', attached, 'test', 'bench'];
-  const nodes = { needed: ['test', 'bench'], better: ['demo'] };
-  const tests = { needed: ['test', 'bench'] };
-  const guests = { needed: ['test', 'bench', attached] };
-  return [
-    { ...program('qemu-nbd'), debian: 'qemu-utils', needed: everything },
-    { ...program('qemu-img'), debian: 'qemu-utils', needed: everything },
-    { ...program('unshare'), debian: 'util-linux', needed: everything },
-    { ...program('setpriv'), debian: 'util-linux', needed: everything },
-    { ...program('taskset'), debian: 'util-linux', ...nodes },
-    { ...program('mount'), debian: 'mount', ...nodes },
-    { ...program('openssl'), debian: 'openssl', needed: everything },
-    // Storage nodes with a real LVM.
-    { ...program('linux.uml'), debian: 'user-mode-linux', ...nodes },
-    { ...program('lvm'), debian: 'lvm2', ...nodes },
-    { ...program('dmsetup'), debian: 'dmsetup', ...nodes },
-    { ...program('thin_check'), debian: 'thin-provisioning-tools', ...nodes },
-    { ...program('ip'), debian: 'iproute2', ...nodes },
-    { ...program('insmod'), debian: 'kmod', ...nodes },
-    { ...program('busybox'), there: hasStaticBusybox(), debian: 'busybox-static', ...nodes, ...guests },
-    { ...program('gcc'), debian: 'gcc', ...nodes, ...guests },
-    { ...file('/usr/include/stdio.h'), debian: 'libc6-dev', ...nodes, ...guests },
-    // What the tests and measurements compare with, break and look through.
-    { ...program('nbdinfo'), debian: 'libnbd-bin', ...tests },
-    { ...program('nbdcopy'), debian: 'libnbd-bin', ...tests },
-    { ...program('nbdkit'), debian: 'nbdkit', ...tests },
-    { ...program('fincore'), debian: 'util-linux-extra', ...tests },
-    { ...program('pgbouncer'), debian: 'pgbouncer', needed: ['test'] },
-    { ...program('chromium'), debian: 'chromium', needed: ['test'] },
-    // A hypervisor of its own, with a guest, for attached volumes.
-    { ...program('virsh'), debian: 'libvirt-clients', ...guests },
-    { ...program('libvirtd'), debian: 'libvirt-daemon', ...guests },
-    { what: "libvirt's QEMU driver", there: hasLibvirtDriver(), debian: 'libvirt-daemon-driver-qemu', ...guests },
-    { ...program('qemu-system-x86_64'), debian: 'qemu-system-x86', ...guests },
-    { what: 'a kernel for guests in /boot', there: hasKernel(), debian: 'linux-image-cloud-amd64', ...guests },
-    { ...program('xz'), debian: 'xz-utils', ...guests },
-  ];
-}
+/** @typedef {import('./needs.mjs').Need} Need */
+/** @typedef {import('./needs.mjs').Part} Part */
+/** @typedef {import('./needs.mjs').Purpose} Purpose */
 
 /**
  * Installs what is missing, or says how to.
- * @param {string} purpose
+ * @param {Purpose} purpose
  */
 export function installSystemPackages(purpose) {
-  const wanted = needs().filter(({ needed, better = [] }) => [...needed, ...better].includes(purpose));
-  const missing = wanted.filter(({ there }) => !there);
+  const { needed, better = [] } = purposes[purpose];
+  const missing = missingOf([...needed, ...better]);
   if (!missing.length) return;
-  const names = missing.map(({ what }) => what).join(', ');
-  const packages = [...new Set(missing.map(({ debian }) => debian))];
-  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
-  const asRoot = rootPrefix();
-  if (findProgram('apt-get') && asRoot) {
-    announce(`installing system packages for ${names} (one to five minutes): ${command}`);
-    install(asRoot, packages);
+  const asRoot = findProgram('apt-get') ? rootPrefix() : null;
+  // An update that fails is no reason to stop: the lists that are there may do.
+  if (asRoot) apt(asRoot, ['update']);
+  const plan = planInstall(missing, purpose, offeredBySystem(missing));
+  const never = essentialOf(plan.hopeless, needed);
+  if (never.length) throw new NotReady(whatToDo(purpose, never, plan));
+  if (asRoot) install(asRoot, plan);
+
+  const left = missingOf([...needed, ...better]);
+  const essential = essentialOf(left, needed);
+  if (essential.length) throw new NotReady(whatToDo(purpose, essential, plan));
+  if (left.length) {
+    announce(`going on without ${names(left)}.${reasons(left, plan.hopeless)}${byHand('To have it', plan.better)}`);
   }
-  const still = needs().filter(({ what, there }) => !there && missing.some((each) => each.what === what));
-  const essential = still.filter(({ needed }) => needed.includes(purpose));
-  if (essential.length) {
-    throw new NotReady(
-      `\`npm run ${purpose}\` needs ${essential.map(({ what }) => what).join(', ')}. Install it, on Debian or Ubuntu:\n\n  sudo apt-get update && sudo ${command}\n\nand run this again.`,
-    );
-  }
-  if (still.length) {
-    announce(`going on without ${still.map(({ what }) => what).join(', ')}; to have it: sudo ${command}`);
-  }
+}
+
+/**
+ * @param {readonly Part[]} parts
+ * @returns {Need[]}
+ */
+function missingOf(parts) {
+  return allNeeds().filter((need) => !need.there && need.parts.some((part) => parts.includes(part)));
+}
+
+/**
+ * @param {readonly Need[]} needs
+ * @param {readonly Part[]} needed
+ */
+function essentialOf(needs, needed) {
+  return needs.filter(({ parts }) => parts.some((part) => needed.includes(part)));
 }
 
 /**
  * @param {string[]} asRoot
- * @param {string[]} packages
+ * @param {import('./plan-install.mjs').Plan} plan
  */
-function install(asRoot, packages) {
-  const apt = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300'];
-  const [program = '', ...args] = apt;
-  // An update that fails is no reason to stop: the lists that are there may do.
-  runs(program, [...args, 'update']);
-  runs(program, [...args, 'install', '-y', '--no-install-recommends', ...packages]);
+function install(asRoot, { needed, better }) {
+  for (const packages of [needed, better]) {
+    if (!packages.length) continue;
+    announce(`installing system packages (one to five minutes): ${packages.join(' ')}`);
+    if (apt(asRoot, [...installation, ...packages]) || packages === needed) continue;
+    // One that cannot be had must not keep the others back.
+    for (const name of packages) apt(asRoot, [...installation, name]);
+  }
+}
+
+const installation = ['install', '-y', '--no-install-recommends'];
+
+/**
+ * @param {string[]} asRoot
+ * @param {string[]} args
+ */
+function apt(asRoot, args) {
+  const words = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300'];
+  const [program = '', ...rest] = words;
+  return runs(program, [...rest, ...args]);
+}
+
+/**
+ * Asks apt which of the packages it could install. Where it has no lists yet, all of them may be.
+ * @param {readonly Need[]} missing
+ * @returns {(name: string) => boolean}
+ */
+function offeredBySystem(missing) {
+  const wanted = [...new Set(missing.flatMap(({ packages }) => packages))];
+  const { stdout } = spawnSync('apt-cache', ['policy', ...wanted], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  const offered = candidatesIn(stdout ?? '');
+  return (name) => !hasPackageLists() || offered.has(name);
+}
+
+function hasPackageLists() {
+  try {
+    return readdirSync('/var/lib/apt/lists').some((name) => name.includes('_Packages'));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {Purpose} purpose
+ * @param {readonly Need[]} left
+ * @param {import('./plan-install.mjs').Plan} plan
+ */
+function whatToDo(purpose, left, { needed, hopeless }) {
+  const never = hopeless.filter(({ what }) => left.some((each) => each.what === what));
+  const text = `\`npm run ${purpose}\` needs ${names(left)}.${reasons(left, never)}`;
+  if (!never.length) return `${text}${byHand('Install it, on Debian or Ubuntu', needed)}\n\nand run this again.`;
+  const others = stillPossible(never).filter((each) => !['bench', 'bare'].includes(each));
+  return `${text}\n\nWhat runs here without it: ${others.map((each) => `\`npm run ${each}\``).join(', ')}.`;
+}
+
+/**
+ * Why what is left cannot be installed here.
+ * @param {readonly Need[]} left
+ * @param {readonly Need[]} hopeless
+ */
+function reasons(left, hopeless) {
+  const known = hopeless.filter(({ what }) => left.some((each) => each.what === what));
+  const absent = known.filter(({ mend }) => mend === undefined);
+  const packages = [...new Set(absent.map((each) => each.packages.join(' or ')))];
+  return [
+    ...known.flatMap(({ mend }) => (mend === undefined ? [] : [` ${mend}.`])),
+    ...(packages.length ? [` ${systemName()} has no package ${packages.join(', ')}; Debian 12 and 13 do.`] : []),
+  ].join('');
+}
+
+/**
+ * @param {string} intent
+ * @param {readonly string[]} packages
+ */
+function byHand(intent, packages) {
+  if (!packages.length) return '';
+  const command = `apt-get ${installation.join(' ')} ${packages.join(' ')}`;
+  return ` ${intent}:\n\n  sudo apt-get update && sudo ${command}`;
+}
+
+/** @param {readonly Need[]} needs */
+function names(needs) {
+  return needs.map(({ what }) => what).join(', ');
+}
+
+/** As this system calls itself. */
+function systemName() {
+  try {
+    return /^PRETTY_NAME="?(.*?)"?$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'This system';
+  } catch {
+    return 'This system';
+  }
 }
 
 /**
@@ -97,37 +157,4 @@ function install(asRoot, packages) {
 function rootPrefix() {
   if (process.getuid?.() === 0) return [];
   return findProgram('sudo') && spawnSync('sudo', ['-n', 'true']).status === 0 ? ['sudo', '-n'] : null;
-}
-
-/** @param {string} name */
-function program(name) {
-  return { what: name, there: findProgram(name) !== undefined };
-}
-
-/** @param {string} path */
-function file(path) {
-  return { what: path, there: existsSync(path) };
-}
-
-/** Guests have no libraries. A program that needs some names its loader. */
-function hasStaticBusybox() {
-  const path = findProgram('busybox');
-  return path !== undefined && !readFileSync(path).includes('/ld-linux');
-}
-
-function hasLibvirtDriver() {
-  const folders = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib'];
-  return folders.some((folder) => existsSync(`${folder}/libvirt/connection-driver/libvirt_driver_qemu.so`));
-}
-
-function hasKernel() {
-  try {
-    return readdirSync('/boot').some((name) => {
-      if (!name.startsWith('vmlinuz-')) return false;
-      accessSync(`/boot/${name}`, constants.R_OK);
-      return existsSync(`/lib/modules/${name.slice('vmlinuz-'.length)}/modules.dep`);
-    });
-  } catch {
-    return false;
-  }
 }

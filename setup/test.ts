@@ -1,43 +1,48 @@
-// npm test [-- FILE or FOLDER...]: the checks and all tests, or just the tests in what is named.
+// npm test [-- FILE or FOLDER...]: the checks and all tests, or just the tests in what is named. npm run test:LANE: those of a lane.
 import { once } from 'node:events';
-import { globSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
 import { runChecks } from './checks.ts';
+import { laneOf, lanes, testFiles } from './lanes.mjs';
+import { WrongUsage } from './report.mjs';
 
 /** The long ones mostly wait for guests, servers and time limits, so three at a time are right even on two cpus. */
 const concurrency = 3;
 const root = join(import.meta.dirname, '..');
-const named = process.argv.slice(2);
+const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
 const fileTimeoutMs = (named.length ? 120 : 25) * 60_000;
-const total = named.length ? { passed: 0, failed: 0 } : await runChecks();
 
-const files = (named.length ? named : ['test'])
-  .flatMap((path) => (statSync(path).isDirectory() ? globSync(join(path, '**/*.test.ts'), { cwd: root }) : path))
-  .toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+// An ordinary end, so that what each test process began is not left to run on to its own.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
-if (!files.length) throw new Error(`there are no tests in ${named.join(', ')}`);
+const checking = named.length || lane ? Promise.resolve({ passed: 0, failed: 0 }) : runChecks();
+const files = named.length ? namedFiles() : testFiles([]).filter((file) => !lane || laneOf(file) === lane);
+const byRank = files.toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 
-const first = await runFiles(files, concurrency);
-const failed = files.filter((file) => !first.get(file)?.success);
-const results = new Map(first);
+const first = await runFiles(byRank, concurrency);
+const total = await checking;
+const failed = byRank.filter((file) => !first.get(file)?.success);
+const flaky: string[] = [];
 if (failed.length) {
-  // Two files at a time on a small shared machine can starve each other. What fails alone too has failed.
+  // Tells what fails by itself from what fails beside others or by chance. It has failed either way.
   console.log(`\nOnce more, one at a time: ${failed.join(', ')}\n`);
-  for (const [file, result] of await runFiles(failed, 1)) {
-    results.set(file, result);
-    if (result.success) console.log(`passed only at the second try: ${file}`);
-  }
+  const second = await runFiles(failed, 1);
+  flaky.push(...failed.filter((file) => second.get(file)?.success));
 }
 for (const file of files) {
-  const result = results.get(file);
+  const result = first.get(file);
   total.passed += result?.passed ?? 0;
   // A file can fail without a test that does: in a hook, or before its first test.
   total.failed += result?.success ? 0 : Math.max(result?.failed ?? 0, 1);
 }
 
+const slowest = [...first].toSorted(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
+if (slowest.length) console.log(`slowest: ${slowest.map(([file, { seconds }]) => `${file} ${seconds} s`).join(', ')}`);
+if (failed.length) console.log(`failed: ${failed.join(', ')}`);
+if (flaky.length) console.log(`flaky: ${flaky.join(', ')} (passed when run again; counted as failed)`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed ? 1 : 0;
 
@@ -45,16 +50,18 @@ interface FileResult {
   success: boolean;
   passed: number;
   failed: number;
+  seconds: number;
 }
 
 /** Runs test files, prints what they say, and resolves with how each did; a file that came to no end is missing. */
 async function runFiles(which: readonly string[], atOnce: number): Promise<Map<string, FileResult>> {
   const byFile = new Map<string, FileResult>();
   const events = run({ files: [...which], cwd: root, concurrency: atOnce, timeout: fileTimeoutMs });
-  events.on('test:summary', ({ file, counts, success }) => {
+  events.on('test:summary', ({ file, counts, success, duration_ms }) => {
     if (file === undefined) return;
     const notPassed = counts.tests - counts.passed - counts.skipped - counts.todo;
-    byFile.set(relative(root, file), { success, passed: counts.passed, failed: notPassed });
+    const seconds = Math.round(duration_ms / 1000);
+    byFile.set(relative(root, file), { success, passed: counts.passed, failed: notPassed, seconds });
   });
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
@@ -64,9 +71,24 @@ async function runFiles(which: readonly string[], atOnce: number): Promise<Map<s
 
 /** The longest first: two of those at the end would leave a cpu idle. */
 function rank(file: string): number {
-  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute'].findIndex((folder) =>
-    file.includes(folder),
-  ) === -1
-    ? 1
-    : 0;
+  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute'].some((folder) => file.includes(folder))
+    ? 0
+    : 1;
+}
+
+function namedFiles(): string[] {
+  try {
+    return testFiles(named);
+  } catch (error) {
+    if (!(error instanceof WrongUsage)) throw error;
+    console.error(error.message);
+    process.exit(2);
+  }
+}
+
+function readArguments(): { lane: string | null; named: string[] } {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { lane: { type: 'string' } } });
+  const { lane = null } = values;
+  if (lane !== null && !lanes.some((each) => each === lane)) throw new Error(`there is no lane ${lane}`);
+  return { lane, named: positionals };
 }

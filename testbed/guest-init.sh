@@ -2,7 +2,8 @@
 # pid 1 of a storage node. The root file system is this machine's, read-only (hostfs), under a tmpfs overlay: so a
 # node has every program and this checkout without an image to build, and nothing it does is seen outside.
 # FERRY_GUEST, from the kernel's command line, names the file with the node's settings (written by guest.ts).
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
+# The home is the node's own: that of root outside is closed to a user's hostfs.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run LC_ALL=C
 . "$FERRY_GUEST"
 
 # Not /bin/mount: it is set-uid, and under a user's hostfs its owner is not the node's root.
@@ -10,6 +11,8 @@ mount() { busybox mount "$@"; }
 
 if [ "$1" != in-overlay ]; then
 	mount -t proc proc /proc
+	# With it user-mode Linux 6.12 mixes up pages. Node and qemu-nbd do without.
+	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 2 >/proc/sys/kernel/io_uring_disabled
 	mount -t tmpfs -o mode=755 tmpfs /mnt
 	mkdir -p /mnt/upper /mnt/work /mnt/root
 	insmod "/usr/lib/uml/modules/$(uname -r)/kernel/fs/overlayfs/overlay.ko"

@@ -1,8 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentPort } from './agent-messages.ts';
+import { panicIn } from './console-words.ts';
 import { diskName, type KeeperSettings, type NodeSettings, nodeAddress } from './keeper-messages.ts';
+
+/** How often the console is looked at for the kernel's last words. Milliseconds. */
+const lookEveryMs = 500;
 
 /** Longest boot: some seconds, tens on a machine under load. */
 const bootSeconds = 120;
@@ -16,8 +20,12 @@ export class Guest {
   readonly #disks: readonly string[];
   #process: ChildProcess | null = null;
   #ended: Promise<void> = Promise.resolve();
+  #watch: NodeJS.Timeout | undefined;
+  readonly #onPanic: (words: string) => void;
 
-  constructor(settings: KeeperSettings, node: NodeSettings, index: number) {
+  /** `onPanic`: the node was up, and its kernel has panicked. It is off then. */
+  constructor(settings: KeeperSettings, node: NodeSettings, index: number, onPanic: (words: string) => void) {
+    this.#onPanic = onPanic;
     this.name = node.name;
     this.address = nodeAddress(index);
     this.#settings = settings;
@@ -34,7 +42,8 @@ export class Guest {
 
   async powerOn(): Promise<void> {
     await this.powerOff();
-    const console = openSync(join(this.#settings.logs, `${this.name}.console.log`), 'a');
+    const console = openSync(this.#consoleLog(), 'a');
+    const from = fstatSync(console).size;
     const guest = spawn('taskset', this.#command(), {
       stdio: ['ignore', console, console],
       env: { ...process.env, LD_PRELOAD: this.#settings.shim, TMPDIR: join(this.#settings.runtime, 'memory') },
@@ -44,11 +53,13 @@ export class Guest {
     this.#ended = new Promise((resolve) => {
       guest.once('exit', resolve).once('error', () => resolve());
     });
-    await this.#answers(guest);
+    await this.#answers(guest, from);
+    this.#watch = setInterval(() => this.#lookForPanic(from), lookEveryMs);
   }
 
   /** Loss of power. When it resolves nothing of the node is left that could write to its disks. */
   async powerOff(): Promise<void> {
+    clearInterval(this.#watch);
     // The kernel itself, not `unshare` around it: that ends once its child and all others in the namespace have.
     const kernel = this.#kernelPid();
     if (kernel) process.kill(kernel, 'SIGKILL');
@@ -120,25 +131,43 @@ export class Guest {
     process.kill(pid, signal);
   }
 
-  async #answers(guest: ChildProcess): Promise<void> {
+  /** `from`: where this boot's words begin in the console's log. */
+  async #answers(guest: ChildProcess, from: number): Promise<void> {
     for (const deadline = Date.now() + bootSeconds * 1000; Date.now() < deadline;) {
       if (this.#process !== guest) throw new Error(`${this.name} lost power while it was starting`);
       if (guest.exitCode !== null || guest.signalCode !== null)
-        throw new Error(`${this.name} did not start${this.#lastWords()}`);
+        throw new Error(`${this.name} did not start${this.#lastWords(from)}`);
+      const panic = panicIn(this.#said(from));
+      if (panic !== null) {
+        await this.powerOff();
+        throw new Error(`${this.name} did not start: ${panic}`);
+      }
       const answer = await fetch(`http://${this.address}:${agentPort}/`, { signal: AbortSignal.timeout(1000) }).catch(
         () => null,
       );
       if (answer?.ok) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    throw new Error(`${this.name} was not up after ${bootSeconds} s${this.#lastWords()}`);
+    throw new Error(`${this.name} was not up after ${bootSeconds} s${this.#lastWords(from)}`);
   }
 
-  #lastWords(): string {
-    const lines = readFileSync(join(this.#settings.logs, `${this.name}.console.log`), 'utf8')
-      .trim()
-      .split('\n');
-    return `: ${lines.slice(-8).join(' | ')}`;
+  #lookForPanic(from: number): void {
+    const panic = panicIn(this.#said(from));
+    if (panic === null) return;
+    void this.powerOff();
+    this.#onPanic(panic);
+  }
+
+  #lastWords(from: number): string {
+    return `: ${this.#said(from).trim().split('\n').slice(-8).join(' | ')}`;
+  }
+
+  #said(from: number): string {
+    return readFileSync(this.#consoleLog()).subarray(from).toString();
+  }
+
+  #consoleLog(): string {
+    return join(this.#settings.logs, `${this.name}.console.log`);
   }
 }
 

@@ -35,6 +35,13 @@ export interface OrderAnswer {
   error: string | null;
 }
 
+/** What the keeper says unasked: a node's kernel has panicked. */
+export interface PanicNotice {
+  panicked: string;
+  /** The node's last words. */
+  words: string;
+}
+
 /** Path of the unix socket outside that leads to a TCP port of a node. */
 export const nodeSocket = (runtime: string, node: string, port: number) => `${runtime}/${node}-${port}.sock`;
 /** Path of the unix socket that leads to a port of this machine's loopback. */

@@ -2,13 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemPath } from '../setup/find-program.mjs';
-import type { Order, OrderAnswer, OrderMessage } from './keeper-messages.ts';
+import type { Order, OrderAnswer, OrderMessage, PanicNotice } from './keeper-messages.ts';
 
 /** The process that keeps the nodes, seen from outside; see keeper.ts. */
 export class Keeper {
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
   readonly #pending = new Map<number, PromiseWithResolvers<void>>();
+  readonly #panics = new Map<string, string>();
   #complaints = '';
   #orders = 0;
 
@@ -25,7 +26,11 @@ export class Keeper {
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#complaints = (this.#complaints + text).slice(-4000);
     });
-    this.#process.on('message', (answer: OrderAnswer) => {
+    this.#process.on('message', (answer: OrderAnswer | PanicNotice) => {
+      if ('panicked' in answer) {
+        this.#panics.set(answer.panicked, answer.words);
+        return;
+      }
       const order = this.#pending.get(answer.id);
       this.#pending.delete(answer.id);
       if (answer.error === null) order?.resolve();
@@ -48,7 +53,13 @@ export class Keeper {
     return [...owner, `--net=/proc/${pid}/ns/net`];
   }
 
+  /** The last words of a node whose kernel has panicked, and that was not turned on again since. */
+  panicOf(node: string): string | null {
+    return this.#panics.get(node) ?? null;
+  }
+
   order(order: Order): Promise<void> {
+    if (order.action === 'powerOn') this.#panics.delete(order.node);
     if (!this.#process.connected)
       return Promise.reject(new Error(this.#complaints.trim() || 'the nodes have been stopped'));
     const settled = Promise.withResolvers<void>();

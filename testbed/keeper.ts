@@ -15,6 +15,7 @@ import {
   type OrderAnswer,
   type OrderMessage,
   outsideSocket,
+  type PanicNotice,
 } from './keeper-messages.ts';
 
 interface Kept {
@@ -46,7 +47,11 @@ async function start(settings: KeeperSettings): Promise<void> {
     const tap = `tap${index + 1}`;
     ip('tuntap', 'add', 'mode', 'tap', 'name', tap);
     ip('link', 'set', tap, 'master', 'bridge0', 'up');
-    const guest = new Guest(settings, node, index);
+    const guest = new Guest(settings, node, index, (words) => {
+      const notice: PanicNotice = { panicked: node.name, words };
+      // Why, before that: whoever is cut off asks for it.
+      process.send?.(notice, () => nodes.get(node.name)?.agent.cut());
+    });
     const open = (port: number) =>
       joinSockets({ path: nodeSocket(runtime, node.name, port) }, { host: guest.address, port });
     nodes.set(node.name, { guest, agent: await open(agentPort) });

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from './nodes.ts';
-import { endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
+import { endedEarly, endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
 import type { SystemNode } from './system.ts';
 
 /** What Node has compiled outside serves inside too, as all files of this machine do. */
@@ -39,10 +39,14 @@ export async function nodeWorker(
         env: { ...compileCache, ...env, FERRY_CONFIG: configFile },
         log,
       });
-      await untilReady(
-        log,
-        async () => (await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log])).stdout,
-      );
+      const running = pid;
+      await untilReady(log, async () => {
+        // Asked first: what it said before it ended is in the log then.
+        const { code } = await nodes.exec(spec.name, ['sh', '-c', `kill -0 ${running}`], { reject: false });
+        const { stdout } = await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log]);
+        if (code !== 0) throw endedEarly(['worker', 'storage'], `on ${spec.name}`, stdout, log);
+        return stdout;
+      });
     },
     async signal(signal) {
       if (pid !== null) await nodes.kill(spec.name, pid, signal);

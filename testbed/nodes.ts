@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
 import {
   agentPort,
   type ExecAnswer,
@@ -31,6 +32,8 @@ export interface NodesOptions {
   guestPorts?: readonly number[];
   /** Memory of each node. */
   memoryMib?: number;
+  /** The first program of each node, in place of the one that makes a storage node of it. */
+  init?: string;
 }
 
 export interface ExecOptions {
@@ -88,7 +91,7 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
   const runtime = await mkdtemp(join(tmpdir(), 'ferry-nodes-'));
   await symlink(disks, join(runtime, 'disks'));
   await symlink(share, join(runtime, 'share'));
-  await symlink(join(import.meta.dirname, 'guest-init.sh'), join(runtime, 'guest-init.sh'));
+  await symlink(options.init ?? join(import.meta.dirname, 'guest-init.sh'), join(runtime, 'guest-init.sh'));
 
   const outside = await Promise.all(
     (options.forward ?? []).map((port) =>
@@ -119,8 +122,16 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
     throw new NodesUnavailable(error instanceof Error ? error.message : String(error), error);
   }
 
-  const ask = <Answer>(node: string, path: string, question: object, timeout: number) =>
-    askAgent<Answer>(node, nodeSocket(runtime, node, agentPort), path, question, timeout + 15_000);
+  const ask = async <Answer>(node: string, path: string, question: object, timeout: number): Promise<Answer> => {
+    try {
+      return await askAgent<Answer>(node, nodeSocket(runtime, node, agentPort), path, question, timeout + 15_000);
+    } catch (error) {
+      await immediate();
+      const panic = keeper.panicOf(node);
+      if (panic !== null) throw new NodesUnavailable(`${node} died: ${panic}`, error);
+      throw error;
+    }
+  };
 
   const exec: StorageNodes['exec'] = async (
     node,

@@ -36,11 +36,12 @@ export function processWorker(args: readonly string[], env: Record<string, strin
       });
       const running = child;
       await untilReady(log, async () => {
-        if (hasEnded(running))
-          throw new Error(`ferry ${args.join(' ')} ended with ${running.exitCode ?? running.signalCode}; see ${log}`);
+        const ended = hasEnded(running);
         const { size } = await output.stat();
         const { buffer } = await output.read(Buffer.alloc(size - from), 0, size - from, from);
-        return buffer.toString();
+        const said = buffer.toString();
+        if (ended) throw endedEarly(args, `with ${running.exitCode ?? running.signalCode}`, said, log);
+        return said;
       });
     },
     async signal(signal) {
@@ -57,6 +58,12 @@ export function processWorker(args: readonly string[], env: Record<string, strin
 /** Whether a worker is gone after the signal. */
 export function endsIt(signal: NodeJS.Signals): boolean {
   return signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT';
+}
+
+/** The error of a worker that ended before it was ready, with the last that it said. */
+export function endedEarly(args: readonly string[], how: string, said: string, log: string): Error {
+  const last = said.trim().split('\n').slice(-3).join('\n');
+  return new Error(`ferry ${args.join(' ')} ended ${how} before it was ready; see ${log}:\n${last}`);
 }
 
 /** Waits until a worker has written to its log that it is ready. */

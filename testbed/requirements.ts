@@ -11,7 +11,8 @@ export class NodesUnavailable extends Error {
   }
 }
 
-const programs = ['linux.uml', 'lvm', 'gcc', 'busybox', 'ip', 'unshare', 'setpriv', 'taskset', 'mount'];
+/** Those of guest-init.sh too: a node has the programs of this machine, and dies at its first command when that is not there. */
+const programs = ['linux.uml', 'lvm', 'gcc', 'busybox', 'ip', 'insmod', 'unshare', 'setpriv', 'taskset', 'mount'];
 
 /** @throws {NodesUnavailable} */
 export function checkRequirements(): void {

@@ -12,7 +12,7 @@ async function demo(...args: string[]): Promise<string> {
 }
 
 test('the demo tells the story of a volume on two real volume groups', async () => {
-  const said = await demo();
+  const said = await demo('--require-lvm');
   assert.match(said, /^server1@lvmstorage-1 {2}zone1\nserver2@lvmstorage-2 {2}zone1$/m);
   assert.match(said, /os-vol-host-attr:host +\| server1@lvmstorage-1 /);
   assert.match(said, /os-vol-host-attr:host +\| server2@lvmstorage-2 /);
@@ -20,6 +20,39 @@ test('the demo tells the story of a volume on two real volume groups', async () 
   const [, nameId] = /os-vol-mig-status-attr:name_id \| ([0-9a-f-]{36})/.exec(said) ?? [];
   assert.match(said, new RegExp(`lvmstorage-2 +volume-${nameId} `));
   assert.match(said, /The same bytes, [0-9a-f]{64}, on server2@lvmstorage-2; nothing is left/);
+});
+
+/** Runs the demo where there is no /dev/net/tun, as in many a container. */
+async function demoWithoutTun(...args: string[]) {
+  const program = join(import.meta.dirname, '../../demo/run.ts');
+  const own = process.getuid?.() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps'];
+  const hide = 'mount -t tmpfs tmpfs /dev/net && exec "$@"';
+  return execa('unshare', [...own, '--mount', '--', 'sh', '-c', hide, 'sh', node, program, ...args], {
+    stdin: 'ignore',
+    all: true,
+    reject: false,
+    env: { NO_COLOR: '1' },
+  });
+}
+
+test('where nodes cannot run the demo says why, at first and in its last line, and tells the story on directories', async () => {
+  const { all, exitCode } = await demoWithoutTun();
+  assert.equal(exitCode, 0, all);
+  const why = 'Storage nodes (user-mode Linux with LVM) cannot run here: /dev/net/tun is not there or not open';
+  const lines = all.trim().split('\n');
+  assert.ok(
+    lines.find((line) => line.startsWith(why)),
+    all,
+  );
+  assert.match(lines.at(-1)!, new RegExp(`^This was told without LVM\\. ${RegExp.escape(why)}.*--require-lvm`));
+  assert.match(all, /The same bytes, [0-9a-f]{64}, on server2@lvmstorage-2/);
+});
+
+test('with --require-lvm that is an error', async () => {
+  const { all, exitCode } = await demoWithoutTun('--require-lvm');
+  assert.equal(exitCode, 1, all);
+  assert.match(all, /The demo failed: Storage nodes .* cannot run here: \/dev\/net\/tun is not there/);
+  assert.doesNotMatch(all, /1\. The available back ends/);
 });
 
 test('the demo of an attached volume tells it with a running guest', async () => {

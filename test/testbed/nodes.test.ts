@@ -141,6 +141,33 @@ test('a logical volume survives a loss of power, unflushed data in memory does n
   await assert.rejects(nodes.exec('server2', ['cat', '/tmp/lost']), /No such file/);
 });
 
+test('a node whose first program ends is told of at once, with its own last words', async () => {
+  const other = await mkdtemp(join(tmpdir(), 'ferry-test-'));
+  const init = join(other, 'init.sh');
+  await writeFile(init, '#!/bin/sh\nno-such-insmod overlay.ko\nexec /nowhere/sh\n', { mode: 0o755 });
+  try {
+    await assert.rejects(startNodes({ directory: other, init, nodes: [{ name: 'broken', volumeGroups: [] }] }), {
+      name: 'NodesUnavailable',
+      message: /broken did not start: .*no-such-insmod: not found.*kernel panicked: Attempted to kill init/,
+    });
+  } finally {
+    await rm(other, { recursive: true, force: true });
+  }
+});
+
+test('who talks to a node when its kernel panics hears why, and it comes back with the power', async () => {
+  const cut = assert.rejects(nodes.exec('server2', ['sleep', '600']), {
+    name: 'NodesUnavailable',
+    message: /server2 died: .*kernel panicked: sysrq triggered crash/,
+  });
+  await nodes
+    .spawn('server2', ['sh', '-c', 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger'])
+    .catch(() => {});
+  await cut;
+  await nodes.powerOn('server2');
+  assert.equal(await run('server2', 'hostname'), 'server2');
+});
+
 test('a frozen node answers nothing until it is thawed', async () => {
   await nodes.freeze('server2');
   let answered = false;

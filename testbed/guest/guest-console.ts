@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { panicIn } from '../console-words.ts';
 
 /** What the guest has said of one of its disks. */
 export interface DiskReport {
@@ -65,9 +66,14 @@ export class GuestConsole {
     return (await this.report()).disks.get(name) ?? nothing;
   }
 
-  /** Waits until the guest's system is up. */
+  /** Waits until the guest's system is up. Rejects at once when its kernel has panicked. */
   async up(patienceMs = 60_000): Promise<void> {
-    await this.#until(patienceMs, 'the guest to come up', async () => ((await this.report()).up ? true : null));
+    await this.#until(patienceMs, 'the guest to come up', async () => {
+      const text = await readFile(this.path, 'latin1').catch(() => '');
+      const panic = panicIn(text);
+      if (panic !== null) throw new Error(`The guest did not come up: ${panic}`);
+      return readConsole(text).up ? true : null;
+    });
   }
 
   /** Waits until the guest has acknowledged `more` further records on that disk; answers with the last number. */

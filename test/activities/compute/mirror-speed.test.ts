@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { pauseMirror, resumeMirror, setMirrorBandwidth } from '../../../activities/compute/mirror-speed.ts';
 import { createVirsh, type Virsh } from '../../../activities/compute/virsh.ts';
-import { toolFailed } from '../../../activities/storage/run-command.ts';
+import { FerryError } from '../../../model/errors.ts';
 
 /** A real mirror ends in the gap between two calls too seldom to be tested with. */
 const at = { instance: 'vm-1', volumeId: 'volume-1' };
@@ -34,7 +34,7 @@ function whileJobIs(paused: boolean, desc: string): Virsh {
 const refusing = (stderr: string): Virsh =>
   createVirsh({
     uri: 'qemu:///system',
-    run: (argv) => Promise.reject(toolFailed(argv, { exitCode: 1, signal: null, stderr })),
+    run: () => Promise.reject(new FerryError('ToolFailed', 'refused', { stderr })),
   });
 
 const concluded = (verb: string) =>
