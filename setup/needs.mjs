@@ -62,7 +62,7 @@ export function allNeeds() {
     program('nbdinfo', ['libnbd-bin'], ['measures']),
     program('nbdcopy', ['libnbd-bin'], ['measures']),
     program('nbdkit', ['nbdkit'], ['measures']),
-    program('fincore', ['util-linux-extra'], ['measures']),
+    program('fincore', ['util-linux-extra'], ['directories', 'nodes']),
     program('pgbouncer', ['pgbouncer'], ['pooler']),
     program('curl', ['curl'], ['measures']),
     program('mkfs.ext4', ['e2fsprogs'], ['measures']),
