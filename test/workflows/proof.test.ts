@@ -16,12 +16,15 @@ import type { ExportAddress, Exports } from '../../activities/storage/exports.ts
 import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
 import { runCommand } from '../../activities/storage/run-command.ts';
 import type { MigrationRecord, MigrationRequestInput } from '../../model/migration.ts';
-import { deviceName, volumeTag } from '../../model/names.ts';
+import { liveTags, volumeTag } from '../../model/device.ts';
+import { deviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { isKeptSource } from '../../registry/kept-sources.ts';
 import { currentDevices } from '../../registry/leftovers.ts';
+import { needsRepair } from '../../registry/discrepancies.ts';
 import { findMigration } from '../../registry/migrations.ts';
 import { isCurrentLocation, volumeOrNull } from '../../registry/volumes.ts';
+import { registryTime, whereabouts } from '../../registry/whereabouts.ts';
 import { smallFileSystem } from '../activities/storage/copier/volumes.ts';
 import { putBackEnd, putVolume } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
@@ -66,6 +69,9 @@ before(async () => {
         isCurrentLocation: (backEnd, name) => isCurrentLocation(nodes.registry, backEnd, name),
         isKeptSource: (backEnd, name) => isKeptSource(nodes.registry, backEnd, name),
         currentDevices: (backEnd) => currentDevices(nodes.registry, backEnd),
+        whereabouts: (volumeId) => whereabouts(nodes.registry, volumeId),
+        needsRepair: (backEnd) => needsRepair(nodes.registry, backEnd),
+        registryTime: () => registryTime(nodes.registry),
         reportProgress: async () => {},
         noProgressMs: 60_000,
         marksDirectory: path.join(folder, 'marks'),
@@ -88,7 +94,7 @@ beforeEach(async () => {
   for (const backEnd of [one, other, far]) await addBackEnd(backEnd, path.join(folder, backEnd));
   id = await putVolume(nodes.registry, { host: one });
   const name = deviceName({ id, nameId: null });
-  const made = await drivers.get(one)!.create({ name, sizeBytes: gib, tags: [volumeTag(id)], zero: true });
+  const made = await drivers.get(one)!.create({ name, sizeBytes: gib, tags: liveTags(id), zero: true });
   await using file = await open(made.path, 'r+');
   await file.write(randomBytes(dataBytes), 0, dataBytes, 0);
   await file.sync();
