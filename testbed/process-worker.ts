@@ -47,9 +47,9 @@ export function processWorker(args: readonly string[], env: Record<string, strin
     async signal(signal) {
       const running = child;
       if (!running || hasEnded(running)) return;
-      const ended = once(running, 'exit');
+      const ended = endsIt(signal) ? once(running, 'exit') : null;
       running.kill(signal);
-      if (endsIt(signal)) await ended;
+      await ended;
     },
     isRunning: () => child !== null && !hasEnded(child),
   };
