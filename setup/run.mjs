@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|test:LANE|matrix|chaos|check|bench [arguments]
+// node setup/run.mjs demo|test|test:LANE|matrix|chaos|check|bench|bare [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -22,6 +22,7 @@ const programs = {
   chaos: ['test/chaos/run.ts'],
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
+  bare: ['setup/bare.ts'],
 };
 
 const [name = '', ...args] = process.argv.slice(2);
