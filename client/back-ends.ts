@@ -1,5 +1,6 @@
 import type { BackEnd, ObservedBackEnd } from '../model/back-end.ts';
 import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
+import { durabilityRisks } from '../registry/durability.ts';
 import { countKeptSources } from '../registry/kept-sources.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
@@ -23,6 +24,12 @@ export function backEndCommands({ registry, identity }: Context) {
         volumes: volumes.get(b.name) ?? 0,
         kept: kept.get(b.name) ?? { sources: 0, bytes: 0 },
       }));
+    },
+
+    /** Why what the registry has committed can be lost by a crash or a failover of Postgres; none when it cannot. */
+    async durabilityRisks(): Promise<string[]> {
+      requireAdmin(identity, 'look at the registry');
+      return durabilityRisks(registry);
     },
 
     /** `BackEndNotFound` if none has reported itself so. */

@@ -18,6 +18,8 @@ export const metrics = {
   oldestMigrationSeconds: 'ferry_oldest_migration_seconds',
   /** Gauge, 1 or 0: whether a control worker reaches Postgres. */
   registryUp: 'ferry_registry_up',
+  /** Gauge, 1 or 0: whether what Postgres has committed outlives a crash and a failover. */
+  registryDurable: 'ferry_registry_durable',
   /** Gauges {back_end}, from the registry: whether the back end is up, and its capacity. */
   backEndUp: 'ferry_back_end_up',
   backEndTotalBytes: 'ferry_back_end_total_bytes',

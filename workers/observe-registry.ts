@@ -3,6 +3,7 @@ import { backEndState } from '../model/back-end.ts';
 import { metrics } from '../model/metrics.ts';
 import { phase } from '../model/migration.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
+import { durabilityRisks } from '../registry/durability.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { countRunningMigrations } from '../registry/running-migrations.ts';
 
@@ -13,6 +14,7 @@ const lookEveryMs = 15_000;
 export function observeRegistry(registry: Registry, meter: MetricMeter): { stop: () => void } {
   const gauge = (name: string, description: string) => meter.createGauge(name, 'float', undefined, description);
   const registryUp = gauge(metrics.registryUp, 'Whether Postgres answers');
+  const durable = gauge(metrics.registryDurable, 'Whether commits outlive a crash and a failover');
   const running = gauge(metrics.migrationsRunning, 'Migrations under way');
   const oldest = gauge(metrics.oldestMigrationSeconds, 'Age of the oldest migration under way');
   const up = gauge(metrics.backEndUp, 'Whether the back end is up');
@@ -20,7 +22,12 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
   const free = gauge(metrics.backEndFreeBytes, 'Free capacity of the back end');
 
   const look = async () => {
-    const [phases, backEnds] = await Promise.all([countRunningMigrations(registry), listBackEnds(registry)]);
+    const [phases, backEnds, risks] = await Promise.all([
+      countRunningMigrations(registry),
+      listBackEnds(registry),
+      durabilityRisks(registry),
+    ]);
+    durable.set(risks.length === 0 ? 1 : 0);
     for (const each of phase.options.filter((p) => p !== 'finished')) {
       running.set(phases.find((p) => p.phase === each)?.migrations ?? 0, { phase: each });
     }

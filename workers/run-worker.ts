@@ -10,6 +10,7 @@ import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
 import { createStorageWorker } from './storage.ts';
 import { watchCredentials } from './watch-credentials.ts';
+import { watchDurability } from './watch-durability.ts';
 
 export type WorkerKind = 'control' | 'storage' | 'compute';
 
@@ -21,7 +22,11 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
     onError: (error) => log.warn({ error: error.message }, 'a connection to the registry broke'),
   });
   try {
-    const temporal = await connectToTemporal();
+    const durability = await watchDurability({ registry, log });
+    const temporal = await connectToTemporal().catch((error: unknown) => {
+      durability.stop();
+      throw error;
+    });
     try {
       const part = await create(kind, { configuration, registry, log, ...temporal });
       log.info('ready');
@@ -34,6 +39,7 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
       });
       await runUntilStopped([part]).finally(watching.stop);
     } finally {
+      durability.stop();
       await temporal.connection.close();
     }
   } finally {

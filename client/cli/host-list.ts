@@ -16,13 +16,19 @@ export function addHostList(host: Command): void {
       withFerry(command, async ({ ferry, answer }) => {
         const backEnds = await ferry.listBackEnds();
         const described = backEnds.map((b) => ({ ...b, state: backEndState(b, b.asOf) }));
-        answer(described, options.long ? longList(backEnds) : hostList(backEnds));
+        if (!options.long) return answer(described, hostList(backEnds));
+        answer(described, [longList(backEnds), ...(await ferry.durabilityRisks()).map(riskText)].join('\n'));
       }),
     );
 }
 
 export function hostList(backEnds: readonly Pick<BackEnd, 'name' | 'availabilityZone'>[]): string {
   return columns(backEnds.map((b) => [b.name, b.availabilityZone]));
+}
+
+/** A line below the long list. */
+function riskText(risk: string): string {
+  return `Warning: commits of the registry can be lost: ${risk}. See "Postgres" in docs/operations.md.`;
 }
 
 export function longList(backEnds: readonly ListedBackEnd[]): string {

@@ -53,6 +53,7 @@ describe('a clean-up', () => {
     ['settleDestination', 'DeviceMissing'],
     ['settleDestination', 'NotOwned'],
     ['retireSource', 'NotOwned'],
+    ['retireSource', 'WrongDevice'],
     ['keepSource', 'DeviceMissing'],
     ['deleteDestination', 'NotOwned'],
   ] as const)
@@ -132,8 +133,8 @@ describe('a clean-up', () => {
 
   test('that is long goes on as a new run, with what is left', async () => {
     const many = Array.from({ length: 180 }, (_, i) => removing(`export-${i}`));
-    nodes.next('settleDestination', 'SizeMismatch');
-    const handle = await cleanUp([...many, onDevice('settleDestination'), removing('the last')]);
+    nodes.next('keepSource', 'SizeMismatch');
+    const handle = await cleanUp([...many, onDevice('keepSource'), removing('the last')]);
     await handle.result();
     assert.equal(ended.length, many.length + 1, 'nothing is done twice');
     const [first] = await Array.fromAsync(

@@ -136,6 +136,16 @@ for (const seconds of [150, -150]) {
   });
 }
 
+test('the long list of hosts warns when commits of the registry can be lost, and says why', async () => {
+  assert.doesNotMatch(await said('host', 'list', '--long'), /Warning/);
+  await query('ALTER DATABASE ferry SET synchronous_commit = off');
+  assert.match(
+    await said('host', 'list', '--long'),
+    /\nWarning: commits of the registry can be lost: synchronous_commit is off: .* docs\/operations\.md\.\n$/,
+  );
+  await query('ALTER DATABASE ferry RESET synchronous_commit');
+});
+
 test("show prints the seed's table", async () => {
   const lines = (await said('show', seedId)).split('\n');
   assert.equal(lines.length, 22);
