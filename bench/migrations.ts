@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
+import type { VerifyMode } from '../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId, operationWorkflowId } from '../model/names.ts';
 import { startSystem } from '../testbed/system.ts';
 import type { BenchOptions } from './run.ts';
@@ -14,7 +15,7 @@ const back = { '1': 'server1@files-1', '2': 'server2@files-2' } as const;
 
 /**
  * Whole migrations of 1 GiB volumes between two directory back ends of this machine: the overhead (an empty volume, warm), the length of
- * the history, and ten volumes of random bytes at once beside one alone.
+ * the history, what it costs to verify at both ends, and ten volumes of random bytes at once beside one alone.
  */
 export async function run({ rounds }: BenchOptions): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'ferry-bench-'));
@@ -29,6 +30,7 @@ export async function run({ rounds }: BenchOptions): Promise<void> {
     const client = new Client({ connection });
     try {
       await emptyVolume(client, rounds);
+      await verifiedWays(client, rounds, join(directory, 'nodes/server1/files-1/volumes'));
       await manyAtOnce(client, join(directory, 'nodes/server1/files-1/volumes'));
     } finally {
       await connection.close();
@@ -54,17 +56,30 @@ async function emptyVolume(client: Client, rounds: number): Promise<void> {
     events = Math.max(events, done.events);
   }
   console.log(
-    `an empty 1 GiB volume, verify reread, warm: median ${median(times).toFixed(2)} s of ${times.length}; longest history ${events} events`,
+    `an empty 1 GiB volume, verify both, warm: median ${median(times).toFixed(2)} s of ${times.length}; longest history ${events} events`,
   );
+}
+
+async function verifiedWays(client: Client, rounds: number, volumes: string): Promise<void> {
+  const id = await createVolume(client);
+  await fill(volumes, id);
+  const ways = ['none', 'reread', 'both'] as const;
+  const times = new Map<string, number[]>(ways.map((verify) => [verify, []]));
+  for (let round = 0; round < rounds; round += 1)
+    for (const verify of ways) {
+      await sleep(settleMs);
+      const { seconds } = await migrate(client, id, back[2], verify);
+      times.get(verify)!.push(seconds);
+      await sleep(settleMs);
+      await migrate(client, id, back[1], 'none');
+    }
+  const each = ways.map((verify) => `${verify} ${median(times.get(verify)!).toFixed(2)} s`);
+  console.log(`a random 1 GiB volume, by its verification: ${each.join(', ')} (medians of ${rounds})`);
 }
 
 async function manyAtOnce(client: Client, volumes: string): Promise<void> {
   const ids = await Promise.all(Array.from({ length: atOnce }, () => createVolume(client)));
-  for (const id of ids) {
-    await using file = await open(join(volumes, deviceName({ id, nameId: null })), 'r+');
-    for (let at = 0; at < 1024; at += 64) await file.write(randomBytes(64 * mib), 0, 64 * mib, at * mib);
-    await file.sync();
-  }
+  for (const id of ids) await fill(volumes, id);
   const start = performance.now();
   const each = await Promise.all(ids.map((id) => migrate(client, id, back[2])));
   const all = (performance.now() - start) / 1000;
@@ -73,6 +88,12 @@ async function manyAtOnce(client: Client, volumes: string): Promise<void> {
     `${atOnce} random 1 GiB volumes at once: ${all.toFixed(1)} s (${((atOnce * 1024) / all).toFixed(0)} MiB/s), each median ${median(each.map((m) => m.seconds)).toFixed(1)} s; ` +
       `one alone ${one.seconds.toFixed(1)} s: ${((one.seconds * atOnce) / all).toFixed(2)} times as fast as one after another`,
   );
+}
+
+async function fill(volumes: string, id: string): Promise<void> {
+  await using file = await open(join(volumes, deviceName({ id, nameId: null })), 'r+');
+  for (let at = 0; at < 1024; at += 64) await file.write(randomBytes(64 * mib), 0, 64 * mib, at * mib);
+  await file.sync();
 }
 
 async function createVolume(client: Client): Promise<string> {
@@ -89,12 +110,13 @@ async function migrate(
   client: Client,
   volumeId: string,
   destination: string,
+  verify: VerifyMode | null = null,
 ): Promise<{ seconds: number; events: number }> {
   const start = performance.now();
   const handle = await client.workflow.start('migrateVolume', {
     taskQueue: controlQueue,
     workflowId: migrationWorkflowId(volumeId),
-    args: [{ volumeId, destination }],
+    args: [{ volumeId, destination, verify }],
   });
   await handle.result();
   const seconds = (performance.now() - start) / 1000;

@@ -78,7 +78,7 @@ const tools: Contestant[] = [
 const ferry = (copier: Copier, verify: VerifyMode): Contestant => ({
   name: `ferry, verify ${verify}`,
   kind: 'ferry',
-  copy: async ({ address, destination, sizeBytes }) => {
+  copy: async ({ source, address, destination, sizeBytes }) => {
     const common = { from: copyStart, bandwidth: null };
     const perform = (job: Job) =>
       copier.run(job, { signal: new AbortController().signal, onProgress: () => undefined });
@@ -91,14 +91,16 @@ const ferry = (copier: Copier, verify: VerifyMode): Contestant => ({
       destination: target,
       digest: verify !== 'none',
     });
-    if (verify !== 'reread') return;
-    const reread = await perform({ ...common, kind: 'digest', device: { path: destination, sizeBytes } });
-    if (reread.checkpoint.chain !== copied.checkpoint.chain)
-      throw new Error('The destination does not hold what was copied');
+    const read = { none: [], inline: [], reread: [destination], both: [destination, source] }[verify];
+    const digests = await Promise.all(
+      read.map((path) => perform({ ...common, kind: 'digest', device: { path, sizeBytes } })),
+    );
+    if (digests.some(({ checkpoint }) => checkpoint.chain !== copied.checkpoint.chain))
+      throw new Error('Source and destination do not hold what was copied');
   },
 });
 
 export const contestants = (copier: Copier): Contestant[] => [
   ...tools,
-  ...(['none', 'inline', 'reread'] as const).map((verify) => ferry(copier, verify)),
+  ...(['none', 'inline', 'reread', 'both'] as const).map((verify) => ferry(copier, verify)),
 ];

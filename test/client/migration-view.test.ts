@@ -72,3 +72,17 @@ test("another migration's word is not taken for this one's", () => {
   const other: MigrationState = { ...state, migrationId: 'another', phase: 'undoing' };
   assert.equal(viewOf(state.volumeId, described([]), other).phase, 'verifying');
 });
+
+test('of two devices that are read at once the one that has further to go is shown', () => {
+  const behind = { ...progress, position: 4096 };
+  for (const pending of [
+    [beat(progress), beat(behind)],
+    [beat(behind), beat(progress)],
+  ])
+    assert.equal(viewOf(state.volumeId, described(pending), state).bytesDone, 4096);
+});
+
+test('a destination that is being zeroed shows how far that is', () => {
+  const zeroing = { ...progress, position: 0, checkpoint: { ...progress.checkpoint, offset: 0, zeroedBytes: 512 } };
+  assert.equal(viewOf(state.volumeId, described([beat(zeroing)]), state).zeroedBytes, 512);
+});

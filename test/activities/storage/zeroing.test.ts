@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -145,6 +145,32 @@ test('a destination that cannot be zeroed from some byte on gets its zeros writt
   const { finished, checkpoint } = await begin(copyStart).end;
   assert.deepEqual([finished, checkpoint.zeroed, checkpoint.zeroedBytes], [true, false, undefined]);
   await assertSame(from, to);
+});
+
+test('unmapping that is slow tells each piece that it has given back', async (t) => {
+  const folder = await scratchFolder(t);
+  const file = path.join(folder, 'volume');
+  // Eight runs of zeros within what is read at once.
+  const pieces = Array.from({ length: 16 }, (_, i) => [i % 2 === 0 ? 'zeros' : 'data', mib] as const);
+  const volumeBytes = await writeVolume(file, pieces);
+  const real = execFileSync('sh', ['-c', 'command -v fallocate'], { encoding: 'utf8' }).trim();
+  await replaceProgram(t, folder, 'fallocate', `sleep 1\nexec ${real} "$@"`);
+  const tags = ['ferry.migration=m'];
+  const driver = { find: async (name: string) => ({ name, path: file, sizeBytes: volumeBytes, tags }) };
+  const deps: Partial<StorageDependencies> = {
+    drivers: new Map([['n@b', driver as never]]),
+    ...{ copier: copier(t), slots: copySlots(1), noProgressMs, marksDirectory: folder },
+  };
+  const { unmapZeros } = createStorageActivities(deps as StorageDependencies);
+  const where = { backEnd: 'n@b', deviceName: 'd', migrationId: 'm', sizeBytes: volumeBytes, round: 1 };
+  const input = { ...where, from: copyStart };
+  const end = new MockActivityEnvironment().run<
+    [typeof input],
+    Awaited<ReturnType<typeof unmapZeros>>,
+    typeof unmapZeros
+  >(unmapZeros, input);
+  assert.equal((await end).finished, true);
+  assert.ok((await stat(file)).blocks * 512 <= 9 * mib);
 });
 
 describe('zeroing in parts', () => {

@@ -54,3 +54,8 @@ test('a troubled bar has another colour', () => {
   assert.match(progressBar(sampleView, 100, marked), /<cyan>16<\/><dim>16<\/>/);
   assert.match(progressBar({ ...sampleView, paused: true }, 100, marked), /<yellow>16<\/>/);
 });
+
+test('a destination that is zeroed first is shown as that', () => {
+  const zeroing = { ...sampleView, bytesDone: 0, zeroedBytes: 512 * 1024 ** 2 };
+  assert.match(progressBar(zeroing, 100, plain), /^zeroing {4}━{8}─{24} {3}25 % {2}512 MiB of 2\.0 GiB/);
+});
