@@ -1,12 +1,18 @@
 import type { BackEnd, ObservedBackEnd } from '../model/back-end.ts';
 import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registry/back-ends.ts';
 import { durabilityRisks } from '../registry/durability.ts';
+import { countDiscrepancies } from '../registry/discrepancies.ts';
 import { countKeptSources } from '../registry/kept-sources.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 
 /** A back end with what is on it. */
-export type ListedBackEnd = ObservedBackEnd & { volumes: number; kept: { sources: number; bytes: number } };
+export type ListedBackEnd = ObservedBackEnd & {
+  volumes: number;
+  kept: { sources: number; bytes: number };
+  /** How many of its devices do not fit the registry. */
+  discrepancies: number;
+};
 
 /** What an administrator may ask about back ends. */
 export function backEndCommands({ registry, identity }: Context) {
@@ -14,15 +20,17 @@ export function backEndCommands({ registry, identity }: Context) {
     /** All back ends, by name, how many volumes are on each, and what it keeps of those that have left it. */
     async listBackEnds(): Promise<ListedBackEnd[]> {
       requireAdmin(identity, 'list back ends');
-      const [backEnds, volumes, kept] = await Promise.all([
+      const [backEnds, volumes, kept, discrepancies] = await Promise.all([
         listBackEnds(registry),
         countVolumes(registry),
         countKeptSources(registry),
+        countDiscrepancies(registry),
       ]);
       return backEnds.map((b) => ({
         ...b,
         volumes: volumes.get(b.name) ?? 0,
         kept: kept.get(b.name) ?? { sources: 0, bytes: 0 },
+        discrepancies: discrepancies.get(b.name) ?? 0,
       }));
     },
 

@@ -28,6 +28,8 @@ export interface VolumeFacts {
   /** It has no row because it was deleted or unmanaged; that is on record. */
   isDeleted: boolean;
   devices: readonly Witness[];
+  /** Who may write to the registry's own device although no attachment is known, in words; null: nobody. */
+  unknownWriter: string | null;
   /** Nodes and back ends that did not answer: a newer device may be there. */
   unseen: readonly string[];
 }
@@ -43,8 +45,11 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
   const live = f.devices.filter(({ role }) => role === 'live');
   const highest = Math.max(...live.map(({ generation }) => generation));
   const [newest, ...equals] = live.filter(({ generation }) => generation === highest);
-  if (newest && isRegistrys(newest, f.registry) && equals.length === 0) return null;
   const ask = (why: string): Judgement => ({ direction: 'ask', to: null, why });
+  if (newest && isRegistrys(newest, f.registry) && equals.length === 0)
+    return f.unknownWriter === null
+      ? null
+      : ask(`${f.unknownWriter}; stop the guest that uses it, then end that process`);
   if (!newest) {
     if (!f.registry) return f.devices.some(({ role }) => role !== 'incoming') ? ask(noneLive(f)) : null;
     return ask(noneLive(f));

@@ -24,6 +24,8 @@ export const metrics = {
   backEndUp: 'ferry_back_end_up',
   backEndTotalBytes: 'ferry_back_end_total_bytes',
   backEndFreeBytes: 'ferry_back_end_free_bytes',
+  /** Gauge {back_end}: devices that do not fit the registry; above 0 the back end needs repair. */
+  discrepancies: 'ferry_discrepancies',
   /** Counter, bytes: what transfers went over, holes included; of storage workers. */
   bytesDone: 'ferry_bytes_done_total',
   /** Counter {type}: refusals and failures of steps, by error type; of every worker. */

@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import { discrepancy, type Discrepancy } from '../model/repair.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
@@ -19,6 +20,15 @@ export function listDiscrepancies(
     `SELECT * FROM discrepancies WHERE ($1::uuid IS NULL OR volume_id = $1) ORDER BY volume_id, back_end, device_name`,
     [filter.volumeId ?? null],
   );
+}
+
+/** How many devices of each back end do not fit; those where all do are left out. */
+export async function countDiscrepancies(registry: Queries): Promise<Map<string, number>> {
+  const rows = await registry.rows(
+    z.object({ backEnd: z.string(), found: z.number() }),
+    'SELECT back_end, count(*)::int AS found FROM discrepancies GROUP BY back_end',
+  );
+  return new Map(rows.map(({ backEnd, found }) => [backEnd, found]));
 }
 
 /** Writes what a look at these back ends has found: what was found before and is not now is gone. May be repeated. */

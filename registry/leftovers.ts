@@ -9,14 +9,16 @@ const currentDevice = z.object({
   deviceIdentity: z.string().nullable(),
   generation: z.number(),
   isHeld: z.boolean(),
+  isAttached: z.boolean(),
 });
 
-/** A device that holds a volume by the registry. `isHeld`: something is being done to the volume. `isMade`: it must be there. */
+/** A device that holds a volume by the registry. `isHeld`: something is being done to the volume. */
 export interface CurrentDevice {
   volumeId: string;
   identity: string | null;
   generation: number;
   isHeld: boolean;
+  isAttached: boolean;
 }
 
 /** The devices that hold a volume on the back end, by name, as the registry has them now. */
@@ -24,14 +26,21 @@ export async function currentDevices(registry: Queries, backEnd: string): Promis
   const rows = await registry.rows(
     currentDevice,
     `SELECT id, name_id, device_identity, generation,
-       migration_owner IS NOT NULL OR operation IS NOT NULL OR status = 'error' OR status = 'error_deleting' AS is_held
-     FROM volumes WHERE host = $1`,
+       migration_owner IS NOT NULL OR operation IS NOT NULL OR status = 'error' OR status = 'error_deleting' AS is_held,
+       EXISTS (SELECT FROM attachments a WHERE a.volume_id = v.id) AS is_attached
+     FROM volumes v WHERE host = $1`,
     [backEnd],
   );
   return new Map(
     rows.map((row) => [
       deviceName(row),
-      { volumeId: row.id, identity: row.deviceIdentity, generation: row.generation, isHeld: row.isHeld },
+      {
+        volumeId: row.id,
+        identity: row.deviceIdentity,
+        generation: row.generation,
+        isHeld: row.isHeld,
+        isAttached: row.isAttached,
+      },
     ]),
   );
 }

@@ -4,6 +4,7 @@ import { metrics } from '../model/metrics.ts';
 import { phase } from '../model/migration.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
 import { durabilityRisks } from '../registry/durability.ts';
+import { countDiscrepancies } from '../registry/discrepancies.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { countRunningMigrations } from '../registry/running-migrations.ts';
 
@@ -21,10 +22,13 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
   const total = gauge(metrics.backEndTotalBytes, 'Capacity of the back end');
   const free = gauge(metrics.backEndFreeBytes, 'Free capacity of the back end');
 
+  const wrong = gauge(metrics.discrepancies, 'Devices of the back end that do not fit the registry');
+
   const look = async () => {
-    const [phases, backEnds, risks] = await Promise.all([
+    const [phases, backEnds, discrepancies, risks] = await Promise.all([
       countRunningMigrations(registry),
       listBackEnds(registry),
+      countDiscrepancies(registry),
       durabilityRisks(registry),
     ]);
     durable.set(risks.length === 0 ? 1 : 0);
@@ -37,6 +41,7 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
       up.set(backEndState(backEnd, backEnd.asOf) === 'up' ? 1 : 0, tags);
       total.set(backEnd.totalBytes, tags);
       free.set(backEnd.freeBytes, tags);
+      wrong.set(discrepancies.get(backEnd.name) ?? 0, tags);
     }
   };
   let stopped = false;

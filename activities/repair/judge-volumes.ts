@@ -62,6 +62,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
       volumeId,
       registry: word,
       isDeleted: !row && deleted.has(volumeId),
+      unknownWriter: found.mismatches.find((m) => m.volumeId === volumeId && m.isWritten)?.why ?? null,
       devices,
       unseen:
         word && !found.backEnds.includes(word.backEnd) ? [...new Set([...found.unseen, word.backEnd])] : found.unseen,

@@ -29,6 +29,8 @@ export interface Mismatch {
   why: string;
   /** Null: there is none. */
   witness: DeviceWitness | null;
+  /** Somebody may write to it, although the registry knows of no attachment. */
+  isWritten: boolean;
 }
 
 /** An export that a migration made. */
@@ -77,6 +79,12 @@ export async function takeInventory(deps: InventoryDependencies): Promise<Invent
         if (leftover) found.devices.push({ ...leftover, written });
       }
       found.mismatches.push(...(await mismatches(deps, backEnd, devices, current)));
+      const writers = unknownWriters(backEnd, devices, current, exported);
+      // One may have been detached between the two looks.
+      if (writers.length > 0) {
+        const now = await deps.exports.list();
+        found.mismatches.push(...unknownWriters(backEnd, devices, await deps.currentDevices(backEnd), now));
+      }
       found.backEnds.push(backEnd);
     } catch (error) {
       found.unseen.push({ backEnd, why: error instanceof Error ? error.message : String(error) });
@@ -127,7 +135,24 @@ async function mismatches(
     const [row, device] = [now.get(name), again[i] ?? null];
     const why = row ? whyWrong(row, device) : null;
     if (!row || why === null) return [];
-    return [{ backEnd, name, volumeId: row.volumeId, why, witness: device && witnessOf(device) }];
+    const witness = device && witnessOf(device);
+    return [{ backEnd, name, volumeId: row.volumeId, why, witness, isWritten: false }];
+  });
+}
+
+/** Volumes that somebody may write to through an export, of whom the registry knows nothing: it may have forgotten an attachment. */
+function unknownWriters(
+  backEnd: string,
+  devices: readonly Device[],
+  current: ReadonlyMap<string, CurrentDevice>,
+  exported: Awaited<ReturnType<Exports['list']>>,
+): Mismatch[] {
+  return devices.flatMap((device): Mismatch[] => {
+    const row = current.get(device.name);
+    const open = exported.find(({ path, writable }) => writable && path === device.path);
+    if (!row || !open || row.isHeld || row.isAttached || standingOf(device.tags).volumeId !== row.volumeId) return [];
+    const why = `export ${open.exportName} (process ${open.pid}) lets somebody write to it, and the registry knows of no attachment`;
+    return [{ backEnd, name: device.name, volumeId: row.volumeId, why, witness: witnessOf(device), isWritten: true }];
   });
 }
 

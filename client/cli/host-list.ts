@@ -45,7 +45,13 @@ export function longList(backEnds: readonly ListedBackEnd[]): string {
       formatBytes(b.freeBytes),
       formatBytes(b.totalBytes),
       capabilitiesText(b.capabilities),
-      [b.decommissionedAt ? null : b.disabledReason, b.fault].filter((text) => text !== null).join('; '),
+      [b.decommissionedAt ? null : b.disabledReason, b.fault, repairNote(b)].filter((text) => text !== null).join('; '),
     ]),
   );
+}
+
+/** Nothing is cleaned up there, and the volumes in question do not move, until somebody has repaired it. */
+function repairNote({ discrepancies }: ListedBackEnd): string | null {
+  if (discrepancies === 0) return null;
+  return `needs repair: ${discrepancies} of its devices do not fit the registry; see: ferry repair --dry-run`;
 }

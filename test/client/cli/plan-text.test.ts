@@ -128,6 +128,7 @@ test("the list of hosts is the seed's, the long one says why a back end cannot b
         ...b,
         asOf: now,
         volumes: i === 0 ? 3 : 0,
+        discrepancies: 0,
         kept: i === 0 ? { sources: 2, bytes: 3 * gib } : { sources: 0, bytes: 0 },
       })),
     ),

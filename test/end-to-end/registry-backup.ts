@@ -1,0 +1,31 @@
+import { cp, mkdtemp, readdir, rm, chown, chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Stage } from './stage.ts';
+
+/** The user under whom the embedded Postgres runs when root starts it. */
+const nobody = 65_534;
+
+/** A cold copy of the registry, as a backup tool makes one; `restore` puts it in the place of what is there now. */
+export async function backUpRegistry(stage: Stage): Promise<{ restore: () => Promise<void> }> {
+  const data = join(stage.directory, 'services/postgres/postgres');
+  const copy = await mkdtemp(join(stage.directory, 'backup-'));
+  const put = async (from: string, to: string) => {
+    await rm(to, { recursive: true, force: true });
+    await cp(from, to, { recursive: true, preserveTimestamps: true });
+    if (process.getuid?.() === 0) {
+      const all = await readdir(to, { recursive: true });
+      for (const path of ['', ...all]) await chown(join(to, path), nobody, nobody);
+    }
+    await chmod(to, 0o700);
+  };
+  await stage.postgres.stop();
+  await put(data, copy);
+  await stage.postgres.restart();
+  return {
+    async restore() {
+      await stage.postgres.crash();
+      await put(copy, data);
+      await stage.postgres.restart();
+    },
+  };
+}
