@@ -4,7 +4,9 @@ import type { VolumeDriver } from '../activities/storage/driver.ts';
 import { capabilitiesOf } from '../configuration/capabilities.ts';
 import type { NodeConfiguration } from '../configuration/schema.ts';
 import { reportBackEnds } from '../registry/back-ends.ts';
+import { FerryError } from '../model/errors.ts';
 import type { Registry } from '../registry/open-registry.ts';
+import type { OwnStorage } from './own-storage.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
 
 /** A back end that takes longer to say what it can hold hangs; the node's others must be heard of meanwhile. Milliseconds. */
@@ -17,18 +19,23 @@ const capacityMs = 10_000;
 export async function startReporting(deps: {
   node: NodeConfiguration;
   drivers: ReadonlyMap<string, VolumeDriver>;
+  ownStorages: ReadonlyMap<string, OwnStorage>;
   registry: Registry;
   log: Logger;
   /** Why no work comes to this worker; null as long as it does. */
   whyUnreachable: () => string | null;
   answerMs?: number;
 }): Promise<{ stop: () => void; now: () => void }> {
-  const { node, drivers, registry, log, whyUnreachable, answerMs = capacityMs } = deps;
+  const { node, drivers, ownStorages, registry, log, whyUnreachable, answerMs = capacityMs } = deps;
   /** One that hangs is asked once, and is waited for no longer than the others can wait. */
   const asked = new Map<string, ReturnType<VolumeDriver['capacity']>>();
   const answered = async (name: string, driver: VolumeDriver) => {
     if (!asked.has(name)) {
-      const capacity = driver.capacity().finally(() => asked.delete(name));
+      const ask = async () => {
+        await ownStorages.get(name)?.refresh();
+        return driver.capacity();
+      };
+      const capacity = ask().finally(() => asked.delete(name));
       capacity.catch(() => {});
       asked.set(name, capacity);
     }
@@ -59,6 +66,8 @@ export async function startReporting(deps: {
           const why = whyUnreachable();
           return { ...base, ...capacity, fault: why === null ? null : `no work reaches its worker: ${why}` };
         } catch (error) {
+          // That says nothing of the back end.
+          if (error instanceof FerryError && error.type === 'ServiceUnreachable') throw error;
           return { ...base, totalBytes: 0, freeBytes: 0, fault: (error as Error).message };
         }
       }),

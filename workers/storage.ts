@@ -21,6 +21,7 @@ import { registryTime, whereabouts } from '../registry/whereabouts.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
+import { createOwnStorage } from './own-storage.ts';
 import { startReporting } from './report-back-ends.ts';
 import { reportProgress } from './report-progress.ts';
 import { restoreExports } from './restore-exports.ts';
@@ -43,9 +44,14 @@ export async function createStorageWorker(deps: {
   noProgressSeconds: number;
 }): Promise<Stoppable> {
   const { node, registry } = deps;
-  const drivers = new Map(
-    node.backEnds.map((b) => [`${node.name}@${b.name}`, createDriver(b, node.backEnds, runCommand)]),
-  );
+  const backEnds = node.backEnds.map((configured) => {
+    const backEnd = `${node.name}@${configured.name}`;
+    const storage = createDriver(configured, node.backEnds, runCommand);
+    const own = createOwnStorage({ backEnd, storage, registry, log: deps.log });
+    return { backEnd, own, driver: createDriver(configured, node.backEnds, runCommand, own.admit) };
+  });
+  const drivers = new Map(backEnds.map(({ backEnd, driver }) => [backEnd, driver]));
+  const ownStorages = new Map(backEnds.map(({ backEnd, own }) => [backEnd, own]));
   const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
   const copier = createCopier();
   const client = new Client({ connection: deps.connection, namespace: deps.namespace });
@@ -101,7 +107,7 @@ export async function createStorageWorker(deps: {
     },
   });
   const whyUnreachable = () => reach.why();
-  reporting = await startReporting({ node, drivers, registry, log: deps.log, whyUnreachable });
+  reporting = await startReporting({ node, drivers, ownStorages, registry, log: deps.log, whyUnreachable });
   return {
     async run() {
       try {

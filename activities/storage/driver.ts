@@ -1,5 +1,6 @@
 import type { DriverKind } from '../../model/back-end.ts';
 import type { FerryError } from '../../model/errors.ts';
+import type { StorageMark, StorageSeen } from '../../model/storage-identity.ts';
 import type { DeviceUser } from './device-users.ts';
 
 /** A logical volume or file on a back end, as the device itself tells it. */
@@ -44,7 +45,8 @@ export interface Stranger {
 
 /**
  * One back end's storage. Every method may be repeated, may have run half before, and asks the device: nothing is remembered
- * between calls. Errors are `FerryError`s; a missing volume group or directory is `BackEndUnavailable` from every method.
+ * between calls. Errors are `FerryError`s; a missing volume group or directory is `BackEndUnavailable` from every method, and so is a
+ * storage that is not this back end's own, as far as the driver was given who admits it.
  *
  * Ownership is by identity and tags (`ferry.volume=<id>`, `ferry.migration=<id>`): a driver changes or deletes a device only if it is
  * what the caller expects. Another identity under that name: `WrongDevice`; other tags: `NotOwned`; untouched both times.
@@ -63,6 +65,15 @@ export interface VolumeDriver {
 
   /** Whether zeros that somebody writes to a device take room like any other bytes: it cannot unmap what it is asked to zero. */
   readonly zerosTakeRoom: boolean;
+
+  /** What the storage tells of itself, also when it is not this back end's own. */
+  identify(): Promise<StorageSeen>;
+
+  /**
+   * Writes Ferry's mark into the storage, whoever's it is, in the place of `instead`; null: of none. `BackEndUnavailable` when there is
+   * another one meanwhile: nothing was changed.
+   */
+  mark(mark: StorageMark, instead: StorageMark | null): Promise<void>;
 
   /** Total and free bytes for new volumes. */
   capacity(): Promise<{ totalBytes: number; freeBytes: number }>;

@@ -17,6 +17,9 @@ const node = configuration.parse({
   },
 }).node!;
 
+/** Whose storage it is, is no matter here. */
+const ownStorages = new Map<string, never>();
+
 /** Only what a report asks of it. */
 const driver = (capacity: VolumeDriver['capacity']) => ({ kind: 'directory', thin: true, capacity }) as VolumeDriver;
 const well = driver(async () => ({ totalBytes: 2 * gib, freeBytes: gib }));
@@ -32,7 +35,15 @@ test('a back end that hangs is told to be down, is asked once, and keeps the oth
     ['server1@a', hangs],
     ['server1@b', well],
   ]);
-  const reporting = await startReporting({ node, drivers, registry, log, whyUnreachable: () => null, answerMs: 50 });
+  const reporting = await startReporting({
+    node,
+    drivers,
+    ownStorages,
+    registry,
+    log,
+    whyUnreachable: () => null,
+    answerMs: 50,
+  });
   try {
     const seen = async () => (await listBackEnds(registry)).map((b) => [backEndState(b, b.asOf), b.fault]);
     const once = await seen();
@@ -54,7 +65,7 @@ test('a back end whose worker gets no work is down, with the reason, and up when
   const registry = await testRegistry();
   let why: string | null = 'it is not let in';
   const drivers = new Map([['server1@b', well]]);
-  const reporting = await startReporting({ node, drivers, registry, log, whyUnreachable: () => why });
+  const reporting = await startReporting({ node, drivers, ownStorages, registry, log, whyUnreachable: () => why });
   try {
     const [down] = await listBackEnds(registry);
     assert.deepEqual([backEndState(down!, down!.asOf), down!.freeBytes], ['down', gib]);

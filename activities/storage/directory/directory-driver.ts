@@ -2,6 +2,7 @@ import { type BigIntStats } from 'node:fs';
 import { lstat, open, readdir, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
+import type { Admit } from '../admission.ts';
 import { checkName, checkSpec, checkTags } from '../device-name.ts';
 import type { Device, Expected, Stranger, VolumeDriver } from '../driver.ts';
 import { checkExpected, checkIsExpected } from '../expected.ts';
@@ -22,6 +23,7 @@ import { kernel, usersOf } from '../device-users.ts';
 import { heldBy, heldTag, holdTags, modeBefore, modeTag } from '../held-tags.ts';
 import { copyOrClone } from './copy-or-clone.ts';
 import { createLayout } from './layout.ts';
+import { mountPointOf, readMark, writeMark } from './mark-file.ts';
 import { isOpen } from './open-files.ts';
 import { allowWriting, forbidWriting, isReadOnly, makeImmutable, makeMutable } from './read-only-file.ts';
 import { readTags, writeTags } from './tag-files.ts';
@@ -30,15 +32,17 @@ export interface DirectoryDriverOptions {
   readonly path: string;
   /** What the back end says it can hold; more than the file system has is the operator's promise. */
   readonly capacityBytes?: number | undefined;
+  /** Who says whether the directory is the back end's own; not given: it is. */
+  readonly admit?: Admit | undefined;
 }
 
 /** Volumes as sparse files `<path>/volumes/<name>`. */
-export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOptions): VolumeDriver {
+export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryDriverOptions): VolumeDriver {
   const layout = createLayout(path);
   const lockFile = join(path, '.lock');
 
-  /** Throws `BackEndUnavailable` unless the folder is there; every other method starts here. */
-  async function checkFolder(): Promise<void> {
+  /** Throws `BackEndUnavailable` unless the folder is there. */
+  async function checkThere(): Promise<void> {
     const unavailable = (why: string, cause?: unknown) =>
       new FerryError('BackEndUnavailable', `directory ${path} is not available: ${why}`, { path }, { cause });
     const found = await stat(path).catch((error: unknown) => {
@@ -50,10 +54,18 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     if (!found.isDirectory()) throw unavailable('it is not a directory');
   }
 
+  /** The same unless it is there and the back end's own; every other method starts here. */
+  async function checkFolder(): Promise<void> {
+    await checkThere();
+    await admit?.({ mark: await readMark(path), uuid: null, mountPoint: null, sequence: null });
+  }
+
   /** Changes are one at a time, whoever makes them. */
   async function changing<T>(action: () => Promise<T>): Promise<T> {
     await checkFolder();
     return withFileLock(lockFile, async () => {
+      // It may have been unmounted during the wait: nothing must be made in what is below it.
+      await checkFolder();
       await layout.prepare();
       return action();
     });
@@ -165,6 +177,16 @@ export function createDirectoryDriver({ path, capacityBytes }: DirectoryDriverOp
     namespace: path,
     thin: true,
     zerosTakeRoom: false,
+
+    async identify() {
+      await checkThere();
+      return { mark: await readMark(path), uuid: null, mountPoint: await mountPointOf(path), sequence: null };
+    },
+
+    async mark(mark, instead) {
+      await checkThere();
+      await withFileLock(lockFile, () => writeMark(path, mark, instead));
+    },
 
     async capacity() {
       await checkFolder();

@@ -17,6 +17,8 @@ export type LogicalVolumeMethods = Pick<
   VolumeDriver,
   | 'kind'
   | 'namespace'
+  | 'identify'
+  | 'mark'
   | 'find'
   | 'list'
   | 'surroundings'
@@ -67,6 +69,8 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
   return {
     kind: 'lvm',
     namespace: group.name,
+    identify: group.identify,
+    mark: group.mark,
 
     async find(name) {
       checkName(name);

@@ -1,4 +1,5 @@
 import { FerryError } from '../../../model/errors.ts';
+import type { Admit } from '../admission.ts';
 import { checkName, checkSpec } from '../device-name.ts';
 import type { Device, VolumeDriver } from '../driver.ts';
 import { checkExpected } from '../expected.ts';
@@ -20,6 +21,7 @@ export interface LvmDriverOptions {
   /** Thin pools of the group that are back ends themselves. */
   readonly otherPools?: readonly string[];
   readonly run: RunCommand;
+  readonly admit?: Admit | undefined;
   /** Where the locks of volumes that are being zeroed are kept, the same for all workers of the node; made if missing. */
   readonly lockDirectory?: string;
 }
@@ -29,9 +31,10 @@ export function createLvmDriver({
   volumeGroup,
   otherPools = [],
   run,
+  admit,
   lockDirectory = '/run/ferry',
 }: LvmDriverOptions): VolumeDriver {
-  const vg = createVolumeGroup({ volumeGroup, thinPool: null, otherPools, run });
+  const vg = createVolumeGroup({ volumeGroup, thinPool: null, otherPools, run, admit });
   const { group, lvm, volume, operand } = vg;
   const growth: Growth = {
     freeBytes: async () => (await group()).freeBytes,

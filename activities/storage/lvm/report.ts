@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import type { StorageSeen } from '../../../model/storage-identity.ts';
+import { markIn } from './mark-tags.ts';
 import { isMetadataFull } from './pool-capacity.ts';
 
 /** What lvm2 reports of a logical volume, as far as the driver asks. */
@@ -46,6 +48,7 @@ export interface VolumeGroup {
   readonly extentBytes: number;
   /** Why nothing can be made in it; null when it is well. */
   readonly fault: string | null;
+  readonly seen: StorageSeen;
 }
 
 /** Options under which lvm2 reports for machines: JSON, plain bytes, 0/1/-1 for yes, no and unknown. */
@@ -55,15 +58,17 @@ export const volumeReport = [
   ...reportOptions,
   '--options',
   'lv_name,lv_uuid,lv_path,lv_size,lv_tags,lv_device_open,lv_active,lv_layout,lv_role,origin_size,pool_lv,data_percent,' +
-    'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed,lv_attr,lv_descendants',
+    'metadata_percent,lv_metadata_size,chunk_size,zero,discards,lv_health_status,lv_check_needed,lv_attr,lv_descendants,vg_uuid,vg_tags,vg_seqno',
 ] as const;
 export const groupReport = [
   ...reportOptions,
   '--options',
-  'vg_name,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,vg_exported',
+  'vg_name,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,vg_exported,vg_uuid,vg_tags,vg_seqno',
 ] as const;
 
 const bytes = z.coerce.number().int().nonnegative();
+/** Whose the group is: in the report of a group, and of each volume in it. */
+const identityOfGroup = { vg_uuid: z.string(), vg_tags: z.string(), vg_seqno: z.coerce.number() };
 const volumeRow = z.object({
   lv_name: z.string(),
   lv_uuid: z.string().min(1),
@@ -88,6 +93,7 @@ const volumeRow = z.object({
   lv_check_needed: z.string(),
   lv_attr: z.string().default(''),
   lv_descendants: z.string().default(''),
+  ...identityOfGroup,
 });
 type VolumeRow = z.infer<typeof volumeRow>;
 const groupRow = z.object({
@@ -97,6 +103,7 @@ const groupRow = z.object({
   vg_extent_size: bytes,
   vg_missing_pv_count: z.coerce.number(),
   vg_exported: z.string(),
+  ...identityOfGroup,
 });
 const volumes = z.object({ report: z.array(z.object({ lv: z.array(volumeRow) })) });
 const groups = z.object({ report: z.array(z.object({ vg: z.array(groupRow) })) });
@@ -111,7 +118,7 @@ export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume
       name: row.lv_name,
       path: row.lv_path || `/dev/${volumeGroup}/${row.lv_name}`, // a thin pool, for example, has none
       sizeBytes: overflowing ? row.origin_size : row.lv_size,
-      tags: row.lv_tags === '' ? [] : row.lv_tags.split(','),
+      tags: tagsOf(row.lv_tags),
       identity: row.lv_uuid,
       open: row.lv_device_open === '1',
       active: row.lv_active !== '',
@@ -162,8 +169,35 @@ const damages: Readonly<Record<string, string>> = {
   failed: 'it has failed',
 };
 
+/** What the group tells of itself in the report of its volumes; null when it has none. */
+export function seenInVolumes(stdout: string): StorageSeen | null {
+  const [row] = rowsOf(stdout);
+  return row ? seenOf(row.vg_uuid, row.vg_tags, row) : null;
+}
+
+/** The same of a thin pool; null when it is not there. */
+export function seenOfPool(name: string, stdout: string): StorageSeen | null {
+  const row = rowsOf(stdout).find((each) => each.lv_name === name);
+  return row ? seenOf(`${row.vg_uuid}/${row.lv_uuid}`, row.lv_tags, row) : null;
+}
+
+function seenOf(uuid: string, tags: string, row: { vg_seqno: number }): StorageSeen {
+  return { mark: markIn(tagsOf(tags)), uuid, mountPoint: null, sequence: row.vg_seqno };
+}
+
+const tagsOf = (tags: string): string[] => (tags === '' ? [] : tags.split(','));
+
 function rowsOf(stdout: string): VolumeRow[] {
   return volumes.parse(JSON.parse(stdout)).report.flatMap(({ lv }) => lv);
+}
+
+/** The groups of `vgs` that carry Ferry's mark. */
+export function markedGroups(stdout: string): { name: string; backEnd: string }[] {
+  const rows = groups.parse(JSON.parse(stdout)).report.flatMap(({ vg }) => vg);
+  return rows.flatMap(({ vg_name: name, vg_tags: tags }) => {
+    const mark = markIn(tagsOf(tags));
+    return mark ? [{ name, backEnd: mark.backEnd }] : [];
+  });
 }
 
 /** The group of `vgs`, or null when there is none of that name. */
@@ -179,5 +213,11 @@ export function parseGroup(volumeGroup: string, stdout: string): VolumeGroup | n
       : row.vg_exported === '1'
         ? 'it is exported'
         : null;
-  return { totalBytes: row.vg_size, freeBytes: row.vg_free, extentBytes: row.vg_extent_size, fault };
+  return {
+    totalBytes: row.vg_size,
+    freeBytes: row.vg_free,
+    extentBytes: row.vg_extent_size,
+    fault,
+    seen: seenOf(row.vg_uuid, row.vg_tags, row),
+  };
 }

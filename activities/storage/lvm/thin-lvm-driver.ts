@@ -1,5 +1,6 @@
 import { FerryError } from '../../../model/errors.ts';
 import { formatBytes } from '../../../model/sizes.ts';
+import type { Admit } from '../admission.ts';
 import { checkName, checkSpec } from '../device-name.ts';
 import type { Device, VolumeDriver } from '../driver.ts';
 import { checkExpected } from '../expected.ts';
@@ -19,6 +20,7 @@ export interface ThinLvmDriverOptions {
   /** How many times its size the pool may be promised to volumes. */
   readonly maxOverSubscriptionRatio: number;
   readonly run: RunCommand;
+  readonly admit?: Admit | undefined;
   /** Where the locks are under which room is given away, the same for all workers of the node; made if missing. */
   readonly lockDirectory?: string;
 }
@@ -32,9 +34,10 @@ export function createThinLvmDriver({
   thinPool,
   maxOverSubscriptionRatio: ratio,
   run,
+  admit,
   lockDirectory = '/run/ferry',
 }: ThinLvmDriverOptions): VolumeDriver {
-  const vg = createVolumeGroup({ volumeGroup, thinPool, otherPools: [], run });
+  const vg = createVolumeGroup({ volumeGroup, thinPool, otherPools: [], run, admit });
   const { lvm, volume, operand } = vg;
 
   /** lvm2 itself would promise any room to anyone: what counts it and what takes it are one at a time. */

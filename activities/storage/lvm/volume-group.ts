@@ -1,12 +1,18 @@
 import { FerryError } from '../../../model/errors.ts';
+import type { StorageMark, StorageSeen } from '../../../model/storage-identity.ts';
+import { type Admit, markChanged } from '../admission.ts';
 import { deviceExists } from '../refusals.ts';
 import { exitCodeOf, type RunCommand, type RunOptions } from '../run-command.ts';
+import { markedAs, markTags } from './mark-tags.ts';
 import {
   groupReport,
+  markedGroups,
   type LogicalVolume,
   parseGroup,
   parseThinPool,
   parseVolumes,
+  seenInVolumes,
+  seenOfPool,
   type ThinPool,
   type VolumeGroup,
   volumeReport,
@@ -25,6 +31,8 @@ export interface VolumeGroupOptions {
   /** Thin pools of the group that are back ends themselves: neither they nor what is in them is seen. */
   readonly otherPools: readonly string[];
   readonly run: RunCommand;
+  /** Who says whether the group, or the pool in it, is the back end's own; not given: it is. */
+  readonly admit?: Admit | undefined;
 }
 
 export interface PoolContents {
@@ -33,7 +41,7 @@ export interface PoolContents {
   readonly elsewhere: readonly LogicalVolume[];
 }
 
-export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: VolumeGroupOptions) {
+export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admit }: VolumeGroupOptions) {
   const where = thinPool === null ? volumeGroup : `${volumeGroup}/${thinPool}`;
   const unavailable = (what: string, why: string) =>
     new FerryError('BackEndUnavailable', `${what} is not available: ${why}`, { volumeGroup, thinPool });
@@ -42,12 +50,23 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: Vo
   const ask = (argv: readonly [string, ...string[]], options?: RunOptions) =>
     run(argv, { ...options, neverKill: true });
 
-  /** The group as it is now. `BackEndUnavailable` when there is none, or it is not well. */
+  const groupName = `volume group ${volumeGroup}`;
+
+  async function anyGroup(): Promise<VolumeGroup> {
+    const { stdout } = await ask(['vgs', ...groupReport]);
+    const found = parseGroup(volumeGroup, stdout);
+    if (found) return found;
+    // It may only have another name now.
+    const marked = markedGroups(stdout).map(({ name, backEnd }) => `${name} is marked as back end ${backEnd}`);
+    throw unavailable(groupName, ['there is no volume group of that name on this node', ...marked].join('; '));
+  }
+
+  /** The group as it is now. `BackEndUnavailable` when there is none, it is not the back end's own, or it is not well. */
   async function group(): Promise<VolumeGroup> {
-    const found = parseGroup(volumeGroup, (await ask(['vgs', ...groupReport])).stdout);
-    const named = `volume group ${volumeGroup}`;
-    if (!found) throw unavailable(named, 'there is no volume group of that name on this node');
-    if (found.fault !== null) throw unavailable(named, found.fault);
+    const found = await anyGroup();
+    // Of a pool the pool itself says whose it is: others of the group are others'.
+    if (thinPool === null) await admit?.(found.seen);
+    if (found.fault !== null) throw unavailable(groupName, found.fault);
     return found;
   }
 
@@ -59,6 +78,32 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: Vo
       if (exitCodeOf(error) === refusedByLvm) await group();
       throw error;
     }
+  }
+
+  /** What the group, or the pool in it, tells of itself, whoever's it is. */
+  async function identify(): Promise<StorageSeen> {
+    if (thinPool === null) return (await anyGroup()).seen;
+    await anyGroup();
+    const seen = seenOfPool(thinPool, (await ask(['lvs', ...volumeReport, '--', volumeGroup])).stdout);
+    if (!seen) throw unavailable(`thin pool ${where}`, `there is no thin pool of that name in ${volumeGroup}`);
+    return seen;
+  }
+
+  /** Puts the mark on the group, or on the pool in it, in the place of `instead`. */
+  async function mark(next: StorageMark, instead: StorageMark | null): Promise<void> {
+    const [command, field] =
+      thinPool === null ? (['vgchange', 'vg_tags'] as const) : (['lvchange', 'lv_tags'] as const);
+    const removed = instead ? markTags(instead).filter((tag) => !markTags(next).includes(tag)) : [];
+    await ask([
+      command,
+      ...markTags(next).flatMap((tag) => ['--addtag', tag]),
+      ...removed.flatMap((tag) => ['--deltag', tag]),
+      ...['--select', markedAs(field, instead)],
+      '--',
+      where,
+    ]);
+    if ((await identify()).mark?.id !== next.id)
+      throw markChanged(thinPool === null ? groupName : `thin pool ${where}`);
   }
 
   /** Everything in the group that has one of these names, or all; and the thin pool, if there must be one. */
@@ -75,6 +120,9 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: Vo
     const pool = thinPool === null ? null : parseThinPool(volumeGroup, thinPool, stdout);
     if (thinPool !== null && !pool)
       throw unavailable(`thin pool ${where}`, `there is no thin pool of that name in ${volumeGroup}`);
+    const seen = thinPool === null ? seenInVolumes(stdout) : seenOfPool(thinPool, stdout);
+    // Nothing found tells nothing of the group.
+    if (admit) await admit(seen ?? (await anyGroup()).seen);
     return { volumes: parseVolumes(volumeGroup, stdout), pool };
   }
 
@@ -96,6 +144,8 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run }: Vo
     run,
     lvm,
     group,
+    identify,
+    mark,
     /** All of the back end, and what else is shown with it. */
     volumes: async (): Promise<LogicalVolume[]> =>
       (await report()).volumes.filter((each) => isOwn(each) || isForeign(each)),

@@ -22,6 +22,10 @@ const row = {
   discards: 'passdown',
   lv_health_status: '',
   lv_check_needed: '0',
+  lv_uuid: 'f6rMfU-0000-0000-0000-0000-0000-pool00',
+  vg_uuid: 'rHh1Ze-0000-0000-0000-0000-0000-group0',
+  vg_tags: '',
+  vg_seqno: '7',
 };
 const lvs = (...rows: Partial<typeof row>[]) =>
   JSON.stringify({ report: [{ lv: rows.map((changes) => ({ ...row, ...changes })) }] });
