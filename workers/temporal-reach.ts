@@ -20,7 +20,7 @@ export interface TemporalReach {
   /** Why no work comes to this worker any more; null as long as it does. */
   why(): string | null;
   /** For how long Temporal has refused this worker's credentials, and nothing else; 0 if it does not. Milliseconds. */
-  refusedForMs(): number;
+  refusedForMs: () => number;
   stop(): void;
 }
 

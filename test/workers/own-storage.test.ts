@@ -234,7 +234,7 @@ describe("a back end's own storage", () => {
     const served = serve(one);
     await refuses(served.refresh(), /mark is not in it/);
     const { found } = await readStorage(registry, one);
-    const adoption = { id: randomUUID(), instead: found.seen, requestedBy: 'admin' };
+    const adoption = { id: randomUUID(), instead: found!.seen, requestedBy: 'admin' };
     const foreign = { id: randomUUID(), registry: randomUUID(), backEnd: 'elsewhere@x' };
     await writeFile(join(path, markFile), JSON.stringify(foreign));
     await requestAdoption(registry, one, adoption);
