@@ -14,6 +14,7 @@ import { movesCommands } from './moves.ts';
 import { repairCommands } from './repair.ts';
 import { retypeCommands } from './retype.ts';
 import { snapshotCommands } from './snapshots.ts';
+import { storageCommands } from './storages.ts';
 import type { Temporal } from './temporal.ts';
 import { volumeOperationCommands } from './volume-operations.ts';
 import { volumeTypeCommands } from './volume-types.ts';
@@ -49,6 +50,7 @@ export async function openFerry(options: { configuration: Configuration; identit
   return {
     identity,
     ...backEndCommands(context),
+    ...storageCommands(context),
     ...volumeCommands(context),
     ...volumeOperationCommands(context),
     ...volumeTypeCommands(context),

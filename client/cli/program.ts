@@ -12,6 +12,7 @@ import { addSnapshot } from './snapshot.ts';
 import { addUnmanage } from './unmanage.ts';
 import { addCreate } from './create.ts';
 import { exitCodesHelp } from './exit-codes.ts';
+import { addBackEndAdopt } from './back-end-adopt.ts';
 import { addBalance } from './balance.ts';
 import { addEvacuationCancel } from './evacuation-cancel.ts';
 import { addEvacuationList } from './evacuation-list.ts';
@@ -26,6 +27,7 @@ import { addHostDisable } from './host-disable.ts';
 import { addHostEnable } from './host-enable.ts';
 import { addHostEvacuate } from './host-evacuate.ts';
 import { addHostList } from './host-list.ts';
+import { addHostRename } from './host-rename.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addMigrationCancel } from './migration-cancel.ts';
@@ -68,6 +70,10 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addHostEnable(host);
   addHostEvacuate(host);
   addHostDecommission(host);
+  addHostRename(host);
+
+  const backEnd = program.command('back-end').description('what is behind the name of a back end');
+  addBackEndAdopt(backEnd);
 
   addList(program);
   addShow(program);
