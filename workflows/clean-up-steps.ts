@@ -30,6 +30,8 @@ export type CleanUpStep =
       identity: string | null;
     }
   | ({ kind: 'settleDestination' } & Successor)
+  /** The source can be written to again, and is as active, as before. */
+  | { kind: 'releaseSource'; backEnd: string; deviceName: string; migrationId: string }
   /** The device of a volume that never came to be, under whichever name; `name` is the one to give it, if that is known. */
   | { kind: 'disownVolume'; backEnd: string; volumeId: string; name: string | null };
 
@@ -72,6 +74,8 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
     case 'settleDestination':
       await node.settleDestination.executeWithOptions(summary, [step]);
       return undefined;
+    case 'releaseSource':
+      return node.releaseSource.executeWithOptions(summary, [step]);
     case 'disownVolume':
       return node.disownVolume.executeWithOptions(summary, [step]);
   }
@@ -153,6 +157,8 @@ export function describe(step: CleanUpStep): string {
       return `end the export of and mark as kept the old ${step.deviceName} on ${step.backEnd}`;
     case 'settleDestination':
       return `take the migration's tag off ${step.deviceName} on ${step.backEnd}`;
+    case 'releaseSource':
+      return `let ${step.deviceName} on ${step.backEnd} be written to again`;
     case 'disownVolume':
       return `take the tag of volume ${step.volumeId} off the device on ${step.backEnd}`;
   }

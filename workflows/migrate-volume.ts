@@ -100,7 +100,7 @@ async function runFlow(
   const name = deviceName({ id: m.claim.volumeId, nameId: m.destinationNameId });
   if (m.flow === 'generic-detached') return genericDetached(run, m, name, undo);
   if (m.flow === 'generic-attached') return genericAttached(run, m, name, undo);
-  if (m.flow === 'undo') return returnToKept(run, m);
+  if (m.flow === 'undo') return returnToKept(run, m, undo);
   return assisted(run, m, undo);
 }
 

@@ -93,10 +93,18 @@ function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpS
       ...(keepsSource ? keepingSource([retiring]) : [retiring]),
     ];
   }
+  // Not held, as that of a guest: done.
+  const released: CleanUpStep = {
+    kind: 'releaseSource',
+    backEnd: source.backEnd,
+    deviceName: source.deviceName,
+    migrationId,
+  };
   // An undo makes nothing: what is at its destination is still the kept source.
-  if (undoes) return [];
+  if (undoes) return [released];
   const { backEnd, deviceName } = destination;
   return [
+    released,
     flow === 'generic-attached'
       ? { kind: 'removeExport', backEnd, exportName: deviceName }
       : { kind: 'removeExport', backEnd: source.backEnd, exportName },

@@ -18,6 +18,7 @@ import {
 import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
+import { checkHeld, holdDevice } from './guard-device.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { endUnmapping } from './copier/end-unmapping.ts';
 import { tellsHoles } from './file-system.ts';
@@ -163,6 +164,12 @@ export function createStorageActivities(deps: StorageDependencies) {
     return deps.copier.run({ kind: 'copy', ...from, destination, bandwidth, digest }, { ...options, confirm });
   };
 
+  const guarded = ({ backEnd, deviceName: name }: OnDevice) => ({
+    driver: driverOf(backEnd),
+    exports: deps.exports,
+    name,
+  });
+
   const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
 
   return {
@@ -251,6 +258,33 @@ export function createStorageActivities(deps: StorageDependencies) {
         const source = await liveDeviceOf(input.source, input.sizeBytes);
         return copyOnto(input, { source: { devicePath: source.path }, tls: null, from }, options);
       }),
+
+    /**
+     * Keeps the device of a detached volume from being written to while it is copied; an inactive one is activated. `VolumeInUse` if somebody
+     * uses it, `VolumeHasSnapshots` if somebody's snapshots hang on it. The answer is for `checkSource`.
+     */
+    holdSource: beating(
+      async (
+        input: OnDevice & LiveDevice & { sizeBytes: number; migrationId: string },
+      ): Promise<{ lastWrite: string | null }> => {
+        const device = await liveDeviceOf(input, input.sizeBytes);
+        const expected = { identity: device.identity, tags: [volumeTag(input.volumeId)] };
+        return holdDevice({ ...guarded(input), expected, migrationId: input.migrationId });
+      },
+    ),
+
+    /** The last look before a volume is switched away: nobody uses its old device, or has written to it since `holdSource`. */
+    checkSource: beating(
+      async (input: OnDevice & LiveDevice & { sizeBytes: number; lastWrite: string | null }): Promise<void> => {
+        await liveDeviceOf(input, input.sizeBytes);
+        await checkHeld({ ...guarded(input), lastWrite: input.lastWrite });
+      },
+    ),
+
+    /** Ends what `holdSource` of that migration began. Not there, or not held by it: done. */
+    releaseSource: beating(async (input: OnDevice & { migrationId: string }): Promise<void> => {
+      await driverOf(input.backEnd).release(input.deviceName, input.migrationId);
+    }),
 
     /**
      * Exports the source read-only for the destination to pull from. Already exported: the same address. `holes`: what it tells of them can

@@ -13,22 +13,32 @@ interface Guarded {
 }
 
 /** Who uses the device of a volume that nobody should be using, in words; Ferry's own read-only servers and copiers do not count. */
-export async function usersOfDevice({ driver, exports, name, but }: Guarded): Promise<string[]> {
-  const around = await driver.surroundings(name);
-  return around ? users(around, exports, but) : [];
-}
-
-async function users({ device, users: found }: Surroundings, exports: Exports, but?: string): Promise<string[]> {
+export async function usersOfDevice(
+  { device, users }: Surroundings,
+  exports: Exports,
+  but?: string,
+): Promise<string[]> {
   const served = (await exports.list()).filter(({ path }) => path === device.path);
   const servers = new Set(served.map(({ pid }) => pid));
   const through = await writersThroughExports(exports, device.path, but);
-  return [...through, ...foreignUsers(found.filter(({ pid }) => pid === null || !servers.has(pid)))];
+  return [...through, ...foreignUsers(users.filter(({ pid }) => pid === null || !servers.has(pid)))];
+}
+
+/** What is around the device once nobody uses it; throws `VolumeInUse` if somebody does not let go of it at once. */
+async function whenUnused({ driver, exports, name, but }: Guarded): Promise<Surroundings> {
+  let around = await expectThere(driver, name);
+  let isFirst = true;
+  await untilUnused(around.device.path, async () => {
+    if (!isFirst) around = await expectThere(driver, name);
+    isFirst = false;
+    return usersOfDevice(around, exports, but);
+  });
+  return around;
 }
 
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */
 export async function refuseIfUsed(guarded: Guarded): Promise<void> {
-  const around = await guarded.driver.surroundings(guarded.name);
-  if (around) await untilUnused(around.device.path, () => usersOfDevice(guarded));
+  if (await guarded.driver.find(guarded.name)) await whenUnused(guarded);
 }
 
 /**
@@ -39,19 +49,16 @@ export async function holdDevice(
   guarded: Guarded & { expected: Expected; migrationId: string },
 ): Promise<{ lastWrite: string | null }> {
   const { driver, name, expected, migrationId } = guarded;
-  refuseSnapshots(await expectThere(driver, name));
-  await refuseIfUsed(guarded);
+  refuseSnapshots(await whenUnused(guarded));
   await driver.hold(name, expected, migrationId);
   // Who came between the look and the hold has it open still, or has written before anything was copied.
-  await refuseIfUsed(guarded);
-  const { lastWrite } = await expectThere(driver, name);
+  const { lastWrite } = await whenUnused(guarded);
   return { lastWrite };
 }
 
 /** Throws unless nobody has written to the held device since: the last look before the volume is switched away from it. */
 export async function checkHeld(guarded: Guarded & { lastWrite: string | null }): Promise<void> {
-  await refuseIfUsed(guarded);
-  const around = await expectThere(guarded.driver, guarded.name);
+  const around = await whenUnused(guarded);
   refuseSnapshots(around);
   if (guarded.lastWrite !== null && around.lastWrite !== guarded.lastWrite) throw writtenMeanwhile(around.device.path);
 }

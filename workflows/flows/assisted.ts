@@ -7,6 +7,7 @@ import type { CleanUpStep } from '../clean-up-steps.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { runTransfer } from '../transfer.ts';
 import { retiring, type FlowResult } from './generic-detached.ts';
+import { guardSource } from './guard-source.ts';
 import { verify } from './verify.ts';
 
 /**
@@ -70,6 +71,8 @@ export async function assisted(
     run.report({ bytesDone: sizeBytes, bytesPerSecond: 0 });
     return { digest: null, proof: 'shared', transferredBytes: 0, ...moved };
   }
+  const guard = guardSource(run, m, undo);
+  await guard.hold();
   // No TLS within a node: what went through its memory and its copier is compared with its source.
   run.verifying(verifyModeFor(run.request.verify, { tls: false }));
   const digest = run.request.verify !== 'none';
@@ -95,5 +98,6 @@ export async function assisted(
   );
   const [copied] = await Promise.all([copying, record()]);
   const proof = await verify(run, m, there.deviceName, copied);
+  await guard.check();
   return { digest: digest ? copied.chain : null, proof, transferredBytes: copied.transferred, ...moved };
 }

@@ -2,9 +2,11 @@ import { nodeOf } from '../../model/ids.ts';
 import { verifyModeFor, type ClaimedMigration, type Proof } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
+import { allOrNone } from '../all-or-none.ts';
 import type { CleanUpStep, Successor } from '../clean-up-steps.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { runTransfer } from '../transfer.ts';
+import { guardSource } from './guard-source.ts';
 import { verify } from './verify.ts';
 
 /** What a flow leaves for the switch and for afterwards. */
@@ -37,19 +39,23 @@ export async function genericDetached(
   const exportName = `migration-${migrationId}`;
   const exported = { backEnd: source.backEnd, exportName };
 
+  const guard = guardSource(run, m, undo);
   undo.push({ kind: 'deleteDestination', ...there }, { kind: 'removeExport', ...exported });
   const exportSource = (patienceSeconds: number) =>
     storageSteps(nodeOf(source.backEnd), patienceSeconds).exportSource.executeWithOptions(
       { summary: `export ${source.deviceName} read-only from ${source.backEnd}` },
       [{ ...source, exportName, sizeBytes, volumeId, migrationId }],
     );
-  let [device, address] = await Promise.all([
+  const prepare = () =>
     storageSteps(nodeOf(destination.backEnd), patience).prepareDestination.executeWithOptions(
       { summary: `make ${deviceName} (${formatBytes(sizeBytes)}) on ${destination.backEnd}` },
       [{ ...there, volumeId, sizeBytes, generation: claim.epoch, labels: m.labels }],
-    ),
-    exportSource(patience),
-  ]);
+    );
+  const holdAndExport = async () => {
+    await guard.hold();
+    return exportSource(patience);
+  };
+  let [device, address] = await allOrNone(prepare, holdAndExport);
 
   run.throwIfCancelled();
   run.verifying(verifyModeFor(run.request.verify, address));
@@ -85,6 +91,7 @@ export async function genericDetached(
   const [copied] = await Promise.all([copying, record]);
 
   const proof = await verify(run, m, deviceName, copied);
+  await guard.check();
   return {
     digest: digest ? copied.chain : null,
     proof,

@@ -4,13 +4,15 @@ import { proofOf } from '../../model/proof.ts';
 import { registry } from '../activities.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { digestDevice } from './digest-device.ts';
+import type { CleanUpStep } from '../clean-up-steps.ts';
 import { retiring, type FlowResult } from './generic-detached.ts';
+import { guardSource } from './guard-source.ts';
 
 /**
  * The way back to the source that an earlier migration kept. Both devices are only read: when they hold the same bytes, nothing has been
- * written since, or nothing that matters, and the switch may come. There is nothing to take back: nothing is made.
+ * written since, or nothing that matters, and the switch may come. Nothing is made: all that is to take back is that the source cannot be written to.
  */
-export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Promise<FlowResult> {
+export async function returnToKept(run: MigrationRun, m: ClaimedMigration, undo: CleanUpStep[]): Promise<FlowResult> {
   const { claim, source, destination, sizeBytes } = m;
   const { volumeId, migrationId } = claim;
   const { deviceName, migrationId: undone, identity } = m.undoes!;
@@ -19,6 +21,8 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
   const record = registry.enterPhase.executeWithOptions({ summary: 'record: verifying' }, [
     { claim, phase: 'verifying', migrationStatus: 'migrating' },
   ]);
+  const guard = guardSource(run, m, undo);
+  await guard.hold();
   const [there] = await Promise.all([digestDevice(run, m, { ...kept, of: 'volume' }), record]);
   run.report({ bytesDone: 0, bytesPerSecond: 0 });
   const here = await digestDevice(run, m, { ...source, of: 'volume' });
@@ -29,6 +33,7 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration): Prom
       { volumeId, undoes: undone, kept: there.chain, found: here.chain },
     );
   }
+  await guard.check();
   return {
     digest: here.chain,
     proof: proofOf('both', [here, there]),

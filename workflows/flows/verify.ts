@@ -1,8 +1,9 @@
-import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/workflow';
 import type { Checkpoint, ClaimedMigration, Proof } from '../../model/migration.ts';
 import { difference, proofOf } from '../../model/proof.ts';
 import { registry } from '../activities.ts';
 import type { MigrationRun } from '../migration-run.ts';
+import { allOrNone } from '../all-or-none.ts';
 import { digestDevice } from './digest-device.ts';
 
 /**
@@ -39,21 +40,4 @@ export async function verify(
     // `expected`: what arrived.
     { expected: arrived.chain, found: readBack.chain, source: sourceNow?.chain ?? null },
   );
-}
-
-/** Works at once. When one fails the others are cancelled, and have ended when it rejects. */
-async function allOrNone<A, B, C>(
-  a: () => Promise<A>,
-  b: () => Promise<B>,
-  c: () => Promise<C>,
-): Promise<readonly [A, B, C]> {
-  const scope = new CancellationScope();
-  const works = [scope.run(a), scope.run(b), scope.run(c)] as const;
-  try {
-    return await Promise.all(works);
-  } catch (error) {
-    scope.cancel();
-    await Promise.allSettled(works);
-    throw error;
-  }
 }
