@@ -42,7 +42,13 @@ export async function findOrphans(of: {
   const volumes = judgedVolumes.filter(({ told }) => of.volumeId === undefined || told.volumeId === of.volumeId);
   if (devices.length + exports.length === 0) return { orphans: [], volumes, unseen };
   const facts = await repair.factsOfLeftovers({
-    migrationIds: [...new Set([...devices, ...exports].flatMap((found) => found.migrationId ?? []))],
+    migrationIds: [
+      ...new Set(
+        [...devices, ...exports]
+          .flatMap((found) => found.migrationId ?? [])
+          .concat(devices.flatMap(({ heldBy }) => heldBy ?? [])),
+      ),
+    ],
     volumeIds: [...new Set(devices.flatMap((device) => device.volumeId ?? []))],
   });
   const withGrace = { ...facts, orphanGraceSeconds: of.orphanGraceSeconds ?? facts.orphanGraceSeconds };

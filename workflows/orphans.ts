@@ -39,10 +39,24 @@ function isKept({ backEnd, name }: LeftoverDevice, { kept = [] }: LeftoverFacts)
 function judgeReturned(device: LeftoverDevice, facts: LeftoverFacts): Judgement | null {
   const { keptBy } = device;
   const volume = facts.volumes.find((v) => v.id === device.volumeId);
-  if (!keptBy || !volume || volume.held) return null;
+  if (!volume || volume.held) return null;
+  if (!keptBy) return device.heldBy ? judgeHeld(device, device.heldBy, facts) : null;
   const step = settling(device, volume, keptBy, { keptBy });
   const since = facts.migrations.find((m) => m.id === keptBy)?.finishedAt ?? null;
   return { kind: 'tag', why: 'it holds a volume, and is not only kept', step, since };
+}
+
+/** A migration has kept others from writing to it, and is over. */
+function judgeHeld({ backEnd, name }: LeftoverDevice, migrationId: string, facts: LeftoverFacts): Judgement | null {
+  const migration = facts.migrations.find((m) => m.id === migrationId);
+  if (migration?.outcome === null || facts.beingCleanedUp.includes(migrationId)) return null;
+  const step: CleanUpStep = { kind: 'releaseSource', backEnd, deviceName: name, migrationId };
+  return {
+    kind: 'tag',
+    why: 'it holds a volume, and is read-only for a migration that is over',
+    step,
+    since: migration?.finishedAt ?? null,
+  };
 }
 
 /** Made by a migration, whose tag it still has. */

@@ -3,6 +3,7 @@ import { nameIdOf } from '../../model/names.ts';
 import type { DeviceWitness } from '../../model/repair.ts';
 import type { CurrentDevice } from '../../registry/leftovers.ts';
 import type { Device, VolumeDriver } from './driver.ts';
+import { heldBy } from './held-tags.ts';
 import type { ExportAddress, Exports } from './exports.ts';
 
 /** A device with Ferry's tags that is more, or less, than the device of a volume. */
@@ -13,6 +14,8 @@ export interface LeftoverDevice {
   migrationId: string | null;
   /** The migration that has kept it, by its tag. */
   keptBy: string | null;
+  /** The migration that has made it read-only, by its tag; absent: an older worker answered. */
+  heldBy?: string | null;
   /** What it says of itself. */
   witness: DeviceWitness;
   /** The registry has a volume on it. */
@@ -115,8 +118,19 @@ function leftoverOf(
   const isCurrent = current.get(name)?.volumeId === volumeId;
   // Others with its tags (snapshots, say) are their owners' matter.
   const isVolume = volumeId !== null && nameIdOf(name) !== null;
-  if (migrationId === null && keptBy === null && !(isVolume && !isCurrent)) return null;
-  return { backEnd, name, volumeId, migrationId, keptBy, witness: witnessOf(device), current: isCurrent };
+  const holder = heldBy(tags);
+  const marks = [migrationId, keptBy, holder];
+  if (marks.every((mark) => mark === null) && !(isVolume && !isCurrent)) return null;
+  return {
+    backEnd,
+    name,
+    volumeId,
+    migrationId,
+    keptBy,
+    heldBy: holder,
+    witness: witnessOf(device),
+    current: isCurrent,
+  };
 }
 
 /** Where the registry has a volume and the devices do not; looked at twice, as a volume may have been made or moved between the two looks. */

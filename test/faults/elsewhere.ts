@@ -26,6 +26,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'inventory',
     'listEverything',
     'locateVolume',
+    'checkUnused',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),
   ...rows(operations, ['beginCreate', 'finishCreate', 'failCreate', 'createDevice']),

@@ -51,6 +51,24 @@ const facts: LeftoverFacts = {
 };
 const back = { ...facts, kept: [], volumes: [{ ...facts.volumes[0]!, host: here, nameId: null }] };
 
+describe('the device of a volume that is read-only for a migration', () => {
+  const held = { ...device, keptBy: null, current: true, heldBy: migrationId };
+
+  test('is released when that is over, and not before', () => {
+    const judged = judgeDevice(held, back);
+    assert.deepEqual(judged?.step, { kind: 'releaseSource', backEnd: here, deviceName: device.name, migrationId });
+    assert.equal(judged.orphan.kind, 'tag');
+    const [migration] = facts.migrations;
+    assert.equal(
+      judgeDevice(held, { ...back, migrations: [{ ...migration!, outcome: null, finishedAt: null }] }),
+      null,
+    );
+    assert.equal(judgeDevice(held, { ...back, beingCleanedUp: [migrationId] }), null);
+    assert.equal(judgeDevice(held, { ...back, volumes: [{ ...back.volumes[0]!, held: true }] }), null);
+    assert.equal(judgeDevice({ ...held, heldBy: null }, back), null);
+  });
+});
+
 describe('the device of a kept source', () => {
   test('is nobody else’s business while the registry has it, also when its volume is gone', () => {
     assert.equal(judgeDevice(device, facts), null);

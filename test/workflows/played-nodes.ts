@@ -183,6 +183,9 @@ export class PlayedNodes {
       unmapZeros: this.#step('unmapZeros', transferred),
       endUnmapping: this.#step('endUnmapping', undefined),
       exportDestination: this.#step('exportDestination', address),
+      holdSource: this.#step('holdSource', { lastWrite: null }),
+      checkSource: this.#step('checkSource', undefined),
+      releaseSource: this.#step('releaseSource', undefined),
       exportSource: this.#step('exportSource', address),
       prepareLocalMove: this.#step('prepareLocalMove', {
         readsZero: true,
