@@ -13,8 +13,8 @@ const workflowTasks = 1;
  * Resolves when a control worker takes tasks; asked before anything is started, so that nothing begins much later, when nobody
  * expects it any more. None for ten seconds: `ServiceUnreachable`, and nothing was started.
  */
-export async function waitForControlWorker(temporal: Temporal): Promise<void> {
-  const deadline = Date.now() + patienceMs;
+export async function waitForControlWorker(temporal: Temporal, patience = patienceMs): Promise<void> {
+  const deadline = Date.now() + patience;
   for (;;) {
     const { pollers } = await temporal.call((client) =>
       client.workflowService.describeTaskQueue({

@@ -14,6 +14,8 @@ export interface MigrationPlan {
   flow: Flow;
   facts: MigrationFacts;
   reasons: Reason[];
+  /** Why the nodes were not asked what they see; null: they were, or nobody wanted to. */
+  unasked?: string | null;
 }
 
 type Planned = Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy' | 'newType'>;
@@ -38,6 +40,17 @@ export function migrationCommands(context: Context) {
     async planMigration(request: Planned): Promise<MigrationPlan> {
       requireAdmin(identity, 'migrate volumes');
       return planMigration(context, request);
+    },
+
+    /** The same, and what the nodes and the hypervisor see. Changes nothing; without Temporal, or a control worker, it says so. */
+    async examineMigration(request: Planned): Promise<MigrationPlan> {
+      requireAdmin(identity, 'migrate volumes');
+      const plan = await planMigration(context, request);
+      if (!plan.facts.volume || !plan.facts.destination) return plan;
+      const { examineMove } = await import('./examine-move.ts');
+      const { reasons, unasked } = await examineMove(context, request);
+      const all = [...plan.reasons, ...reasons];
+      return { ...plan, reasons: all, allowed: all.length === 0, unasked };
     },
 
     /** See startMigration in start-migration.ts. */

@@ -13,6 +13,7 @@ export { deleteSnapshot } from './operations/delete-snapshot.ts';
 export { deleteVolume } from './operations/delete-volume.ts';
 export { detachVolume } from './operations/detach-volume.ts';
 export { discoverDevices } from './operations/discover-devices.ts';
+export { examineMove } from './operations/examine-move.ts';
 export { extendVolume } from './operations/extend-volume.ts';
 export { manageVolume } from './operations/manage-volume.ts';
 export { unmanageVolume } from './operations/unmanage-volume.ts';

@@ -1,10 +1,11 @@
 import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, uuid4 } from '@temporalio/workflow';
 import * as z from 'zod';
-import type { Reason } from '../model/errors.ts';
+import { refusal, type Reason } from '../model/errors.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
 import { deviceName } from '../model/names.ts';
 import { nodeOf } from '../model/ids.ts';
 import { registry, storageSteps } from './activities.ts';
+import { askNodes } from './ask-nodes.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import { keepingSource, type CleanUpStep, type Successor } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
@@ -36,6 +37,7 @@ export async function migrateVolume(input: unknown): Promise<MigrationResult> {
   const run = new MigrationRun(parsed.data);
   const verdict = handleMessages(run);
   try {
+    await refuseByNodes(run);
     const m = await claimVolume(run);
     verdict.claimed = { migrationId: m.claim.migrationId };
     return await moveClaimed(run, m);
@@ -47,6 +49,24 @@ export async function migrateVolume(input: unknown): Promise<MigrationResult> {
   } finally {
     await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
   }
+}
+
+/** A node that is up answers at once; one that is away is waited for later, with the volume claimed. Seconds. */
+const answerSeconds = 3;
+
+/**
+ * Refuses what the nodes see and the registry does not know, before anything is claimed. What the registry itself refuses is told by the
+ * claim; who does not answer does not decide.
+ */
+async function refuseByNodes({ request }: MigrationRun): Promise<void> {
+  const { reasons } = await CancellationScope.nonCancellable(() => askNodes(request, answerSeconds));
+  const [first, ...others] = reasons;
+  if (!first) return;
+  const { volumeId, destination, newType, undoes } = request;
+  const isRefused = undoes === null && (await registry.reasonsAgainst({ volumeId, destination, newType })).length > 0;
+  if (isRefused) return;
+  const { type, message, details } = refusal([first, ...others]);
+  throw failureOf({ type, message, details });
 }
 
 /** The claim is decided whole, even if a cancel comes meanwhile: half of it could not be told from none. */

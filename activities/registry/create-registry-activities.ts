@@ -10,6 +10,7 @@ import { hasComputeWorker } from '../../registry/compute-nodes.ts';
 import { beginExtend } from '../../registry/extension.ts';
 import * as keptSources from '../../registry/kept-sources.ts';
 import * as steps from '../../registry/migration-steps.ts';
+import { planMigration, type Move } from '../../registry/migration-facts.ts';
 import { findVolume, isCurrentLocation, type Visibility } from '../../registry/volumes.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -29,6 +30,13 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
   /** What is still kept of a volume whose row is gone: it is being removed. */
   const keptOf = async ({ volumeId }: Ticket): Promise<KeptDevice[]> =>
     (await keptSources.listKeptSources(registry, { volumeId })).map(keptSources.keptDevice);
+  const attachmentsOf = async (of: { volumeId: string }) =>
+    Promise.all(
+      (await attachments.listAttachments(registry, of)).map(async (each) => ({
+        ...each,
+        hasComputeWorker: await hasComputeWorker(registry, each.computeHost),
+      })),
+    );
   return {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
@@ -39,6 +47,14 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     /** Whether a volume is on that device. */
     isCurrentLocation: (at: { backEnd: string; deviceName: string }) =>
       isCurrentLocation(registry, at.backEnd, at.deviceName),
+
+    /** Where a volume is and who has it, for the questions that its nodes are asked before it moves. */
+    factsOfMove: async (of: { volumeId: string }) => ({
+      at: await whereabouts(registry, of.volumeId),
+      attachments: await attachmentsOf(of),
+    }),
+    /** Every reason why the registry would refuse the migration. */
+    reasonsAgainst: async (request: Move): Promise<Reason[]> => (await planMigration(registry, request)).reasons,
 
     claimVolume: (args: ClaimArguments) => claimVolume(registry, args),
     enterPhase: (at: {
@@ -92,13 +108,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     finishDetach: (ticket: AttachmentTicket) => attachments.finishDetach(registry, ticket),
     failDetach: (failed: Failed<AttachmentTicket>) => attachments.failDetach(registry, failed),
     /** The volume's attachments, and which of them are on hypervisors with a compute worker. */
-    attachmentsOf: async (of: { volumeId: string }) =>
-      Promise.all(
-        (await attachments.listAttachments(registry, of)).map(async (each) => ({
-          ...each,
-          hasComputeWorker: await hasComputeWorker(registry, each.computeHost),
-        })),
-      ),
+    attachmentsOf,
 
     beginSnapshot: (wanted: snapshots.NewSnapshot) => snapshots.beginSnapshot(registry, wanted),
     finishSnapshot: (ticket: SnapshotTicket) => snapshots.finishSnapshot(registry, ticket),

@@ -19,6 +19,7 @@ import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
 import { checkHeld, holdDevice } from './guard-device.ts';
+import { createExaminationActivities } from './create-examination-activities.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { endUnmapping } from './copier/end-unmapping.ts';
 import { tellsHoles } from './file-system.ts';
@@ -182,6 +183,7 @@ export function createStorageActivities(deps: StorageDependencies) {
       whereabouts: deps.whereabouts,
     }),
     ...createSuccessionActivities(deps, driverOf),
+    ...createExaminationActivities({ drivers: deps.drivers, exports: deps.exports, driverOf }),
 
     /** Makes a volume's device, all zeros. */
     createDevice: beatingAtWork(

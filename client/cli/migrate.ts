@@ -42,7 +42,7 @@ async function showPlan(
   destination: string,
   options: MigrationOptions,
 ): Promise<void> {
-  const plan = await ferry.planMigration({ volumeId, destination, forceHostCopy: options.forceHostCopy ?? false });
+  const plan = await ferry.examineMigration({ volumeId, destination, forceHostCopy: options.forceHostCopy ?? false });
   answer(plan, planText(plan));
   if (!plan.allowed) process.exitCode = exitCodes.refusedOrFailed;
 }

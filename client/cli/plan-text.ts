@@ -27,6 +27,7 @@ export function planText(plan: MigrationPlan): string {
     `  to     ${facts.destinationName} (${formatBytes(free)} free, ${formatBytes(free - size)} afterwards)`,
     `  bytes  ${formatBytes(size)}`,
     `  flow   ${plan.flow}: ${how[plan.flow]}`,
+    ...(plan.unasked ? [`  The nodes were not asked what they see: ${plan.unasked}`] : []),
   ].join('\n');
 }
 

@@ -41,6 +41,7 @@ export function endOf(path: Path, step: string, fault: Fault, way: Way): End {
   if (way === 'back') return { side: 'source', outcome: outcomeOfGoingBack(step, fault), isAsked };
   // A pause comes before the point of no return: its steps are not on the way forward.
   const at = path.forward.indexOf(step);
+  const isBeforeClaim = at < path.forward.indexOf('claimVolume');
   const { turn, closed } = noReturnOf(path);
   // What happens at the turn itself counts as before it, unless it is after its effect.
   const isPast = at > turn || (at === turn && fault.includes('after its effect'));
@@ -50,13 +51,15 @@ export function endOf(path: Path, step: string, fault: Fault, way: Way): End {
   if (fault.startsWith('terminated')) {
     if (isPast) return moved;
     // The claim may never have been made.
-    return { side: 'source', outcome: step === 'claimVolume' ? [null, 'error'] : 'error', isAsked };
+    return { side: 'source', outcome: isBeforeClaim || step === 'claimVolume' ? [null, 'error'] : 'error', isAsked };
   }
   // The guest may have been turned just before nothing was heard any more: that is waited for.
   if (fault === 'its worker never comes back' && step === 'pivotDisk') return moved;
+  // The nodes are asked before the claim: what cannot be answered decides nothing.
+  if (fault === 'non-retryable error' && isBeforeClaim && step !== 'factsOfMove') return moved;
   if (fault === 'non-retryable error' || fault === 'its worker never comes back') {
     if (isPast) return moved;
-    return { side: 'source', outcome: step === 'claimVolume' ? [null] : 'error', isAsked };
+    return { side: 'source', outcome: step === 'claimVolume' || step === 'factsOfMove' ? [null] : 'error', isAsked };
   }
   return moved;
 }

@@ -27,6 +27,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'listEverything',
     'locateVolume',
     'checkUnused',
+    'reasonsAgainst',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),
   ...rows(operations, ['beginCreate', 'finishCreate', 'failCreate', 'createDevice']),

@@ -183,6 +183,8 @@ export class PlayedNodes {
       unmapZeros: this.#step('unmapZeros', transferred),
       endUnmapping: this.#step('endUnmapping', undefined),
       exportDestination: this.#step('exportDestination', address),
+      examineSource: async () => [],
+      examineDestination: async () => [],
       holdSource: this.#step('holdSource', { lastWrite: null }),
       checkSource: this.#step('checkSource', undefined),
       releaseSource: this.#step('releaseSource', undefined),
