@@ -11,7 +11,7 @@ import { createCopier, type DisposableCopier } from '../../activities/storage/co
 import { copySlots } from '../../activities/storage/copy-slots.ts';
 import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
 import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
-import type { VolumeDriver } from '../../activities/storage/driver.ts';
+import type { Device, VolumeDriver } from '../../activities/storage/driver.ts';
 import type { ExportAddress, Exports } from '../../activities/storage/exports.ts';
 import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
 import { runCommand } from '../../activities/storage/run-command.ts';
@@ -108,13 +108,20 @@ afterEach(() => {
 async function addBackEnd(backEnd: string, at: string): Promise<void> {
   await mkdir(at, { recursive: true });
   drivers.set(backEnd, createDirectoryDriver({ path: at, capacityBytes: 100 * gib }));
-  await putBackEnd(nodes.registry, backEnd, { driver: 'directory' });
+  await reportBackEnd(backEnd);
 }
 
-/** Of what the only file of the volume's on the back end begins with. */
-async function hashOf(backEnd: string): Promise<string> {
+const reportBackEnd = (backEnd: string) => putBackEnd(nodes.registry, backEnd, { driver: 'directory' });
+
+/** The volume's only device on the back end. */
+async function deviceOn(backEnd: string): Promise<Device> {
   const [device] = (await drivers.get(backEnd)!.list()).filter(({ tags }) => tags.includes(volumeTag(id)));
-  const bytes = await readFile(device!.path);
+  return device!;
+}
+
+/** Of what that begins with. */
+async function hashOf(backEnd: string): Promise<string> {
+  const bytes = await readFile((await deviceOn(backEnd)).path);
   return createHash('sha256').update(bytes.subarray(0, dataBytes)).digest('hex');
 }
 
@@ -164,13 +171,14 @@ async function runWithFaults<T>(job: Job, run: (job: Job) => Promise<T>): Promis
   const result = await run(job);
   if (fault === 'on the destination') await flip(job.destination.path);
   if (fault === 'on the source') {
-    const [device] = await drivers.get(one)!.list();
-    await flip(device!.path);
+    await flip((await deviceOn(one)).path);
   }
   return result;
 }
 
 async function migrate(destination: string, request: Partial<MigrationRequestInput> = {}): Promise<MigrationRecord> {
+  // One that has not been heard of for a while is down.
+  await Promise.all([...drivers.keys()].map(reportBackEnd));
   const handle = await nodes.migrate(id, { destination, ...request });
   await handle.result().catch(() => {});
   return findMigration(nodes.registry, id);
@@ -192,8 +200,8 @@ describe('a bit that flips', () => {
     fault = 'on the wire';
     await assertBack(await migrate(far), far, waySays);
     assert.equal(await hashOf(one), contents);
-    const { outcome, proof } = await migrate(far, { verify: 'reread' });
-    assert.deepEqual([outcome, proof], ['success', 'reread']);
+    const { outcome, proof, error } = await migrate(far, { verify: 'reread' });
+    assert.deepEqual([outcome, proof, error], ['success', 'reread', null]);
     assert.notEqual(await hashOf(far), contents, 'the wire did flip it');
   });
 
