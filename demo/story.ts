@@ -8,7 +8,7 @@ const from = 'server1@lvmstorage-1';
 const to = 'server2@lvmstorage-2';
 const sizeGib = 2;
 /** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
-const randomMib = 1024;
+const randomMib = 256;
 
 /** What the stories read of `ferry show --json`. */
 export interface ShownVolume {
@@ -22,7 +22,7 @@ export async function tellStory(ferry: FerryCommand, library: Ferry, devices: De
   screen.part('1. The available back ends');
   await ferry.show('host', 'list');
 
-  screen.part(`2. A volume of ${sizeGib} GiB on the first, with 1 GiB of random data (10-60 s)`);
+  screen.part(`2. A volume of ${sizeGib} GiB on the first, with ${randomMib} MiB of random data (5-30 s)`);
   const create = ['create', '--size', String(sizeGib), '--name', 'test', '--description', 'test', '--host', from];
   screen.command('$', ['ferry', ...create]);
   const { id } = await ferry.ask<ShownVolume>(...create);

@@ -3,14 +3,11 @@ import { after, before, describe, test } from 'node:test';
 import type { DecommissionReport, MovesReport, MovesState } from '../../model/evacuation.ts';
 import { messages } from '../../model/messages.ts';
 import { evacuationWorkflowId } from '../../model/names.ts';
-import { poll, server1, server2, setStage, type NodeStage } from './stage.ts';
+import { poll, server1, server2, setStage, type Stage } from './stage.ts';
 import { stageCli, type Refusal } from './stage-cli.ts';
 
-let stage: NodeStage;
-before(async () => {
-  stage = await setStage();
-});
-after(() => stage?.strike());
+/** One after the other: each suite sets its own. */
+let stage: Stage;
 
 const { ferry, refused, create } = stageCli(() => stage);
 
@@ -32,6 +29,11 @@ const tally = async (source: string): Promise<MovesState['tally']['volumes']> =>
   (await ferry<{ tally: MovesState['tally'] }>('evacuation', 'show', source)).tally.volumes;
 
 describe('a node with real LVM', () => {
+  before(async () => {
+    stage = await setStage();
+  });
+  after(() => stage?.strike());
+
   test('is emptied although its control worker and the other storage worker die; every byte arrives', async () => {
     const volumes = [await stage.volume(), await stage.volume()];
     const { planId } = await ferry<{ planId: string }>(
@@ -57,20 +59,6 @@ describe('a node with real LVM', () => {
     assert.deepEqual([disabled?.disabledReason, disabled?.volumes], ['new disks', 0]);
   });
 
-  test('takes nothing while it is disabled, in any way', async () => {
-    const id = (await ferry<{ id: string }>('create', '--size', '1', '--host', server2)).id;
-    for (const args of [
-      ['create', '--size', '1', '--host', server1],
-      ['migrate', id, server1],
-      ['host', 'evacuate', 'server2', '--to', server1],
-    ])
-      assert.match((await refused(...args)).message, /is disabled/);
-    const homeless = await refused('host', 'evacuate', 'server2');
-    assert.equal(homeless.type, 'EvacuationRefused');
-    assert.match(homeless.message, /fit nowhere/);
-    await ferry('delete', id);
-  });
-
   test('is decommissioned when nothing is left on it, in the registry and on its devices', async () => {
     await ferry('host', 'enable', 'server1');
     const id = await create();
@@ -90,6 +78,29 @@ describe('a node with real LVM', () => {
     await ferry('host', 'enable', 'server1');
     assert.doesNotMatch((await stage.ferry('host', 'list', '--long')).stdout, /decommissioned/);
     await ferry('delete', id);
+  });
+});
+
+describe('a node', () => {
+  before(async () => {
+    stage = await setStage({ backing: 'directory' });
+  });
+  after(() => stage?.strike());
+
+  test('takes nothing while it is disabled, in any way', async () => {
+    await ferry('host', 'disable', 'server1');
+    const id = (await ferry<{ id: string }>('create', '--size', '1', '--host', server2)).id;
+    for (const args of [
+      ['create', '--size', '1', '--host', server1],
+      ['migrate', id, server1],
+      ['host', 'evacuate', 'server2', '--to', server1],
+    ])
+      assert.match((await refused(...args)).message, /is disabled/);
+    const homeless = await refused('host', 'evacuate', 'server2');
+    assert.equal(homeless.type, 'EvacuationRefused');
+    assert.match(homeless.message, /fit nowhere/);
+    await ferry('delete', id);
+    await ferry('host', 'enable', 'server1');
   });
 
   test('an evacuation that does not run is not steered', async () => {

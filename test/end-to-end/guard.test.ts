@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Connection } from '../../model/connection.ts';
 import { gib } from '../../model/sizes.ts';
-import { server1, server2, setStage, type NodeStage } from './stage.ts';
+import { server1, server2, setStage, type Stage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
-let stage: NodeStage;
+let stage: Stage;
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 60 });
+  stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 60 });
 });
 after(() => stage?.strike());
 
@@ -53,11 +53,11 @@ describe('tenants', () => {
     ]) {
       assert.equal((await refused(...as(...args))).type, 'Forbidden', args.join(' '));
     }
-    const attached = await ferry(...as('attach', mine, 'vm-1', 'hv1'));
-    assert.doesNotMatch(JSON.stringify(attached), /lvmstorage|connection|hv1/);
-    const { id: snapshot } = await ferry<{ id: string }>(...as('snapshot', 'create', mine, '--force'));
+    const { id: snapshot } = await ferry<{ id: string }>(...as('snapshot', 'create', mine));
     assert.equal((await refused('snapshot', 'delete', snapshot, '--as', 't2')).type, 'SnapshotNotFound');
     await ferry(...as('snapshot', 'delete', snapshot));
+    const attached = await ferry(...as('attach', mine, 'vm-1', 'hv1'));
+    assert.doesNotMatch(JSON.stringify(attached), /lvmstorage|connection|hv1/);
     await ferry(...as('detach', mine));
     await ferry(...as('delete', mine));
     await ferry('delete', theirs);
