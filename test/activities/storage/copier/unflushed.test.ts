@@ -25,12 +25,11 @@ for (const [what, oddBytes, isBounded] of [
     let written = 0;
     let flushed = 0;
     let worst = 0;
-    const { datasync } = kind;
     // A slow disk behind a large cache.
     const slow = t.mock.method(kind, 'datasync', async function (this: FileHandle) {
       const upTo = written;
       await sleep(50);
-      await datasync.call(this);
+      await this.sync();
       flushed = Math.max(flushed, upTo);
     });
     const destination = await Destination.open(file, sizeBytes);
