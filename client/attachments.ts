@@ -43,13 +43,14 @@ export function attachmentCommands(context: Context) {
     },
 
     /**
-     * Ends an attachment, named by its id or its instance, or the only one; the export ends, whoever is connected. None such:
-     * `AttachmentNotFound`, and nothing is done.
+     * Ends an attachment, named by its id or its instance, or the only one; the export ends, whoever is connected. An instance that was renamed
+     * since has to be named by the attachment's id. None such: `AttachmentNotFound`, and nothing is done.
      */
     async detachVolume(id: string, attachment?: string): Promise<void> {
       const wanted = parseInput(detachment, { volumeId: id, attachment });
       const attachmentId = await attachmentOf(wanted.volumeId, wanted.attachment);
-      const input = { volumeId: wanted.volumeId, attachmentId, asTenant: asTenant(context) };
+      const evenIfRenamed = wanted.attachment === attachmentId;
+      const input = { volumeId: wanted.volumeId, attachmentId, evenIfRenamed, asTenant: asTenant(context) };
       const summary = `detach volume ${wanted.volumeId}`;
       await run(context, { workflow: 'detachVolume', name: 'detach', subject: wanted.volumeId, summary, input });
     },

@@ -2,7 +2,12 @@ import * as z from 'zod';
 import { backEndName } from './ids.ts';
 
 /** What serves an attached volume: the back end, and the device on it. */
-const served = { backEnd: backEndName, device: z.string() };
+const served = {
+  backEnd: backEndName,
+  device: z.string(),
+  /** The UUID of the libvirt domain that has it, whatever it is called by now. Of attachments without a compute worker, and old ones, none. */
+  domain: z.string().optional(),
+};
 
 /** Over the network, from an export of the volume's storage node. */
 export const nbdConnection = z.object({
@@ -34,4 +39,13 @@ export interface ExportAddress {
   readonly exportName: string;
   /** TLS is required: the address is not loopback, or certificates are configured. */
   readonly tls: boolean;
+}
+
+/** The connection as a hypervisor's disk. */
+export function diskSource(
+  connection: Connection,
+): { kind: 'nbd'; address: ExportAddress } | { kind: 'block' | 'file'; path: string } {
+  if (connection.protocol === 'local') return { kind: connection.kind, path: connection.path };
+  const { host, port, exportName, tls } = connection;
+  return { kind: 'nbd', address: { host, port, exportName, tls } };
 }

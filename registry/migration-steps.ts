@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { outcome, phase, type Claim, type Outcome, type Phase, type Proof } from '../model/migration.ts';
+import type { QemuIdentity } from '../model/qemu-identity.ts';
 import type { MigrationStatus } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
@@ -14,12 +15,14 @@ const held = `held AS MATERIALIZED (
 /** $1 to $4 of every statement here. */
 const proof = (claim: Claim) => [claim.volumeId, claim.owner, claim.epoch, claim.migrationId];
 
-/** `m.phases` with the phase added, unless it is the one that it is in. */
-const addPhase = (name: string) =>
-  `CASE WHEN m.phase = ${name} THEN m.phases ELSE m.phases || jsonb_build_object('phase', ${name}, 'at', now()) END`;
+/** `m.phases` with the phase added, unless it is the one that it is in, with the same `qemu`. */
+const addPhase = (name: string, qemu = 'NULL::jsonb') =>
+  `CASE WHEN m.phase = ${name} AND (${qemu} IS NULL OR m.phases -> -1 -> 'qemu' = ${qemu}) THEN m.phases
+        ELSE m.phases || jsonb_strip_nulls(jsonb_build_object('phase', ${name}, 'at', now(), 'qemu', ${qemu})) END`;
 
 /**
- * Records that the migration enters a phase, and what `migration_status` says from now on (as it was, if not given). May be repeated; a
+ * Records that the migration enters a phase, what `migration_status` says from now on (as it was, if not given), and of an attached volume
+ * the QEMU that is about to be asked to turn the guest. May be repeated; a
  * late repeat of an earlier phase changes nothing. `undoing` after the switch is refused with `PastPointOfNoReturn`: from then on the
  * migration can only go forward. `Fenced` when the claim is not ours.
  */
@@ -28,12 +31,13 @@ export async function enterPhase(
   claim: Claim,
   next: Exclude<Phase, 'finished'>,
   migrationStatus?: NonNullable<MigrationStatus>,
+  qemu?: QemuIdentity,
 ): Promise<void> {
   const entered = await registry.rows(
     noColumns,
     // The generic flows make their device before they copy, the storage itself while it does.
     `WITH ${held}, entered AS (
-       UPDATE migrations m SET phase = $5, phases = ${addPhase('$5::text')},
+       UPDATE migrations m SET phase = $5, phases = ${addPhase('$5::text', '$8::jsonb')},
          allocated_at = CASE WHEN $5 IN ('verifying', 'switching', 'cleaning-up') OR ($5 = 'copying' AND m.flow <> 'assisted')
                              THEN coalesce(m.allocated_at, now()) ELSE m.allocated_at END
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL
@@ -43,7 +47,7 @@ export async function enterPhase(
      )
      UPDATE volumes v SET migration_status = coalesce($6, v.migration_status) FROM entered WHERE v.id = entered.volume_id
      RETURNING v.id`,
-    [...proof(claim), next, migrationStatus ?? null, phase.options],
+    [...proof(claim), next, migrationStatus ?? null, phase.options, qemu ?? null],
   );
   if (entered.length > 0) return;
   const now = await standing(registry, claim);

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { migrationRecord, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
+import { qemuIdentity } from '../model/qemu-identity.ts';
 import type { Queries } from './open-registry.ts';
 
 /** Of migrations `m`: their records, and until when their sources are kept. One that is being removed is not kept any more. */
@@ -66,17 +67,21 @@ const heldClaim = z.object({
   /** The volume is on its destination: a repair can only go forward. */
   switched: z.boolean(),
   since: z.date(),
+  /** The QEMU that was last asked to turn the guest. */
+  asked: qemuIdentity.nullable(),
 });
 
 /** A claim that holds a volume now, with all that a repair needs when its workflow is gone. */
-export type HeldClaim = Claim & Pick<z.infer<typeof heldClaim>, 'phase' | 'switched' | 'since'>;
+export type HeldClaim = Claim & Pick<z.infer<typeof heldClaim>, 'phase' | 'switched' | 'since' | 'asked'>;
 
 /** Every claim that holds a volume now, the oldest first; or that of one volume. */
 export function listClaims(registry: Queries, filter: { volumeId?: string | undefined } = {}): Promise<HeldClaim[]> {
   return registry.rows(
     heldClaim,
     `SELECT v.id AS volume_id, m.id AS migration_id, m.owner, m.epoch, m.phase, m.switched_at IS NOT NULL AS switched,
-       v.migration_since AS since
+       v.migration_since AS since,
+       (SELECT p -> 'qemu' FROM jsonb_array_elements(m.phases) WITH ORDINALITY AS e (p, n)
+        WHERE p -> 'qemu' IS NOT NULL ORDER BY n DESC LIMIT 1) AS asked
      FROM volumes v JOIN migrations m ON m.volume_id = v.id AND m.epoch = v.migration_epoch
      WHERE v.migration_owner IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.migration_since`,
     [filter.volumeId ?? null],

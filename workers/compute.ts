@@ -12,6 +12,7 @@ import type { ComputeConfiguration } from '../configuration/schema.ts';
 import { computeQueue } from '../model/names.ts';
 import { reportComputeNode } from '../registry/compute-nodes.ts';
 import type { Registry } from '../registry/open-registry.ts';
+import { createTending } from './tend-disks.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
@@ -27,8 +28,8 @@ const giveUpAfterMs = 60_000;
 const concurrentSteps = 100;
 
 /**
- * The worker beside one libvirtd: serves the hypervisor from its own queue, tells the registry that it is there, and resumes guests that
- * stopped because their storage was away. Stopped, it leaves mirrors running: its next start takes them over.
+ * The worker beside one libvirtd: serves the hypervisor from its own queue, tells the registry that it is there, resumes guests that
+ * stopped because their storage was away, and puts right what does not fit the attachments. Stopped, it leaves mirrors running: its next start takes them over.
  */
 export async function createComputeWorker(deps: {
   connection: NativeConnection;
@@ -69,6 +70,7 @@ export async function createComputeWorker(deps: {
     onChange: (why) =>
       log.warn({ why }, why === null ? 'work reaches this worker again' : 'no work reaches this worker'),
   });
+  const tend = createTending({ virsh, registry, name: compute.name, log });
   const rounds = [
     reach,
     await everyFewSeconds(
@@ -80,6 +82,7 @@ export async function createComputeWorker(deps: {
       async () => {
         const resumed = await resumeStoppedGuests(virsh);
         if (resumed.length > 0) log.info({ resumed }, 'guests go on whose storage was away');
+        await tend();
       },
       (error) => log.warn({ error: error.message }, 'guests could not be looked at'),
     ),

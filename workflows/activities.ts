@@ -76,8 +76,8 @@ export function storageTransfers(node: string, patienceSeconds: number) {
 }
 
 /**
- * Short steps beside a hypervisor. What can be cured by the workflow (the destination hangs, or is lost) is not retried blindly.
- * `awaySeconds` bounds the wait for a worker that is away, `patienceSeconds` all tries together.
+ * Short steps beside a hypervisor. What can be cured by the workflow (the destination hangs, or is lost), or only by the
+ * guest (it does not let go of a disk), is not retried blindly. `awaySeconds` bounds the wait for a worker that is away, `patienceSeconds` all tries together.
  */
 export function computeSteps(node: string, patienceSeconds: number, awaySeconds = patienceSeconds) {
   return proxyActivities<Omit<ComputeActivities, 'mirrorDisk'>>({
@@ -87,7 +87,11 @@ export function computeSteps(node: string, patienceSeconds: number, awaySeconds 
     scheduleToStartTimeout: `${awaySeconds}s`,
     scheduleToCloseTimeout: `${patienceSeconds}s`,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-    retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes: ['NoProgress'] },
+    retry: {
+      initialInterval: '500ms',
+      maximumInterval: '10s',
+      nonRetryableErrorTypes: ['NoProgress', 'DeviceInUse'],
+    },
   });
 }
 

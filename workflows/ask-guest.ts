@@ -1,11 +1,14 @@
 import type { AbandonedAttachment, AbandonedClaim } from '../activities/repair/create-repair-activities.ts';
-import type { DiskMove } from '../activities/compute/probe-disk.ts';
-import { connection as connectionSchema, type Connection } from '../model/connection.ts';
+import type { DiskMoveByName } from '../activities/compute/probe-disk.ts';
+import type { Verdict } from '../activities/compute/verdict.ts';
+import { connection as connectionSchema, diskSource, type Connection } from '../model/connection.ts';
 import { nodeOf } from '../model/ids.ts';
+import type { Phase } from '../model/migration.ts';
 import type { GuestSide } from '../model/repair.ts';
 import { computeSteps, storageSteps } from './activities.ts';
-import { diskSource } from './disk-source.ts';
+import { diskOf } from './disk-of.ts';
 import { reasonOf } from './failures.ts';
+import { sideOf } from './guest-side.ts';
 
 /** A node that answers does so at once; the next look comes in a minute. An abort may wait for a destination that hangs. Seconds. */
 const lookSeconds = 20;
@@ -17,36 +20,64 @@ export type GuestFound =
   | { on: 'destination'; attachment: { id: string; connection: Connection } }
   | { on: null; why: string };
 
+/** Until this phase is recorded no mirror is begun: nothing of the guest's can be on the destination. */
+const beforeAnyMirror: ReadonlySet<Phase> = new Set(['claiming', 'preparing']);
+
 /**
  * Asks the guest's hypervisor, of a migration that nobody carries on. The mirror is ended: what was not turned yet stays on the source.
- * An operator's word counts where the hypervisor cannot tell.
+ * The hypervisor is asked first, and knows the destination by its name: neither the destination's node nor its device need be there for
+ * it, and their absence proves nothing. An operator's word counts where the hypervisor cannot tell.
  */
 export async function askGuest(found: AbandonedClaim, word: GuestSide | null): Promise<GuestFound> {
-  const { attachment } = found;
+  const { attachment, phase } = found;
   if (attachment === undefined) return { on: null, why: 'A control worker of an older release answered.' };
   const from = connectionSchema.safeParse(attachment?.connection).data;
   // Such a volume is refused before anything is made.
-  if (!attachment || !from) return { on: 'source' };
-  let connection: Connection;
-  try {
-    connection = await reachDestination(found, attachment);
-  } catch (error) {
-    const reason = reasonOf(error);
-    // It was never made: no guest can be on it.
-    if (reason.type === 'DeviceMissing' || word === 'source') return { on: 'source' };
-    return { on: null, why: `${found.destination.backEnd}: ${reason.message}` };
-  }
-  const turned: GuestFound = { on: 'destination', attachment: { id: attachment.id, connection } };
+  if (!attachment || !from || beforeAnyMirror.has(phase)) return { on: 'source' };
   const move = {
-    instance: attachment.instanceId,
-    volumeId: found.claim.volumeId,
+    ...diskOf({ ...attachment, volumeId: found.claim.volumeId }, from),
     source: diskSource(from),
-    destination: diskSource(connection),
+    destination: { kind: 'named' as const, name: found.destination.deviceName },
+    asked: phase === 'switching' ? (found.asked ?? ('unknown' as const)) : null,
   };
-  const stands = await endMirror(attachment.computeHost, move, found.phase === 'switching');
-  if (stands === 'source') return { on: 'source' };
-  if (stands === 'destination' || word === 'destination') return turned;
-  return word === 'source' ? { on: 'source' } : { on: null, why: stands.why };
+  const stands = await endMirror(attachment.computeHost, move);
+  if ((stands.on ?? word) === 'source') return { on: 'source' };
+  const turned = { ...move, domain: from.domain, isDecided: stands.on === null };
+  if (stands.on !== null) return turnedTo(found, attachment, turned);
+  if (word === null) return { on: null, why: stands.why };
+  // An operator's "destination" of a guest that writes to the source now: it must not be left running there.
+  return stands.writesTo === 'source'
+    ? { on: null, why: `The guest writes to the source now: turn it off first. ${stands.why}` }
+    : turnedTo(found, attachment, turned);
+}
+
+/** The way to the destination, and the guest's definition names it. */
+async function turnedTo(
+  found: AbandonedClaim,
+  attachment: AbandonedAttachment,
+  { isDecided, domain, ...move }: DiskMoveByName & { isDecided: boolean },
+): Promise<GuestFound> {
+  try {
+    const connection = await reachDestination(found, attachment);
+    const turned = { ...move, ...(domain ? { domain } : {}), destination: diskSource(connection), isDecided };
+    await computeSteps(attachment.computeHost, lookSeconds)
+      .pivotDisk.executeWithOptions({ summary: `make sure that instance ${move.instance} starts on the destination` }, [
+        turned,
+      ])
+      .catch((error: unknown) => {
+        // Decided, and the hypervisor is away: its definitions are put right when it is back.
+        if (!isDecided || reasonOf(error).type !== 'NodeUnavailable') throw error;
+      });
+    return {
+      on: 'destination',
+      attachment: { id: attachment.id, connection: { ...connection, ...(domain ? { domain } : {}) } },
+    };
+  } catch (error) {
+    return {
+      on: null,
+      why: `The guest is on the destination. ${found.destination.backEnd}: ${reasonOf(error).message}`,
+    };
+  }
 }
 
 /** How the hypervisor reaches the destination; an export of it that is not there is brought back. */
@@ -73,28 +104,28 @@ async function reachDestination(
   return { protocol: 'nbd', ...address, ...served };
 }
 
-async function endMirror(
-  computeHost: string,
-  move: DiskMove,
-  mayHaveTurned: boolean,
-): Promise<GuestSide | { why: string }> {
+type Ended = { on: GuestSide } | { on: null; why: string; writesTo: GuestSide | null };
+
+/** Ends the mirror where it runs, and tells which side the guest is on. */
+async function endMirror(computeHost: string, move: DiskMoveByName): Promise<Ended> {
+  let stands: Verdict | null = null;
   try {
-    const { kind } = await computeSteps(computeHost, lookSeconds).probeDisk.executeWithOptions(
+    stands = await computeSteps(computeHost, lookSeconds).probeDisk.executeWithOptions(
       { summary: `where does instance ${move.instance} write to?` },
       [move],
     );
-    // A guest that ended while it was being turned may have written to the destination before.
-    if (mayHaveTurned && (kind === 'off-on-source' || kind === 'no-domain' || kind === 'no-disk'))
-      return {
-        why: `Instance ${move.instance} is off or gone, and may have been turned to the destination before it ended.`,
-      };
+    const toldBy = 'reason' in stands ? stands.reason : stands.kind;
+    if (stands.kind === 'park' || stands.kind === 'libvirtd-down' || stands.kind === 'unknown')
+      return { on: null, why: `Instance ${move.instance}: ${toldBy}`, writesTo: sideOf(stands) };
+    if (sideOf(stands) === 'destination' || stands.kind === 'off-on-destination') return { on: 'destination' };
     await computeSteps(computeHost, abortSeconds, lookSeconds).abortMirror.executeWithOptions(
       { summary: `end the mirror of instance ${move.instance}'s disk` },
       [move],
     );
-    return 'source';
+    return { on: 'source' };
   } catch (error) {
     const reason = reasonOf(error);
-    return reason.type === 'PastPointOfNoReturn' ? 'destination' : { why: reason.message };
+    if (reason.type === 'PastPointOfNoReturn') return { on: 'destination' };
+    return { on: null, why: reason.message, writesTo: stands && sideOf(stands) };
   }
 }

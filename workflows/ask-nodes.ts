@@ -1,9 +1,9 @@
 import type { Reason } from '../model/errors.ts';
-import { connection as connectionSchema } from '../model/connection.ts';
+import { connection as connectionSchema, diskSource } from '../model/connection.ts';
 import { nodeOf } from '../model/ids.ts';
 import type { MigrationRequest } from '../model/migration.ts';
 import { computeSteps, registry, storageSteps } from './activities.ts';
-import { diskSource } from './disk-source.ts';
+import { diskOf } from './disk-of.ts';
 import { reasonOf } from './failures.ts';
 
 /** What shall move where. */
@@ -53,7 +53,7 @@ export async function askNodes(move: Move, patienceSeconds: number): Promise<Nod
       ask(`the hypervisor ${computeHost}`, async () => {
         await computeSteps(computeHost, patienceSeconds).inspectDisk.executeWithOptions(
           { summary: `may the disk of instance ${instanceId} be mirrored?` },
-          [{ instance: instanceId, volumeId, source: diskSource(connection), sizeBytes }],
+          [{ ...diskOf(attachment, connection), source: diskSource(connection), sizeBytes }],
         );
         return [];
       }),

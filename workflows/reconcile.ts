@@ -151,8 +151,8 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
   try {
     if (attachmentId !== null) {
       // The guest may have the disk already: it must have lost it before another can get it.
-      if (!(await takenOut(held)))
-        return { ...told, state: 'failed', note: `${held.instanceId} may have the disk; tried again` };
+      const why = await whyNotOut(held);
+      if (why !== null) return { ...told, state: 'failed', note: `${why} Tried again` };
       const step = { kind: 'removeExport' as const, backEnd: host, exportName: attachmentExportName(attachmentId) };
       const left = await runCleanUp([step], exportPatienceSeconds);
       if (left.length > 0)
@@ -167,14 +167,19 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
   }
 }
 
-/** Whether the guest cannot reach the disk once its export has ended; a hypervisor that is the volume's own node needs none. */
-async function takenOut({ volumeId, instanceId, computeHost, hasComputeWorker, host }: HeldByNobody): Promise<boolean> {
-  if (!hasComputeWorker || computeHost === null || instanceId === null) return true;
+/** Null: the hypervisor has said that the guest has not got the disk. Else why that cannot be said. */
+async function whyNotOut({
+  volumeId,
+  instanceId,
+  computeHost,
+  hasComputeWorker,
+}: HeldByNobody): Promise<string | null> {
+  if (!hasComputeWorker || computeHost === null || instanceId === null) return null;
   try {
-    await computeSteps(computeHost, releaseSeconds).detachDisk({ instance: instanceId, volumeId });
-    return true;
-  } catch {
-    return nodeOf(host) !== computeHost;
+    await computeSteps(computeHost, releaseSeconds).detachDisk({ instance: instanceId, volumeId, takesBack: true });
+    return null;
+  } catch (error) {
+    return `Instance ${instanceId} may have the disk: ${reasonOf(error).message}`;
   }
 }
 

@@ -2,7 +2,10 @@ import { FerryError } from '../../model/errors.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
 import { diskXml } from './disk-xml.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
-import { type DiskOfInstance, observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
+import { type DiskOfInstance, listDomains } from './find-domain.ts';
+import { findHolders, refuseOtherHolders } from './find-holders.ts';
+import { attachFile } from './late-attach.ts';
+import { observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
 import { hopelessVerdict } from './probe-disk.ts';
 import { withFile } from './virsh.ts';
 
@@ -13,20 +16,42 @@ export interface AttachInput extends DiskOfInstance {
   readonly mode: 'rw' | 'ro';
 }
 
-/** Puts the disk into the running guest and into its definition, each if it is not there. */
-export async function attachDisk(tools: ObservationTools, input: AttachInput): Promise<{ device: string }> {
+/** Puts the disk into the running guest and into its definition, each if it is not there. `domain`: the instance's UUID. */
+export async function attachDisk(
+  tools: ObservationTools,
+  input: AttachInput,
+): Promise<{ device: string; domain: string }> {
   const seen = await observeDisk(tools, input);
   assertDomain(seen, input);
+  const domain = seen.domain!.uuid;
   for (const disk of [seen.live, seen.saved]) if (disk) assertSame(disk, input);
-  const device = seen.live?.device ?? seen.saved?.device ?? freeDevice(input, await allDisks(tools, input.instance));
+  refuseOtherHolders(await findHolders(tools.virsh, input), domain, input);
+  await refuseWithMemory(tools, input, domain);
+  const device = seen.live?.device ?? seen.saved?.device ?? freeDevice(input, await allDisks(tools, domain));
   const flags = [
     ...(seen.domain?.active && !seen.live ? ['--live'] : []),
     ...(seen.persistent && !seen.saved ? ['--config'] : []),
   ];
-  if (flags.length === 0) return { device };
+  if (flags.length === 0) return { device, domain };
   const xml = diskXml({ source: input.source, device, volumeId: input.volumeId, readOnly: input.mode === 'ro' });
-  await withFile(xml, (file) => tools.virsh('attach-device', '--domain', input.instance, '--file', file, ...flags));
-  return { device };
+  await withFile(
+    xml,
+    (file) => tools.virsh('attach-device', '--domain', domain, '--file', file, ...flags),
+    attachFile(input.volumeId),
+  );
+  return { device, domain };
+}
+
+/** A guest whose memory is saved comes back with the disks that it had then. */
+async function refuseWithMemory({ virsh }: ObservationTools, at: DiskOfInstance, own: string): Promise<void> {
+  const withMemory = await listDomains(virsh, '--all', '--with-managed-save');
+  if (!withMemory.some(({ uuid }) => uuid === own)) return;
+  throw new FerryError(
+    'InstanceNotReady',
+    `The memory of instance ${at.instance} is saved (virsh managedsave): it would come back without volume ${at.volumeId}. ` +
+      'Start it, then try again.',
+    { instance: at.instance, because: 'memory-saved' },
+  );
 }
 
 /** That libvirt answers and knows the domain, and has not lost its QEMU. */
@@ -52,10 +77,10 @@ function assertSame(disk: DomainDisk, input: AttachInput): void {
   );
 }
 
-async function allDisks({ virsh }: ObservationTools, instance: string): Promise<DomainDisk[]> {
+async function allDisks({ virsh }: ObservationTools, domain: string): Promise<DomainDisk[]> {
   const domains: Domain[] = [];
   for (const which of [[], ['--inactive']])
-    domains.push(parseDomain(await virsh('dumpxml', '--domain', instance, ...which)));
+    domains.push(parseDomain(await virsh('dumpxml', '--domain', domain, ...which)));
   return domains.flatMap(({ disks }) => disks);
 }
 

@@ -1,17 +1,20 @@
 import { Context } from '@temporalio/activity';
 import { copyStart, type CopyProgress } from '../../model/migration.ts';
+import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { beatEveryMs, beating } from '../beating.ts';
 import { speedMeter } from '../storage/speed-meter.ts';
 import { abortMirror } from './abort-mirror.ts';
 import { attachDisk, type AttachInput } from './attach-disk.ts';
 import type { CutConnection } from './cut-connection.ts';
-import { detachDisk } from './detach-disk.ts';
+import { beginPivot } from './begin-pivot.ts';
+import { detachDisk, type DetachInput } from './detach-disk.ts';
+import { type DiskOfInstance, domainOf, listDomains } from './find-domain.ts';
 import { inspectDisk, type InspectInput } from './inspect-disk.ts';
 import { mirrorDisk, type MirrorInput } from './mirror-disk.ts';
 import { holdMirror, pauseMirror, type Rest, setMirrorBandwidth } from './mirror-speed.ts';
-import { type DiskOfInstance, observeDisk, type ObservationTools } from './observe-disk.ts';
-import { pivotDisk, type EndingOptions } from './pivot-disk.ts';
-import { type DiskMove, probeDisk } from './probe-disk.ts';
+import { located, observeDisk, type ObservationTools } from './observe-disk.ts';
+import { pivotDisk, type EndingOptions, type PivotOptions } from './pivot-disk.ts';
+import { type DiskMove, type DiskMoveByName, hopelessVerdict, probeDisk } from './probe-disk.ts';
 import { type GuestRuns, resumeGuest } from './resume-guest.ts';
 import type { MirrorPosition, Verdict } from './verdict.ts';
 
@@ -48,15 +51,18 @@ export function createComputeActivities(deps: ComputeDependencies) {
   return {
     /**
      * Puts the volume into the instance: into the running guest, and into its definition. There already from the same source:
-     * done. From another: `InstanceNotReady`. No such instance: `InstanceNotFound`.
+     * done. From another, or in another instance, or the instance's memory is saved: `InstanceNotReady`. No such instance:
+     * `InstanceNotFound`. `domain` is the instance's UUID, by which it is found again whatever it is called.
      */
-    attachDisk: beating((input: AttachInput): Promise<{ device: string }> => attachDisk(deps, input)),
+    attachDisk: beating((input: AttachInput): Promise<{ device: string; domain: string }> => attachDisk(deps, input)),
 
     /**
      * Takes the volume out of the instance and its definition; returns when the guest has let go of it. Not there, or no such
-     * instance: done. The guest holds on to it: `DeviceInUse`. Being mirrored: `InstanceNotReady`.
+     * instance: done. The guest holds on to it, or is paused: `DeviceInUse`. Being mirrored or worked on by somebody else, elsewhere than
+     * the registry says, over an overlay, in a saved memory, in another instance too: `InstanceNotReady` (`details.because`). Refused or
+     * failed, it leaves the guest and its definition as they were; but a guest that was asked may let go later all the same.
      */
-    detachDisk: beating((input: DiskOfInstance): Promise<void> => detachDisk(deps, input)),
+    detachDisk: beating((input: DetachInput): Promise<void> => detachDisk(deps, input)),
 
     /**
      * Refuses what cannot be mirrored, before anything is made: `InstanceNotFound`, `AttachmentNotFound`, `InstanceNotReady`
@@ -81,14 +87,15 @@ export function createComputeActivities(deps: ComputeDependencies) {
      * copies 64 KiB for every write, however small.
      */
     setMirrorBandwidth: beating(async (input: DiskOfInstance & { bandwidth: number | null }): Promise<void> => {
-      const { live } = await observeDisk(deps, input);
-      if (live?.mirror) await setMirrorBandwidth(deps.virsh, input, live.device, input.bandwidth);
+      const seen = await observeDisk(deps, input);
+      if (seen.live?.mirror)
+        await setMirrorBandwidth(deps.virsh, located(input, seen), seen.live.device, input.bandwidth);
     }),
 
     /** Lets a mirror rest until `mirrorDisk` is called again; what the guest writes meanwhile is noted. No mirror: nothing happens. */
     pauseMirror: beating(async (input: DiskOfInstance): Promise<void> => {
-      const { live } = await observeDisk(deps, input);
-      if (live?.mirror) await pauseMirror(deps.virsh, input, live.device);
+      const seen = await observeDisk(deps, input);
+      if (seen.live?.mirror) await pauseMirror(deps.virsh, located(input, seen), seen.live.device);
     }),
 
     /**
@@ -96,35 +103,44 @@ export function createComputeActivities(deps: ComputeDependencies) {
      * if nothing was written there in between, and something else otherwise. Null: no mirror, or it does not come to rest; it may be paused.
      */
     holdMirror: beating(async (input: DiskOfInstance): Promise<Rest | null> => {
-      const { live } = await observeDisk(deps, input);
-      return live?.mirror ? holdMirror(deps.virsh, input, live.device) : null;
+      const seen = await observeDisk(deps, input);
+      return seen.live?.mirror ? holdMirror(deps.virsh, located(input, seen), seen.live.device) : null;
     }),
+
+    /**
+     * Which QEMU is going to be asked to pivot, for the workflow to note before it is: what another one says later proves nothing. Changes
+     * nothing. Guest off: `InstanceNotReady`.
+     */
+    beginPivot: beating((input: DiskMove): Promise<QemuIdentity> => beginPivot(deps, input)),
 
     /**
      * Turns the guest to the destination, and makes sure that its definition says so too. The point of no return lies within:
      * after any failure but `MirrorFailed`, `InstanceNotReady` and `PastPointOfNoReturn`, ask again before undoing anything.
      * Done already, or guest off on the destination: done. The mirror is lost: `MirrorFailed`. `NoProgress`: the destination
-     * hangs; end its export, then call again.
+     * hangs; end its export, then call again. The QEMU that was `asked` is gone, and the guest is not on the destination:
+     * `ParkedForOperator`.
      */
     pivotDisk: (input: DiskMove): Promise<{ device: string | null }> => pivotWithBeats(deps, input),
 
     /**
      * Ends the mirror; the guest goes on with the source, and nothing of this hypervisor writes to the destination any more. No
-     * mirror, guest off or gone: done. Turned to the destination already: `PastPointOfNoReturn`, and its definition says so too. `NoProgress`: it hangs; end the
+     * mirror, guest off or gone: done, unless a QEMU was `asked` to pivot and another one answers now, or none: `ParkedForOperator`. Turned to the destination already: `PastPointOfNoReturn`, and its definition says so too. `NoProgress`: it hangs; end the
      * destination's export, then call again.
      */
-    abortMirror: beating((input: DiskMove): Promise<void> => abortMirror(deps, input, deps)),
+    abortMirror: beating((input: DiskMoveByName): Promise<void> => abortMirror(deps, input, deps)),
 
     /** Where the move stands; changes nothing and never throws but for bugs. */
-    probeDisk: beating(async (input: DiskMove): Promise<Verdict> => (await probeDisk(deps, input)).stands),
+    probeDisk: beating(async (input: DiskMoveByName): Promise<Verdict> => (await probeDisk(deps, input)).stands),
 
     /**
      * Resumes the guest if it stopped because its storage went away; call it when the export is back. Still
      * `paused-by-io-error`: the storage is still away, call again. A guest that somebody paused stays so.
      */
-    resumeAfterIoError: beating(async (input: { instance: string }): Promise<GuestRuns> =>
-      resumeGuest(deps.virsh, input.instance),
-    ),
+    resumeAfterIoError: beating(async (input: { instance: string; domain?: string | null }): Promise<GuestRuns> => {
+      const domain = domainOf(await listDomains(deps.virsh), { ...input, volumeId: '' });
+      if (!domain) throw hopelessVerdict({ kind: 'no-domain' }, { ...input, volumeId: '' });
+      return resumeGuest(deps.virsh, domain.uuid);
+    }),
   };
 }
 
@@ -172,8 +188,8 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
 
 async function pivotWithBeats(deps: ComputeDependencies, input: DiskMove): Promise<{ device: string | null }> {
   const context = Context.current();
-  let begun = (context.info.heartbeatDetails as { begun?: unknown } | undefined)?.begun === true;
-  const beat = () => context.heartbeat({ begun });
+  let begun = begunBefore(context.info.heartbeatDetails);
+  const beat = () => context.heartbeat(begun === null ? { begun: false } : { begun: true, qemu: begun });
   const timer = setInterval(beat, beatEveryMs);
   try {
     return await pivotDisk(deps, input, {
@@ -187,4 +203,10 @@ async function pivotWithBeats(deps: ComputeDependencies, input: DiskMove): Promi
   } finally {
     clearInterval(timer);
   }
+}
+
+/** What the last beat of an earlier try told: whom it had asked to pivot. Those of before did not say. */
+function begunBefore(beat: unknown): PivotOptions['begun'] {
+  const { begun, qemu } = (beat ?? {}) as { begun?: unknown; qemu?: PivotOptions['begun'] };
+  return begun === true ? (qemu ?? 'unknown') : null;
 }

@@ -1,6 +1,7 @@
 import type { RunCommand } from '../storage/run-command.ts';
 import type { DiskSource } from './disk-source.ts';
-import { askMonitor, type DiskOfInstance } from './observe-disk.ts';
+import type { LocatedDisk } from './find-domain.ts';
+import { askMonitor } from './observe-disk.ts';
 import type { DomainDisk } from './domain-xml.ts';
 import type { Virsh } from './virsh.ts';
 
@@ -20,10 +21,10 @@ export function createCutConnection(run: RunCommand): CutConnection {
  * Lets QEMU itself break off its connection to a mirror's destination. Done before every abort: an abort waits for the
  * destination, and when that one hangs, the guest would freeze with it.
  */
-export async function yankMirror(virsh: Virsh, at: DiskOfInstance, live: DomainDisk): Promise<void> {
+export async function yankMirror(virsh: Virsh, at: LocatedDisk, live: DomainDisk): Promise<void> {
   if (live.mirror?.place?.kind !== 'nbd' || live.mirror.node === null) return;
   // Refused when the connection is gone already; then there is nothing to break off.
-  await askMonitor(virsh, at.instance, 'yank', {
+  await askMonitor(virsh, at.domain, 'yank', {
     instances: [{ type: 'block-node', 'node-name': live.mirror.node }],
   }).catch(() => {});
 }

@@ -9,6 +9,12 @@ export interface DomainDisk {
   /** Names the disk in QEMU; null in a definition. */
   readonly alias: string | null;
   readonly place: Place | null;
+  /** `raw` of all that Ferry attaches; an overlay has another. */
+  readonly format: string | null;
+  /** Of an export: where it is served. */
+  readonly address: { readonly host: string; readonly port: number } | null;
+  /** What lies below it, the nearest first, as far as libvirt tells: an overlay's, when it runs. */
+  readonly backing: readonly Place[];
   readonly readOnly: boolean;
   readonly shareable: boolean;
   readonly transient: boolean;
@@ -60,6 +66,9 @@ function diskOf(disk: Element): DomainDisk {
     serial: text(disk['serial']),
     alias: attribute(disk['alias'], 'name'),
     place: placeOfElement(disk['source']),
+    format: attribute(disk['driver'], 'type'),
+    address: addressOf(disk['source']),
+    backing: backingOf(disk['backingStore']),
     readOnly: disk['readonly'] !== undefined,
     shareable: disk['shareable'] !== undefined,
     transient: disk['transient'] !== undefined,
@@ -85,6 +94,17 @@ function placeOfElement(source: Element | undefined): Place | null {
   if (path !== null) return { kind: 'local', path };
   if (attribute(source, 'protocol') !== 'nbd') return null;
   return { kind: 'nbd', exportName: attribute(source, 'name') ?? '' };
+}
+
+function addressOf(source: Element | undefined): DomainDisk['address'] {
+  const [host, port] = [attribute(source?.['host'], 'name'), attribute(source?.['host'], 'port')];
+  return host === null || port === null ? null : { host, port: Number(port) };
+}
+
+function backingOf(store: Element | undefined): Place[] {
+  if (typeof store !== 'object') return [];
+  const place = placeOfElement(store['source']);
+  return [...(place ? [place] : []), ...backingOf(store['backingStore'])];
 }
 
 function attribute(element: Element | undefined, name: string): string | null {

@@ -1,13 +1,9 @@
 import { FerryError, type Reason, refusal } from '../../model/errors.ts';
 import { assertDomain } from './attach-disk.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
-import {
-  askMonitor,
-  type DiskOfInstance,
-  observeDisk,
-  type Observations,
-  type ObservationTools,
-} from './observe-disk.ts';
+import type { DiskOfInstance } from './find-domain.ts';
+import { findHolders, refuseOtherHolders, refuseSavedMemory } from './find-holders.ts';
+import { askMonitor, observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
 import { hopelessVerdict } from './probe-disk.ts';
 import { readVersion } from './qmp.ts';
 
@@ -29,25 +25,30 @@ export async function inspectDisk(
 ): Promise<{ device: string; sizeBytes: number }> {
   const seen = await observeDisk(tools, input);
   assertDomain(seen, input);
+  const holders = await findHolders(tools.virsh, input);
+  refuseOtherHolders(holders, seen.domain!.uuid, input);
+  refuseSavedMemory(holders, input);
   if (!seen.domain?.active) throw hopelessVerdict({ kind: 'off-on-source' }, input);
   if (!seen.live) throw hopelessVerdict({ kind: 'no-disk' }, input);
   if (!seen.qemu) throw hopelessVerdict({ kind: 'unknown', reason: seen.trouble ?? 'QEMU does not answer' }, input);
   const versions = {
     libvirt: readDaemonVersion(await tools.virsh('version', '--daemon')),
-    qemu: readVersion(await askMonitor(tools.virsh, input.instance, 'query-version')),
+    qemu: readVersion(await askMonitor(tools.virsh, seen.domain.uuid, 'query-version')),
   };
-  const [first, ...more] = mirrorRefusals(seen, input, versions);
+  const domainJob = readDomainJob(await tools.virsh('domjobinfo', '--domain', seen.domain.uuid));
+  const qemuIsSeen = (await tools.findQemuProcess(seen.domain)) !== null;
+  const [first, ...more] = mirrorRefusals({ ...seen, domainJob, qemuIsSeen }, input, versions);
   if (first) throw refusal([first, ...more]);
   return { device: seen.live.device, sizeBytes: seen.qemu.sizeBytes };
 }
 
 /** Why the disk of a running guest cannot be mirrored; none if it can. */
 export function mirrorRefusals(
-  seen: Observations,
+  seen: Observations & { readonly domainJob?: string | null; readonly qemuIsSeen?: boolean },
   input: InspectInput,
   versions: { libvirt: Version; qemu: Version },
 ): Reason[] {
-  const { live, qemu, persistent } = seen;
+  const { live, qemu, persistent, domainJob = null, qemuIsSeen = true } = seen;
   const reasons: Reason[] = [];
   const refuse = (because: string, message: string, type: Reason['type'] = 'InstanceNotReady') =>
     reasons.push({ type, message, details: { instance: input.instance, because } });
@@ -71,6 +72,21 @@ export function mirrorRefusals(
       'encrypted',
       `${disk} is encrypted by the hypervisor, which cannot be mirrored. Detach it and move it detached.`,
     );
+  const jobs = [
+    ...(live?.mirror ? [`a copy to ${describePlace(live.mirror.place)} (${live.mirror.job})`] : []),
+    ...(qemu?.others ?? []),
+    ...(domainJob === null ? [] : [domainJob]),
+  ];
+  if (jobs.length > 0)
+    refuse(
+      'foreign-job',
+      `${disk} is being worked on by somebody else: ${jobs.join(', ')}. Wait until that is over, or end it: virsh blockjob, virsh domjobabort.`,
+    );
+  if (!qemuIsSeen)
+    refuse(
+      'qemu-not-seen',
+      `The QEMU process of instance ${input.instance} is not seen by its compute worker, which has to know it again. Run the worker in the host's process namespace.`,
+    );
   const place = qemu?.place ?? null;
   if (!samePlace(place, placeOf(input.source))) {
     refuse(
@@ -90,6 +106,13 @@ export function mirrorRefusals(
     }
   }
   return reasons;
+}
+
+/** What libvirt does with the whole domain, in `virsh domjobinfo`'s words: a backup, a migration, a save. Null: nothing. */
+export function readDomainJob(text: string): string | null {
+  const valueOf = (name: string) => new RegExp(`^${name}: +(.+?) *$`, 'm').exec(text)?.[1] ?? null;
+  const type = valueOf('Job type');
+  return type === null || type === 'None' ? null : `${valueOf('Operation') ?? type} of the whole instance`;
 }
 
 /** libvirtd's version from what `virsh version --daemon` prints. */

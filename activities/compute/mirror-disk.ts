@@ -3,7 +3,8 @@ import { FerryError } from '../../model/errors.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { convergence } from './convergence.ts';
 import { destinationXml } from './disk-xml.ts';
-import { askMonitor, type ObservationTools } from './observe-disk.ts';
+import type { LocatedDisk } from './find-domain.ts';
+import { askMonitor, located, type ObservationTools } from './observe-disk.ts';
 import { resumeMirror, setMirrorBandwidth } from './mirror-speed.ts';
 import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
 import { readJob } from './qmp.ts';
@@ -53,7 +54,7 @@ export async function mirrorDisk(
   while (!signal.aborted) {
     const { stands, seen } = await probeDisk(tools, input);
     if (stands.kind === 'not-started' && !begun) {
-      await startMirror(tools.virsh, input, seen.live!.device);
+      await startMirror(tools.virsh, input, located(input, seen), seen.live!.device);
       begun = true;
       movedAt = Date.now();
       continue;
@@ -66,15 +67,20 @@ export async function mirrorDisk(
     }
     if (stands.kind === 'done' || stands.kind === 'done-but-saved-xml-is-old') return { ready: true, position };
     if (stands.kind !== 'copying' && stands.kind !== 'ready') throw hopelessVerdict(stands, input);
-    if (!begun) await adopt(tools.virsh, input, seen.live!.device, stands.position);
+    const disk = located(input, seen);
+    const { device } = seen.live!;
+    if (begun && !isAsAsked(stands.position, input.bandwidth)) throw touched(input, stands.position);
+    if (!begun) await adopt(tools.virsh, input, disk, device, stands.position);
     begun = true;
     hear(stands.position);
     if (stands.kind === 'ready') return { ready: true, position };
+    if (Date.now() - movedAt > noProgressMs + restMs(stands.position))
+      throw stuck(input, stands.position, noProgressMs);
     await pause(signal);
     // Between full looks QEMU alone is asked; whatever is not plain copying is looked at in full.
     for (
       let now;
-      !signal.aborted && (now = await copyingPosition(tools.virsh, input, seen.live!.device));
+      !signal.aborted && (now = await copyingPosition(tools.virsh, disk, device, input.bandwidth));
       await pause(signal)
     ) {
       hear(now);
@@ -103,31 +109,57 @@ function restMs({ speed }: MirrorPosition): number {
   return speed > 0 ? (burstBytes / speed) * 1000 : 0;
 }
 
-/** Null when the mirror is not plainly copying any more, or QEMU does not say. */
-async function copyingPosition(virsh: Virsh, input: MirrorInput, device: string): Promise<MirrorPosition | null> {
+/** Somebody has paused or capped it in QEMU: that is told, and the next try puts it right. */
+function touched(input: MirrorInput, at: MirrorPosition): FerryError {
+  return new FerryError(
+    'NoProgress',
+    `Somebody has ${at.paused ? 'paused' : 'capped'} the mirror of ${input.volumeId} in the hypervisor, beside Ferry; it goes on as it was ` +
+      'asked to. Use ferry migration pause, or its bandwidth.',
+    { ...at, because: 'by-hand' },
+  );
+}
+
+/** Neither paused nor slower than it may be; a cap that was lifted meanwhile is no harm. */
+function isAsAsked({ paused, speed }: Pick<MirrorPosition, 'paused' | 'speed'>, bandwidth: number | null): boolean {
+  return !paused && (speed === 0 || (bandwidth !== null && speed >= bandwidth));
+}
+
+/** Null when the mirror is not plainly copying any more as it was asked to, or QEMU does not say. */
+async function copyingPosition(
+  virsh: Virsh,
+  { domain }: LocatedDisk,
+  device: string,
+  bandwidth: number | null,
+): Promise<MirrorPosition | null> {
   try {
-    const job = readJob(await askMonitor(virsh, input.instance, 'query-block-jobs'), device);
-    if (!job || job.ready || job.status !== 'running') return null;
+    const job = readJob(await askMonitor(virsh, domain, 'query-block-jobs'), device);
+    if (!job || job.ready || job.status !== 'running' || !isAsAsked(job, bandwidth)) return null;
     return { bytesDone: job.offset, totalBytes: job.length, speed: job.speed, paused: job.paused };
   } catch {
     return null;
   }
 }
 
-/** A job of an earlier try may have another cap, or be paused. */
-async function adopt(virsh: Virsh, input: MirrorInput, device: string, position: MirrorPosition): Promise<void> {
-  if (position.speed !== (input.bandwidth ?? 0)) await setMirrorBandwidth(virsh, input, device, input.bandwidth);
-  if (position.paused) await resumeMirror(virsh, input, device);
+/** A job of an earlier try, or one that somebody has touched by hand, may have another cap, or be paused. */
+async function adopt(
+  virsh: Virsh,
+  { bandwidth }: MirrorInput,
+  disk: LocatedDisk,
+  device: string,
+  position: MirrorPosition,
+): Promise<void> {
+  if (position.speed !== (bandwidth ?? 0)) await setMirrorBandwidth(virsh, disk, device, bandwidth);
+  if (position.paused) await resumeMirror(virsh, disk, device);
 }
 
-async function startMirror(virsh: Virsh, input: MirrorInput, device: string): Promise<void> {
+async function startMirror(virsh: Virsh, input: MirrorInput, disk: LocatedDisk, device: string): Promise<void> {
   const cap = input.bandwidth === null ? [] : ['--bandwidth', String(input.bandwidth), '--bytes'];
   try {
     await withFile(destinationXml(input.destination), (file) =>
       virsh(
         'blockcopy',
         '--domain',
-        input.instance,
+        disk.domain,
         '--path',
         device,
         '--xml',

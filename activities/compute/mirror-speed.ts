@@ -1,26 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askMonitor, type DiskOfInstance } from './observe-disk.ts';
+import type { LocatedDisk } from './find-domain.ts';
+import { askMonitor } from './observe-disk.ts';
 import { readJob } from './qmp.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
 
 /** Sets the cap of a running mirror, in bytes a second; null is none. Holds from the next moment on. No mirror: nothing happens. */
 export async function setMirrorBandwidth(
   virsh: Virsh,
-  at: DiskOfInstance,
+  at: LocatedDisk,
   device: string,
   bandwidth: number | null,
 ): Promise<void> {
   const cap = ['--bandwidth', String(bandwidth ?? 0), '--bytes'];
-  await unlessEnded(() => virsh('blockjob', '--domain', at.instance, '--path', device, ...cap));
+  await unlessEnded(() => virsh('blockjob', '--domain', at.domain, '--path', device, ...cap));
 }
 
 /** Lets the mirror rest: it goes on to note what the guest writes, and copies nothing. No mirror: nothing happens. */
-export async function pauseMirror(virsh: Virsh, at: DiskOfInstance, device: string): Promise<void> {
+export async function pauseMirror(virsh: Virsh, at: LocatedDisk, device: string): Promise<void> {
   await tellJob(virsh, at, device, 'block-job-pause', false);
 }
 
 /** Undoes `pauseMirror`. */
-export async function resumeMirror(virsh: Virsh, at: DiskOfInstance, device: string): Promise<void> {
+export async function resumeMirror(virsh: Virsh, at: LocatedDisk, device: string): Promise<void> {
   await tellJob(virsh, at, device, 'block-job-resume', true);
 }
 
@@ -34,10 +35,10 @@ export interface Rest {
 const restPatience = 30_000;
 
 /** As `pauseMirror`, and waits until nothing of it is on its way to the destination. Null: no mirror, or it does not come to rest. */
-export async function holdMirror(virsh: Virsh, at: DiskOfInstance, device: string): Promise<Rest | null> {
+export async function holdMirror(virsh: Virsh, at: LocatedDisk, device: string): Promise<Rest | null> {
   await pauseMirror(virsh, at, device);
   for (const deadline = Date.now() + restPatience; Date.now() < deadline; await sleep(100)) {
-    const job = readJob(await askMonitor(virsh, at.instance, 'query-block-jobs'), device);
+    const job = readJob(await askMonitor(virsh, at.domain, 'query-block-jobs'), device);
     if (!job?.paused) return null;
     // QEMU says so only when all its requests have been answered: 'standby' of a mirror that is ready.
     if (job.status === 'paused' || job.status === 'standby') return { job: job.id, bytesDone: job.offset };
@@ -47,14 +48,14 @@ export async function holdMirror(virsh: Virsh, at: DiskOfInstance, device: strin
 
 async function tellJob(
   virsh: Virsh,
-  at: DiskOfInstance,
+  at: LocatedDisk,
   device: string,
   command: string,
   whenPaused: boolean,
 ): Promise<void> {
-  const job = readJob(await askMonitor(virsh, at.instance, 'query-block-jobs'), device);
+  const job = readJob(await askMonitor(virsh, at.domain, 'query-block-jobs'), device);
   if (job?.paused !== whenPaused) return;
-  await unlessEnded(() => askMonitor(virsh, at.instance, command, { device: job.id }));
+  await unlessEnded(() => askMonitor(virsh, at.domain, command, { device: job.id }));
 }
 
 /** A mirror may end between a look at it and a word to it. What became of it, the caller's next look tells. */

@@ -1,16 +1,10 @@
 import type { Place } from './disk-source.ts';
 import { placeOfQemuFile } from './disk-source.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
-import { readAnswer, readDisk, readJob, type QemuDisk, type QemuJob } from './qmp.ts';
+import { type DiskOfInstance, domainOf, listDomains, type LocatedDisk } from './find-domain.ts';
+import { readAnswer, readDisk, readForeignJobs, readJob, type QemuDisk, type QemuJob } from './qmp.ts';
 import type { GuestName } from './qemu-process.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
-
-/** A volume as a disk of an instance: what every activity on attached volumes names. */
-export interface DiskOfInstance {
-  /** The libvirt domain: its name or UUID. */
-  readonly instance: string;
-  readonly volumeId: string;
-}
 
 /** All that libvirt and QEMU say of a disk at one moment. Nothing here is remembered. */
 export interface Observations {
@@ -24,7 +18,14 @@ export interface Observations {
   readonly saved: DomainDisk | null;
   readonly persistent: boolean;
   /** What the guest writes to, in QEMU's eyes; null when QEMU did not say. */
-  readonly qemu: { readonly place: Place | null; readonly sizeBytes: number; readonly job: QemuJob | null } | null;
+  readonly qemu: {
+    readonly place: Place | null;
+    readonly sizeBytes: number;
+    /** libvirt's copy of this disk. */
+    readonly job: QemuJob | null;
+    /** All else that QEMU does with this disk: `backup-vda-libvirt-3-format (backup)`. */
+    readonly others?: readonly string[];
+  } | null;
   /** A QEMU process of this guest, looked for when libvirt says that there is none. */
   readonly strayQemu: number | null;
   /** Why QEMU or libvirt did not say what was asked. */
@@ -52,59 +53,67 @@ export async function observeDisk(tools: ObservationTools, at: DiskOfInstance): 
   const { virsh, findQemuProcess } = tools;
   const bySerial = (domain: Domain | null) => domain?.disks.find(({ serial }) => serial === at.volumeId) ?? null;
   try {
-    const domain = parseDomain(await virsh('dumpxml', '--domain', at.instance, '--security-info'));
-    const saved = await savedDomain(virsh, at.instance, domain);
+    const named = domainOf(await listDomains(virsh), at);
+    if (!named) return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: at.domain ?? null }) };
+    const domain = parseDomain(await virsh('dumpxml', '--domain', named.uuid, '--security-info'));
+    const saved = await savedDomain(virsh, domain);
     const seen = { ...nothing, domain, saved: bySerial(saved), persistent: saved !== null };
     if (!domain.active) return { ...seen, strayQemu: await findQemuProcess(domain) };
     const live = bySerial(domain);
     if (!live) return seen;
-    return { ...seen, live, ...(await askQemu(virsh, at.instance, live)) };
+    return { ...seen, live, ...(await askQemu(virsh, domain, live)) };
   } catch (error) {
     const trouble = error instanceof Error ? error.message : String(error);
     const refusal = refusalIn(error);
     if (refusal === 'libvirtd-down') return { ...nothing, libvirt: 'down', trouble };
     if (refusal === 'busy') return { ...nothing, libvirt: 'hangs', trouble };
-    // It ended between two questions: the next answers are all of one time.
-    if (refusal === 'not-running') return observeDisk(tools, at);
-    if (refusal === 'no-domain')
-      return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: null }), trouble };
+    // It ended, or was undefined, between two questions: the next answers are all of one time.
+    if (refusal === 'not-running' || refusal === 'no-domain') return observeDisk(tools, at);
     throw error;
   }
 }
 
 /** Null for a transient domain, which has no definition of its own. */
-async function savedDomain(virsh: Virsh, instance: string, domain: Domain): Promise<Domain | null> {
+async function savedDomain(virsh: Virsh, domain: Domain): Promise<Domain | null> {
   if (!domain.active) return domain;
   const persistent = await virsh('list', '--all', '--persistent', '--uuid');
   if (!persistent.split('\n').some((line) => line.trim() === domain.uuid)) return null;
-  return parseDomain(await virsh('dumpxml', '--domain', instance, '--inactive', '--security-info'));
+  return parseDomain(await virsh('dumpxml', '--domain', domain.uuid, '--inactive', '--security-info'));
 }
 
 async function askQemu(
   virsh: Virsh,
-  instance: string,
+  { uuid, disks }: Domain,
   live: DomainDisk,
 ): Promise<Pick<Observations, 'qemu' | 'trouble'>> {
   try {
     // The job first: when it ends between the two questions, the disk's place is the news, not the job.
-    const job = readJob(await askMonitor(virsh, instance, 'query-block-jobs'), live.device);
+    const jobs = await askMonitor(virsh, uuid, 'query-block-jobs');
+    const job = readJob(jobs, live.device);
+    const devices = disks.map(({ device }) => device);
+    const others = readForeignJobs(jobs, live.device, devices);
     const disk: QemuDisk | null =
-      live.alias === null ? null : readDisk(await askMonitor(virsh, instance, 'query-block'), live.alias);
+      live.alias === null ? null : readDisk(await askMonitor(virsh, uuid, 'query-block'), live.alias);
     if (!disk) return { qemu: null, trouble: `QEMU knows no disk ${live.device}` };
-    return { qemu: { place: placeOfQemuFile(disk.file), sizeBytes: disk.sizeBytes, job }, trouble: null };
+    return { qemu: { place: placeOfQemuFile(disk.file), sizeBytes: disk.sizeBytes, job, others }, trouble: null };
   } catch (error) {
     if (refusalIn(error) === 'not-running') throw error;
     return { qemu: null, trouble: error instanceof Error ? error.message : String(error) };
   }
 }
 
-/** One question to, or command for, a guest's QEMU itself. */
+/** The disk, now that it is known whose it is. */
+export function located(at: DiskOfInstance, { domain }: Observations): LocatedDisk {
+  return { ...at, domain: domain!.uuid };
+}
+
+/** One question to, or command for, the QEMU of the domain with that UUID. */
 export async function askMonitor(
   virsh: Virsh,
-  instance: string,
+  domain: string,
   execute: string,
   parameters: Record<string, unknown> = {},
 ): Promise<unknown> {
   const command = JSON.stringify({ execute, ...(Object.keys(parameters).length ? { arguments: parameters } : {}) });
-  return readAnswer(await virsh('qemu-monitor-command', '--domain', instance, '--cmd', command));
+  return readAnswer(await virsh('qemu-monitor-command', '--domain', domain, '--cmd', command));
 }

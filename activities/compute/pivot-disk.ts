@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import type { CutConnection } from './cut-connection.ts';
 import { resumeMirror } from './mirror-speed.ts';
-import type { ObservationTools } from './observe-disk.ts';
+import type { LocatedDisk } from './find-domain.ts';
+import { located, type Observations, type ObservationTools } from './observe-disk.ts';
 import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
+import { identifyQemu } from './qemu-process.ts';
 import { saveSource } from './saved-definition.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
 
@@ -14,11 +17,13 @@ export interface EndingOptions {
 }
 
 export interface PivotOptions extends EndingOptions {
-  /** An earlier try has told libvirt to pivot, and nobody heard what came of it. */
-  readonly begun: boolean;
+  /** An earlier try has told this QEMU to pivot, and nobody heard what came of it. `unknown`: it did not say which. */
+  readonly begun: Asked;
   /** Called before libvirt is told to pivot, and when it has refused: what a later try must know. */
-  readonly onBegun: (begun: boolean) => void;
+  readonly onBegun: (begun: Asked) => void;
 }
+
+type Asked = QemuIdentity | 'unknown' | null;
 
 /** A pivot takes some tens of milliseconds. */
 const lookEveryMs = 200;
@@ -30,40 +35,31 @@ export async function pivotDisk(
   options: PivotOptions,
 ): Promise<{ device: string | null }> {
   const since = Date.now();
-  let begun = options.begun;
+  // What the workflow noted before the first try holds longer than any beat.
+  let asked: Asked = move.asked ?? options.begun;
   let cutAt: number | null = null;
   for (;;) {
-    const { stands, seen } = await probeDisk(tools, move);
+    const { stands, seen } = await probeDisk(tools, { ...move, asked });
+    if (move.isDecided && isOff(seen)) {
+      if (seen.saved) await saveSource(tools.virsh, located(move, seen), seen.saved.device, move.destination);
+      return { device: seen.saved?.device ?? null };
+    }
     switch (stands.kind) {
       case 'done':
       case 'off-on-destination':
         return { device: seen.live?.device ?? seen.saved?.device ?? null };
       case 'done-but-saved-xml-is-old':
         if (!seen.persistent) return { device: seen.live!.device };
-        await saveSource(tools.virsh, move, seen.live!.device, move.destination);
+        await saveSource(tools.virsh, located(move, seen), seen.live!.device, move.destination);
         continue;
       case 'ready':
-        if (stands.position.paused) await resumeMirror(tools.virsh, move, seen.live!.device);
-        begun = true;
-        options.onBegun(true);
-        if (
-          !(await pivot(tools.virsh, move, seen.live!.device, () => tools.cut(move.destination), options.cutAfterMs))
-        ) {
-          begun = false;
-          options.onBegun(false);
-        }
+        asked = await turn(tools, located(move, seen), seen.live!.device, {
+          move,
+          options,
+          asked,
+          paused: stands.position.paused,
+        });
         break;
-      case 'off-on-source':
-        // In the few milliseconds of a pivot the guest may have written to the destination before it ended.
-        if (begun)
-          throw hopelessVerdict(
-            {
-              kind: 'park',
-              reason: 'The guest ended while it was being turned to the destination; its definition names the source.',
-            },
-            move,
-          );
-        throw hopelessVerdict(stands, move);
       case 'copying':
       case 'ending':
       case 'unknown':
@@ -74,6 +70,8 @@ export async function pivotDisk(
         if (Date.now() - since > options.giveUpAfterMs) throw hopelessVerdict(stands, move);
         break;
       case 'not-started':
+      case 'foreign-job':
+      case 'off-on-source':
       case 'no-domain':
       case 'no-disk':
       case 'libvirtd-down':
@@ -84,10 +82,30 @@ export async function pivotDisk(
   }
 }
 
+function isOff({ libvirt, domain, strayQemu }: Observations): boolean {
+  return libvirt === 'answers' && strayQemu === null && !domain?.active;
+}
+
+/** Asks the guest's QEMU to pivot; whom a later look has to ask what came of it. */
+async function turn(
+  tools: ObservationTools & { cut: CutConnection },
+  disk: LocatedDisk,
+  device: string,
+  { move, options, asked, paused }: { move: DiskMove; options: PivotOptions; asked: Asked; paused: boolean },
+): Promise<Asked> {
+  if (paused) await resumeMirror(tools.virsh, disk, device);
+  const pid = await tools.findQemuProcess({ name: disk.instance, uuid: disk.domain });
+  const now = (pid === null ? null : await identifyQemu(pid)) ?? 'unknown';
+  options.onBegun(now);
+  if (await pivot(tools.virsh, disk, device, () => tools.cut(move.destination), options.cutAfterMs)) return now;
+  options.onBegun(asked);
+  return asked;
+}
+
 /** Tells libvirt to pivot. False: it refused, and nothing was begun. A call that hangs is freed by cutting the connection. */
 async function pivot(
   virsh: Virsh,
-  move: DiskMove,
+  disk: LocatedDisk,
   device: string,
   cut: () => Promise<void>,
   cutAfterMs: number,
@@ -95,7 +113,7 @@ async function pivot(
   // What a cut brings about, or why it failed, the next look tells.
   const timer = setTimeout(() => void cut().catch(() => {}), cutAfterMs);
   try {
-    await virsh('blockjob', '--domain', move.instance, '--path', device, '--pivot');
+    await virsh('blockjob', '--domain', disk.domain, '--path', device, '--pivot');
     return true;
   } catch (error) {
     const refusal = refusalIn(error);

@@ -73,6 +73,19 @@ export function readJob(value: unknown, device: string): QemuJob | null {
   return { id: job.device, status, paused, ready: job.ready ?? false, offset, length: len, speed };
 }
 
+/**
+ * The jobs in the answer to `query-block-jobs` that are not libvirt's copy of that device: a backup, a commit, a copy of somebody else's.
+ * libvirt names the disk in a job's id; one that names none of the domain's disks may be at any of them.
+ */
+export function readForeignJobs(value: unknown, device: string, devices: readonly string[]): string[] {
+  const others = devices.filter((each) => each !== device);
+  return blockJobs
+    .parse(value)
+    .filter(({ device: id }) => !id.startsWith(`copy-${device}-`))
+    .filter(({ device: id }) => !others.some((other) => id.split('-')[1] === other))
+    .map(({ device: id, type }) => `${id} (${type})`);
+}
+
 /** The answer to `query-version`. */
 export function readVersion(value: unknown): readonly [number, number] {
   const { qemu } = version.parse(value);

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { volumeId } from '../../model/ids.ts';
-import { type Domain, parseDomain } from './domain-xml.ts';
+import { nameOf, type Place } from './disk-source.ts';
+import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
+import { listDomains } from './find-domain.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
 
 /** libvirt's numbers (virDomainState, virDomainPausedReason): paused, because of an I/O error. */
@@ -16,12 +18,12 @@ const tries = 3;
 export type GuestRuns = 'running' | 'paused-by-io-error' | 'paused-by-somebody' | 'off';
 
 /** Resumes a guest that stopped because its storage went away: it repeats its write and never sees an error. Others stay as they are. */
-export async function resumeGuest(virsh: Virsh, instance: string): Promise<GuestRuns> {
+export async function resumeGuest(virsh: Virsh, domain: string): Promise<GuestRuns> {
   for (let left = tries; ; left -= 1) {
-    const found = await guestRuns(virsh, instance);
+    const found = await guestRuns(virsh, domain);
     if (found !== 'paused-by-io-error' || left === 0) return found;
     try {
-      await virsh('resume', '--domain', instance);
+      await virsh('resume', '--domain', domain);
     } catch (error) {
       if (refusalIn(error) === null || refusalIn(error) === 'other') throw error;
     }
@@ -29,8 +31,9 @@ export async function resumeGuest(virsh: Virsh, instance: string): Promise<Guest
   }
 }
 
-async function guestRuns(virsh: Virsh, instance: string): Promise<GuestRuns> {
-  return readGuestRuns(await virsh('domstats', '--raw', '--state', '--nowait', '--domain', instance));
+/** Whether the domain with that UUID runs. */
+export async function guestRuns(virsh: Virsh, domain: string): Promise<GuestRuns> {
+  return readGuestRuns(await virsh('domstats', '--raw', '--state', '--nowait', '--domain', domain));
 }
 
 /** Reads what `virsh domstats --raw --state` prints of one domain. */
@@ -47,11 +50,11 @@ export function readGuestRuns(text: string): GuestRuns {
  */
 export async function resumeStoppedGuests(virsh: Virsh): Promise<string[]> {
   const resumed: string[] = [];
-  for (const instance of (await virsh('list', '--state-paused', '--name')).split('\n').filter(Boolean)) {
+  for (const { uuid, name } of await listDomains(virsh, '--state-paused')) {
     try {
-      const domain = parseDomain(await virsh('dumpxml', '--domain', instance));
-      const stopped = (await guestRuns(virsh, instance)) === 'paused-by-io-error';
-      if (stopped && hasVolume(domain) && (await resumeGuest(virsh, instance)) === 'running') resumed.push(instance);
+      const domain = parseDomain(await virsh('dumpxml', '--domain', uuid));
+      const stopped = (await guestRuns(virsh, uuid)) === 'paused-by-io-error';
+      if (stopped && hasVolume(domain) && (await resumeGuest(virsh, uuid)) === 'running') resumed.push(name);
     } catch (error) {
       // Gone meanwhile, or held by another call: the next round finds it again.
       if (refusalIn(error) === null) throw error;
@@ -60,10 +63,16 @@ export async function resumeStoppedGuests(virsh: Virsh): Promise<string[]> {
   return resumed;
 }
 
-/** A disk that Ferry attached: its serial is a volume's id, its source a volume's device or an attachment's export. */
 function hasVolume(domain: Domain): boolean {
-  return domain.disks.some(({ serial, place }) => {
-    const name = place?.kind === 'nbd' ? place.exportName : (place?.path ?? '');
-    return volumeId.safeParse(serial).success && /(^|[/-])(volume|attachment)-/.test(name);
-  });
+  return domain.disks.some(isFerrys);
+}
+
+/** A disk that Ferry attached: its serial is a volume's id, its source a volume's device or an attachment's export. */
+export function isFerrys({ serial, place }: DomainDisk): boolean {
+  return volumeId.safeParse(serial).success && isFerrysPlace(place);
+}
+
+/** A volume's device, or an export of one. */
+export function isFerrysPlace(place: Place | null): boolean {
+  return /(^|[/-])(volume|attachment)-/.test(place ? nameOf(place) : '');
 }

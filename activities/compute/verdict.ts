@@ -32,14 +32,56 @@ export type Verdict =
   | { readonly kind: 'libvirtd-down'; readonly reason: string }
   /** It cannot be told at the moment: ask again, clean up nothing. */
   | { readonly kind: 'unknown'; readonly reason: string }
-  /** It cannot be told by machine: both volumes must be kept until an operator has looked. */
-  | { readonly kind: 'park'; readonly reason: string };
+  /** The guest writes to the source, and QEMU does somebody else's work with the disk: a backup, a commit, a copy to elsewhere. */
+  | { readonly kind: 'foreign-job'; readonly reason: string }
+  /**
+   * It cannot be told by machine: both volumes must be kept until an operator has looked. `writesTo`: what the guest does now, where that
+   * is known; it does not say that all is there that it was ever told to be written.
+   */
+  | { readonly kind: 'park'; readonly reason: string; readonly writesTo?: 'source' };
+
+/** A QEMU that was told to turn its guest to the destination, of which nothing was heard; and whether that one runs the guest still. */
+export interface AskedToPivot {
+  readonly sameQemu: boolean;
+}
 
 /**
  * Decides by where the disk is, QEMU before libvirt. That there is no job says nothing by itself: a job that is done, failed or
- * was aborted leaves the same nothing behind.
+ * was aborted leaves the same nothing behind. After a pivot that nobody heard the end of, only the QEMU that was asked for it tells
+ * that it never was: one that was started since, from a definition that names the source, knows nothing of what the first one wrote.
  */
-export function verdict(seen: Observations, source: Place, destination: Place): Verdict {
+export function verdict(
+  seen: Observations,
+  source: Place,
+  destination: Place,
+  asked: AskedToPivot | null = null,
+): Verdict {
+  const stands = placed(seen, source, destination);
+  if (!asked || asked.sameQemu || !onSource.has(stands.kind)) return stands;
+  const runs = seen.live && samePlace(seen.qemu?.place ?? null, source);
+  const now = runs ? 'Another QEMU runs the guest on the source now.' : 'It does not run the guest any more.';
+  return {
+    ...park(
+      `QEMU was told to turn the guest to the destination, and was not heard again. ${now} ` +
+        'What it wrote last may be on the destination only.',
+    ),
+    ...(runs ? { writesTo: 'source' as const } : {}),
+  };
+}
+
+/** From these, a migration would go back to the source, or begin to copy anew over the destination. */
+const onSource: ReadonlySet<Verdict['kind']> = new Set([
+  'not-started',
+  'copying',
+  'ready',
+  'ending',
+  'foreign-job',
+  'off-on-source',
+  'no-disk',
+  'no-domain',
+]);
+
+function placed(seen: Observations, source: Place, destination: Place): Verdict {
   const { domain, live, saved, qemu, trouble } = seen;
   if (seen.libvirt === 'down') return { kind: 'libvirtd-down', reason: trouble ?? 'libvirtd does not answer' };
   if (seen.libvirt === 'hangs') return { kind: 'unknown', reason: trouble ?? 'libvirt does not answer in time' };
@@ -63,9 +105,14 @@ export function verdict(seen: Observations, source: Place, destination: Place): 
   if (!mirror && !samePlace(qemu.place, live.place)) {
     return park(`QEMU has the disk on ${describePlace(qemu.place)}, libvirt says ${describePlace(live.place)}.`);
   }
-  if (mirror && !samePlace(mirror.place, destination))
-    return park(`A copy to ${describePlace(mirror.place)} runs, which is not the destination.`);
-  const { job } = qemu;
+  const { job, others = [] } = qemu;
+  const isOnSource = samePlace(qemu.place, source);
+  if (mirror && !samePlace(mirror.place, destination)) {
+    const foreign = `a copy to ${describePlace(mirror.place)} (${mirror.job}) runs, which is not the destination`;
+    return isOnSource ? { kind: 'foreign-job', reason: foreign } : park(`The disk is turned, and ${foreign}.`);
+  }
+  if (!mirror && others.length > 0 && isOnSource)
+    return { kind: 'foreign-job', reason: `QEMU works on ${others.join(', ')}` };
   if (job && !mirror) return park(`QEMU runs the block job ${job.id}, which libvirt does not know.`);
   if (mirror && job && mirror.ready !== 'abort' && mirror.ready !== 'pivot' && !ended.has(job.status)) {
     const position = { bytesDone: job.offset, totalBytes: job.length, speed: job.speed, paused: job.paused };
@@ -76,13 +123,13 @@ export function verdict(seen: Observations, source: Place, destination: Place): 
   if (samePlace(qemu.place, destination)) {
     return { kind: samePlace(saved?.place ?? null, destination) ? 'done' : 'done-but-saved-xml-is-old' };
   }
-  if (samePlace(qemu.place, source)) return { kind: 'not-started' };
+  if (isOnSource) return { kind: 'not-started' };
   return park(`The disk is on ${describePlace(qemu.place)}: neither source nor destination.`);
 }
 
 /** States of a QEMU job that has nothing more to copy. */
 const ended: ReadonlySet<string> = new Set(['waiting', 'pending', 'aborting', 'concluded', 'null']);
 
-function park(reason: string): Verdict {
+function park(reason: string): Extract<Verdict, { kind: 'park' }> {
   return { kind: 'park', reason };
 }

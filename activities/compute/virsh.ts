@@ -78,10 +78,10 @@ export function refusalIn(error: unknown): VirshRefusal | null {
 }
 
 /** Lends the text as a file, for the commands of virsh that take XML from one. */
-export async function withFile<T>(text: string, use: (path: string) => Promise<T>): Promise<T> {
+export async function withFile<T>(text: string, use: (path: string) => Promise<T>, name = 'device.xml'): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'ferry-xml-'));
   try {
-    const path = join(folder, 'device.xml');
+    const path = join(folder, name);
     await writeFile(path, text, { mode: 0o600 });
     return await use(path);
   } finally {

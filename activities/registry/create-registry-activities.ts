@@ -1,3 +1,4 @@
+import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import type { Reason } from '../../model/errors.ts';
 import type { KeptDevice } from '../../model/kept-source.ts';
 import type { Claim, Outcome, Phase } from '../../model/migration.ts';
@@ -61,7 +62,8 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
       claim: Claim;
       phase: Exclude<Phase, 'finished'>;
       migrationStatus?: NonNullable<MigrationStatus> | undefined;
-    }) => steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus),
+      qemu?: QemuIdentity | undefined;
+    }) => steps.enterPhase(registry, at.claim, at.phase, at.migrationStatus, at.qemu),
     nameDestination: (at: { claim: Claim; nameId: string }) => steps.nameDestination(registry, at.claim, at.nameId),
     switchVolume: (at: { claim: Claim } & steps.Switch) => steps.switchVolume(registry, at.claim, at),
     returnToSource: (at: { claim: Claim }) => steps.returnToSource(registry, at.claim),

@@ -2,6 +2,7 @@ import { downAfterMs } from '../../model/back-end.ts';
 import type { Reason } from '../../model/errors.ts';
 import type { KeptDevice } from '../../model/kept-source.ts';
 import type { Claim, Flow, Phase } from '../../model/migration.ts';
+import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { cleanUpWorkflowId, deviceName, keptSourceWorkflowId } from '../../model/names.ts';
 import type { Attachment } from '../../model/volume.ts';
 import { listAttachments } from '../../registry/attachments.ts';
@@ -34,6 +35,8 @@ export interface AbandonedClaim {
   claim: Claim;
   since: string;
   phase: Phase;
+  /** The QEMU that was last asked to turn the guest; absent: an older worker answered. */
+  asked?: QemuIdentity | null;
   flow: Flow;
   /** The volume is on its destination. */
   switched: boolean;
@@ -70,7 +73,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
     const judged = await Promise.all(held.map(isAbandoned));
     return held.filter((_, i) => judged[i]);
   };
-  const withRecord = async ({ since, phase, switched, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
+  const withRecord = async ({ since, phase, switched, asked, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
     const record = await findMigration(registry, claim.migrationId);
     const [attachment] = await listAttachments(registry, { volumeId: claim.volumeId });
     const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
@@ -78,6 +81,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       claim,
       since: since.toISOString(),
       phase,
+      asked,
       flow: record.flow,
       switched,
       source: { backEnd: record.source, deviceName: device(record.sourceNameId), identity: record.sourceIdentity },

@@ -13,6 +13,7 @@ export const attachedSteps = [
   'exportDestination',
   'mirrorDisk',
   'pauseMirror',
+  'beginPivot',
   'pivotDisk',
   'abortMirror',
 ] as const;

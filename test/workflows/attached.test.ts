@@ -12,7 +12,7 @@ import { listKeptSources } from '../../registry/kept-sources.ts';
 import { findMigration } from '../../registry/migrations.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { destination, source } from '../registry/world.ts';
-import { PlayedNodes, untilCancelled } from './played-nodes.ts';
+import { playedQemu, PlayedNodes, untilCancelled } from './played-nodes.ts';
 
 let nodes: PlayedNodes;
 before(async () => {
@@ -21,6 +21,7 @@ before(async () => {
 after(() => nodes?.stop());
 
 const made = ['inspectDisk', 'prepareDestination', 'exportDestination', 'mirrorDisk'];
+const turn = ['beginPivot', 'pivotDisk'];
 const undone = ['abortMirror', 'removeExport', 'deleteDestination'];
 
 /** The type of the failure that the workflow or update ended with. */
@@ -60,18 +61,18 @@ describe('a volume that a guest has', () => {
     const id = await nodes.attached();
     const handle = await nodes.migrate(id);
     assert.equal(await failure(handle.result()), 'success');
-    assert.deepEqual(nodes.steps.slice(0, 5), [...made, 'pivotDisk']);
-    assert.deepEqual(nodes.steps.slice(5).toSorted(), ['retireSource', 'settleDestination']);
+    assert.deepEqual(nodes.steps.slice(0, 6), [...made, ...turn]);
+    assert.deepEqual(nodes.steps.slice(6).toSorted(), ['retireSource', 'settleDestination']);
     await assertOn(id, destination, 'success');
     const { events } = await handle.fetchHistory();
-    assert.ok(events!.length < 100, `${events!.length} events`);
+    assert.ok(events!.length < 120, `${events!.length} events`);
   });
 
   test('leaves its source to be kept; while a guest has it, it does not go back', async () => {
     const id = await nodes.attached();
     const handle = await nodes.migrate(id, { keepSourceSeconds: 86_400 });
     assert.equal(await failure(handle.result()), 'success');
-    assert.deepEqual(nodes.steps.slice(5).toSorted(), ['keepSource', 'settleDestination']);
+    assert.deepEqual(nodes.steps.slice(6).toSorted(), ['keepSource', 'settleDestination']);
     await assertOn(id, destination, 'success');
     const { migrationId: undoes, keptUntil } = (await listKeptSources(nodes.registry, { volumeId: id }))[0]!;
     assert.ok(keptUntil > new Date());
@@ -103,6 +104,17 @@ describe('a volume that a guest has', () => {
 });
 
 describe('a mirror', () => {
+  test('that somebody has paused in the hypervisor is told, and goes on where it is', async () => {
+    const id = await nodes.attached();
+    nodes.next('mirrorDisk', () => {
+      throw new FerryError('NoProgress', 'Somebody has paused the mirror', { because: 'by-hand' });
+    });
+    const handle = await nodes.migrate(id);
+    await untilWaiting(handle, /Somebody has paused/);
+    assert.equal(await failure(handle.result()), 'success');
+    assert.deepEqual(nodes.steps.slice(0, 7), [...made, 'mirrorDisk', ...turn]);
+  });
+
   test('is not begun anew by a resume or a cap that changes nothing', async () => {
     const id = await nodes.attached();
     const mirroring = untilCancelled();
@@ -126,7 +138,7 @@ describe('the destination is lost', () => {
     nodes.next('mirrorDisk', 'MirrorFailed', 'MirrorFailed');
     assert.equal(await failure((await nodes.migrate(id)).result()), 'success');
     const again = ['exportDestination', 'mirrorDisk'];
-    assert.deepEqual(nodes.steps.slice(0, 9), [...made, ...again, ...again, 'pivotDisk']);
+    assert.deepEqual(nodes.steps.slice(0, 10), [...made, ...again, ...again, ...turn]);
     await assertOn(id, destination, 'success');
   });
 
@@ -162,7 +174,7 @@ describe('the destination is lost', () => {
     const id = await nodes.attached();
     nodes.next('pivotDisk', 'NoProgress');
     assert.equal(await failure((await nodes.migrate(id)).result()), 'success');
-    assert.deepEqual(nodes.steps.slice(4, 8), ['pivotDisk', 'removeExport', 'pivotDisk', 'exportDestination']);
+    assert.deepEqual(nodes.steps.slice(5, 9), ['pivotDisk', 'removeExport', 'pivotDisk', 'exportDestination']);
     await assertOn(id, destination, 'success');
   });
 });
@@ -233,7 +245,7 @@ describe('it cannot be told which side the guest writes to', () => {
     const { id, handle, waiting } = await parked('ParkedForOperator');
     assert.match(waiting, new RegExp(`ferry migration resolve ${id}`));
     assert.equal(await failure(handle.executeUpdate(messages.cancelMigration)), 'ParkedForOperator');
-    assert.deepEqual(nodes.steps, [...made, 'pivotDisk']);
+    assert.deepEqual(nodes.steps, [...made, ...turn]);
     nodes.verdict = 'off-on-source';
     await resolveAs(handle, 'destination');
     assert.equal(await failure(handle.result()), 'success');
@@ -255,10 +267,22 @@ describe('it cannot be told which side the guest writes to', () => {
     nodes.verdict = 'done';
     await resolveAs(handle, 'source');
     await untilWaiting(handle, /said "source", but the guest is on the destination/);
-    assert.deepEqual(nodes.steps, [...made, 'pivotDisk', 'probeDisk']);
+    assert.deepEqual(nodes.steps, [...made, ...turn, 'probeDisk']);
     await resolveAs(handle, 'probe');
     assert.equal(await failure(handle.result()), 'success');
     await assertOn(id, destination, 'success');
+  });
+
+  test('the guest runs on the source now, in another QEMU: "destination" needs it turned off, "source" is believed', async () => {
+    const { id, handle } = await parked('ParkedForOperator');
+    nodes.verdict = 'park';
+    nodes.writesTo = 'source';
+    await resolveAs(handle, 'destination');
+    await untilWaiting(handle, /said "destination", but the guest is on the source. Turn it off first/);
+    nodes.next('abortMirror', 'ParkedForOperator');
+    await resolveAs(handle, 'source');
+    assert.equal(await failure(handle.result()), 'ParkedForOperator');
+    await assertOn(id, source, 'error');
   });
 
   test('a guest that is off after a turn of which nothing was heard is not taken for one that never turned', async () => {
@@ -282,13 +306,21 @@ describe('it cannot be told which side the guest writes to', () => {
 });
 
 describe('its workflow is terminated, and the repair asks the guest', () => {
-  const repair = async (volumeId: string, guestOn?: GuestSide) => {
+  const repair = async (
+    volumeId: string,
+    guestOn?: GuestSide,
+  ): Promise<Pick<RepairReport['migrations'][number], 'direction' | 'state' | 'note'>[]> => {
     nodes.steps.length = 0;
     const report = await nodes.client.workflow.execute<(input: object) => Promise<RepairReport>>('reconcile', {
       taskQueue: controlQueue,
       workflowId: `reconcile-${randomUUID()}`,
       args: [{ volumeId, ...(guestOn ? { guestOn } : {}) }],
     });
+    // The schedule looks every minute, too.
+    if (report.migrations.some(({ state }) => state === 'under-way')) {
+      await sleep(1_000);
+      return repair(volumeId, guestOn);
+    }
     return report.migrations.map(({ direction, state, note }) => ({ direction, state, note }));
   };
   /** Terminated while a step is under way. */
@@ -306,30 +338,22 @@ describe('its workflow is terminated, and the repair asks the guest', () => {
     nodes.verdict = 'copying';
     const id = await terminatedAt('mirrorDisk');
     assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
-    assert.deepEqual(nodes.steps, [
-      'exportDestination',
-      'probeDisk',
-      'abortMirror',
-      'removeExport',
-      'deleteDestination',
-    ]);
+    assert.deepEqual(nodes.steps, ['probeDisk', 'abortMirror', 'removeExport', 'deleteDestination']);
     await assertOn(id, source, 'error');
   });
 
   test('before anything was made: back, and no guest is asked', async () => {
     const id = await terminatedAt('prepareDestination');
-    nodes.next('exportDestination', 'DeviceMissing');
     assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
-    assert.deepEqual(nodes.steps, ['exportDestination', 'removeExport', 'deleteDestination']);
+    assert.deepEqual(nodes.steps, ['removeExport', 'deleteDestination']);
     await assertOn(id, source, 'error');
   });
 
   test('when the guest was turned already: the registry follows, all goes forward', async () => {
     nodes.verdict = 'done';
     const id = await terminatedAt('pivotDisk');
-    nodes.next('abortMirror', 'PastPointOfNoReturn');
     assert.deepEqual(await repair(id), [{ direction: 'forward', state: 'repaired', note: null }]);
-    assert.deepEqual(nodes.steps.slice(0, 3), ['exportDestination', 'probeDisk', 'abortMirror']);
+    assert.deepEqual(nodes.steps.slice(0, 3), ['probeDisk', 'exportDestination', 'pivotDisk']);
     assert.deepEqual(nodes.steps.slice(3).toSorted(), ['retireSource', 'settleDestination']);
     await assertOn(id, destination, 'success');
   });
@@ -341,15 +365,51 @@ describe('its workflow is terminated, and the repair asks the guest', () => {
     test(`at the turn, and the guest is off: an operator must tell, and says ${word}`, async () => {
       nodes.verdict = 'off-on-source';
       const id = await terminatedAt('pivotDisk');
+      nodes.next('abortMirror', 'ParkedForOperator', 'ParkedForOperator');
       const [found] = await repair(id);
       assert.deepEqual([found?.direction, found?.state], ['parked', 'none']);
       assert.match(found?.note ?? '', new RegExp(`ferry migration resolve ${id}`));
-      assert.deepEqual(nodes.steps, ['exportDestination', 'probeDisk']);
+      assert.deepEqual(nodes.steps, ['probeDisk', 'abortMirror']);
       const [resolved] = await repair(id, word);
       assert.equal(resolved?.state, 'repaired');
       await assertOn(id, host, outcome);
     });
   }
+
+  test('which is told what QEMU was asked to turn it, and the destination by its name', async () => {
+    nodes.verdict = 'not-started';
+    const id = await terminatedAt('pivotDisk');
+    await repair(id);
+    assert.partialDeepStrictEqual(nodes.probed, { asked: playedQemu, destination: { kind: 'named' } });
+  });
+
+  for (const missing of ['DeviceMissing', 'BackEndUnavailable'] as const) {
+    test(`the guest is on the destination, which is not seen (${missing}): waits, also when an operator says "source"`, async () => {
+      nodes.verdict = 'done';
+      const id = await terminatedAt('pivotDisk');
+      nodes.next('exportDestination', ...Array<typeof missing>(200).fill(missing));
+      for (const word of [undefined, 'source' as const]) {
+        const [found] = await repair(id, word);
+        assert.deepEqual([found?.direction, found?.state], ['parked', 'none']);
+        assert.match(found?.note ?? '', /The guest is on the destination/);
+      }
+      nodes.calm();
+      assert.deepEqual(await repair(id), [{ direction: 'forward', state: 'repaired', note: null }]);
+      await assertOn(id, destination, 'success');
+    });
+  }
+
+  test('an operator finds it on the destination while it runs on the source: it is to be turned off first', async () => {
+    nodes.verdict = 'park';
+    const id = await terminatedAt('pivotDisk');
+    nodes.writesTo = 'source';
+    const [found] = await repair(id, 'destination');
+    assert.match(`${found?.state}: ${found?.note}`, /turn it off first/);
+    nodes.writesTo = null;
+    assert.equal((await repair(id, 'destination'))[0]?.direction, 'forward');
+    assert.deepEqual(nodes.steps.slice(0, 3), ['probeDisk', 'exportDestination', 'pivotDisk']);
+    await assertOn(id, destination, 'success');
+  });
 
   test('an operator who is plainly wrong is not believed', async () => {
     nodes.verdict = 'copying';

@@ -28,6 +28,9 @@ import { installRuntime } from '../../workers/runtime.ts';
 import { testRegistry } from '../registry/database.ts';
 import { destination, putAttachment, putBackEnd, putVolume, source } from '../registry/world.ts';
 
+export const playedQemu = { pid: 4711, startedAt: 1, bootId: 'boot' };
+export const playedDomain = '3e0a3c34-0000-4000-8000-000000000001';
+
 /** What a played hypervisor answers: an error's type, or what happens before the answer. */
 type Turn = FerryErrorType | (() => Promise<void> | void);
 
@@ -39,6 +42,10 @@ export class PlayedNodes {
   /** Every step on a node since `attached`, in order; repeats by Temporal included. */
   readonly steps: string[] = [];
   verdict: Verdict['kind'] = 'not-started';
+  /** What a guest does whose verdict is `park`. */
+  writesTo: 'source' | null = null;
+  /** What the last look was asked. */
+  probed: unknown = null;
   /** Whether what is written to a destination takes room even where it is zeros. */
   zerosTakeRoom = false;
   /** Where a mirror that is held rests, look by look; after these it does not. */
@@ -125,6 +132,7 @@ export class PlayedNodes {
   async attached(): Promise<string> {
     this.steps.length = 0;
     this.#turns.clear();
+    this.writesTo = null;
     this.rests = [];
     for (const name of [source, destination]) await putBackEnd(this.registry, name);
     await reportComputeNode(this.registry, 'hv1');
@@ -156,9 +164,16 @@ export class PlayedNodes {
       mirrorDisk: this.#step('mirrorDisk', mirrored),
       pauseMirror: this.#step('pauseMirror', undefined),
       holdMirror: this.#step<unknown, Rest | null>('holdMirror', () => this.rests.shift() ?? null),
+      beginPivot: this.#step('beginPivot', playedQemu),
       pivotDisk: this.#step('pivotDisk', { device: 'vdb' }),
+      attachDisk: this.#step('attachDisk', { device: 'vdb', domain: playedDomain }),
+      detachDisk: this.#step('detachDisk', undefined),
       abortMirror: this.#step('abortMirror', undefined),
-      probeDisk: async () => (this.steps.push('probeDisk'), { kind: this.verdict }),
+      probeDisk: async (input: unknown) => (
+        this.steps.push('probeDisk'),
+        (this.probed = input),
+        { kind: this.verdict, ...(this.writesTo ? { writesTo: this.writesTo, reason: 'played' } : {}) }
+      ),
     };
   }
 
@@ -188,6 +203,8 @@ export class PlayedNodes {
       holdSource: this.#step('holdSource', { lastWrite: null }),
       checkSource: this.#step('checkSource', undefined),
       releaseSource: this.#step('releaseSource', undefined),
+      exportVolume: this.#step('exportVolume', address),
+      locateVolume: this.#step('locateVolume', { kind: 'block', path: '/dev/played' }),
       exportSource: this.#step('exportSource', address),
       prepareLocalMove: this.#step('prepareLocalMove', {
         readsZero: true,

@@ -1,12 +1,11 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 import type { DiskSource } from '../../activities/compute/disk-source.ts';
-import type { Connection } from '../../model/connection.ts';
+import { diskSource, type Connection } from '../../model/connection.ts';
 import { nodeOf } from '../../model/ids.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { storageSteps } from '../activities.ts';
 import type { CleanUpStep, Successor } from '../clean-up-steps.ts';
-import { diskSource } from '../disk-source.ts';
 import { reasonOf } from '../failures.ts';
 import type { MigrationRun } from '../migration-run.ts';
 

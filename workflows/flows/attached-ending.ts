@@ -1,8 +1,10 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { Reason } from '../../model/errors.ts';
 import type { Claim } from '../../model/migration.ts';
+import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { computeSteps, registry } from '../activities.ts';
 import { failureOf, reasonOf } from '../failures.ts';
+import { sideOf } from '../guest-side.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import type { AttachedDestination } from './attached-destination.ts';
 import type { AttachedDisk } from './attached-mirror.ts';
@@ -28,6 +30,8 @@ export class AttachedEnding {
   readonly #destination: AttachedDestination;
   /** A pivot was asked for, and nobody knows what came of it. */
   #uncertain = false;
+  /** The QEMU that was asked for it: only that one can tell that it never turned. In the history before it is asked. */
+  #asked: QemuIdentity | null = null;
   /** The operator's word, once it is given. */
   #word: Side | null = null;
 
@@ -42,12 +46,18 @@ export class AttachedEnding {
   async pivot(): Promise<boolean> {
     const run = this.#run;
     run.throwIfCancelled();
+    const qemu = await this.#steps(run.request.nodeTimeoutSeconds).beginPivot.executeWithOptions(
+      { summary: `which QEMU runs instance ${this.#disk.instance}?` },
+      [this.#move()],
+    );
+    run.throwIfCancelled();
     run.enter('switching');
     return CancellationScope.nonCancellable(async () => {
       // The last moment at which a claim that is not ours any more can still stop us.
       await registry.enterPhase.executeWithOptions({ summary: 'record: switching' }, [
-        { claim: this.#claim, phase: 'switching' },
+        { claim: this.#claim, phase: 'switching', qemu },
       ]);
+      this.#asked = qemu;
       for (;;) {
         try {
           await this.#steps(run.request.nodeTimeoutSeconds).pivotDisk.executeWithOptions(
@@ -59,7 +69,9 @@ export class AttachedEnding {
         } catch (error) {
           const reason = reasonOf(error);
           if (reason.type === 'MirrorFailed') {
+            // Only the QEMU that was asked brings about this answer: it is on the source, and always was.
             this.#uncertain = false;
+            this.#asked = null;
             run.enter('copying');
             return false;
           }
@@ -71,7 +83,7 @@ export class AttachedEnding {
           else {
             const side = await this.#ask(reason);
             if (side === 'source') throw failureOf(decided(side, reason));
-            if (side === 'destination') return true;
+            if (side === 'destination' && (await this.#saveDestination())) return true;
           }
         }
       }
@@ -111,20 +123,40 @@ export class AttachedEnding {
       const word = await this.#run.parking.wait(why);
       if (word === 'probe') return 'again';
       const stands = await this.#look();
-      if (stands === null || stands === word) return (this.#word = word);
-      why = { ...reason, message: `An operator said "${word}", but the guest is on the ${stands}. ${reason.message}` };
+      if (stands === null || stands.on === word) return (this.#word = word);
+      const first = stands.mayHaveBeen ? ' Turn it off first, so that it writes no more to the source.' : '';
+      why = {
+        ...reason,
+        message: `An operator said "${word}", but the guest is on the ${stands.on}.${first} ${reason.message}`,
+      };
     }
   }
 
-  /** Where a running guest writes to; null when that cannot be told. */
-  async #look(): Promise<Side | null> {
+  /** An operator found the truth on the destination, and the guest does not run: it must not start on the source. False: it does run. */
+  async #saveDestination(): Promise<boolean> {
     try {
-      const { kind } = await this.#steps(lookPatience).probeDisk.executeWithOptions(
+      await this.#steps(lookPatience).pivotDisk.executeWithOptions(
+        {
+          summary: `write the destination into the definition of instance ${this.#disk.instance}: an operator decided`,
+        },
+        [{ ...this.#move(), isDecided: true }],
+      );
+      return true;
+    } catch (error) {
+      // A hypervisor that is away has its definitions put right when it is back.
+      return mayAnswerLater(reasonOf(error));
+    }
+  }
+
+  /** Where a running guest writes to; null when that cannot be told. `mayHaveBeen`: it may have written to the other side before. */
+  async #look(): Promise<{ on: Side; mayHaveBeen: boolean } | null> {
+    try {
+      const stands = await this.#steps(lookPatience).probeDisk.executeWithOptions(
         { summary: `where does instance ${this.#disk.instance} write to?` },
         [this.#move()],
       );
-      if (kind === 'not-started' || kind === 'copying' || kind === 'ready') return 'source';
-      return kind === 'done' || kind === 'done-but-saved-xml-is-old' ? 'destination' : null;
+      const on = sideOf(stands);
+      return on && { on, mayHaveBeen: stands.kind === 'park' };
     } catch {
       return null;
     }
@@ -132,7 +164,7 @@ export class AttachedEnding {
 
   #move() {
     const { computeHost: _, ...at } = this.#disk;
-    return { ...at, destination: this.#destination.source };
+    return { ...at, destination: this.#destination.source, ...(this.#asked ? { asked: this.#asked } : {}) };
   }
 
   #steps(patienceSeconds: number, awaySeconds?: number) {

@@ -1,15 +1,14 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 import type { DiskSource } from '../../activities/compute/disk-source.ts';
+import type { DiskOfInstance } from '../../activities/compute/find-domain.ts';
 import { computeSteps, computeTransfers } from '../activities.ts';
 import { reasonOf } from '../failures.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import type { AttachedDestination } from './attached-destination.ts';
 
 /** A running guest's disk. */
-export interface AttachedDisk {
+export interface AttachedDisk extends DiskOfInstance {
   readonly computeHost: string;
-  readonly instance: string;
-  readonly volumeId: string;
   readonly source: DiskSource;
 }
 
@@ -50,6 +49,13 @@ export async function mirrorUntilReady(
       if (reason.type !== 'MirrorFailed' && reason.type !== 'NoProgress') throw error;
       if (mirrors >= mostMirrors) throw error;
       mirrors += 1;
+      if (reason.details?.['because'] === 'by-hand') {
+        run.waitFor(reason.message);
+        await sleep(`${pause}s`, { summary: 'before the mirror is put right' });
+        pause = Math.min(pause * 2, longestPause);
+        run.waitFor(null);
+        continue;
+      }
       run.waitFor(`the destination's export on ${destination.there.backEnd}: ${reason.message}`);
       if (reason.type === 'NoProgress') await destination.endExport();
       await sleep(`${pause}s`, { summary: 'before the mirror is begun anew' });

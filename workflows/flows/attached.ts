@@ -1,9 +1,9 @@
 import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
-import { connection as connectionSchema } from '../../model/connection.ts';
+import { connection as connectionSchema, diskSource, type Connection } from '../../model/connection.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
 import { computeSteps, registry } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
-import { diskSource } from '../disk-source.ts';
+import { diskOf } from '../disk-of.ts';
 import type { MigrationRun } from '../migration-run.ts';
 import { AttachedDestination } from './attached-destination.ts';
 import { AttachedEnding } from './attached-ending.ts';
@@ -26,13 +26,13 @@ export async function genericAttached(
   undo: CleanUpStep[],
 ): Promise<FlowResult> {
   const { claim } = m;
-  const { attachment, from, sourceExport } = await inspectAttached(run, m);
+  const { attachment, connection, from, sourceExport } = await inspectAttached(run, m);
   const computeHost = attachment.computeHost;
 
   const destination = new AttachedDestination(run, m, deviceName, computeHost);
   undo.push(...destination.undo);
   await destination.prepare();
-  const disk = { computeHost, instance: attachment.instanceId, volumeId: claim.volumeId, source: from };
+  const disk = { computeHost, ...diskOf(attachment, connection), source: from };
 
   run.throwIfCancelled();
   run.enter('copying');
@@ -64,7 +64,7 @@ export async function genericAttached(
     // The hypervisor tells what it has mirrored, and nothing that could be compared.
     proof: 'none',
     transferredBytes,
-    attachment: { id: attachment.id, connection: { ...destination.connection } },
+    attachment: { id: attachment.id, connection: { ...destination.connection, ...domainOf(connection) } },
     destination: destination.successor,
     cleanUp: [retiring(m, sourceExport)],
   };
@@ -86,11 +86,16 @@ async function inspectAttached(run: MigrationRun, m: ClaimedMigration) {
   const from = diskSource(connection);
   await computeSteps(attachment.computeHost, run.request.nodeTimeoutSeconds).inspectDisk.executeWithOptions(
     { summary: `look at the disk of instance ${attachment.instanceId} on ${attachment.computeHost}` },
-    [{ instance: attachment.instanceId, volumeId, source: from, sizeBytes }],
+    [{ ...diskOf(attachment, connection), source: from, sizeBytes }],
   );
   // One that is used directly has no export; then there is none of this name to end.
   const sourceExport = connection.protocol === 'nbd' ? connection.exportName : source.deviceName;
-  return { attachment, from, sourceExport };
+  return { attachment, connection, from, sourceExport };
+}
+
+/** The guest is the same, wherever its volume is. */
+function domainOf({ domain }: Connection): Pick<Connection, 'domain'> {
+  return domain ? { domain } : {};
 }
 
 function notManaged({ volumeId, computeHost }: { volumeId: string; computeHost: string }): string {

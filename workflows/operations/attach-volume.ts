@@ -1,12 +1,11 @@
-import { sleep } from '@temporalio/workflow';
 import * as z from 'zod';
-import type { Connection } from '../../model/connection.ts';
+import { diskSource, type Connection } from '../../model/connection.ts';
 import { guestDevice, instanceId, nodeName, nodeOf } from '../../model/ids.ts';
 import { attachmentExportName, liveDevice } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
-import { diskSource } from '../disk-source.ts';
+import { reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
 import { operationRequest, parsed, patienceSeconds, releaseSeconds, runOperation } from './run-operation.ts';
 
@@ -21,7 +20,8 @@ export const attachVolumeRequest = operationRequest.extend({
 
 /**
  * Attaches a volume: reserves it for the instance, lets the instance's hypervisor reach it, and, where that one has a compute worker,
- * puts it into the guest. The answer says how it is connected. When it fails nothing is left: the volume is available again.
+ * puts it into the guest. The answer says how it is connected. When it fails nothing is left: the volume is available again as soon as
+ * the hypervisor has said that no guest has the disk, and the storage node that nothing exports it.
  */
 export async function attachVolume(input: unknown): Promise<{ attachmentId: string; connection: Connection }> {
   const { asTenant, ...wanted } = parsed(attachVolumeRequest, input);
@@ -38,17 +38,22 @@ export async function attachVolume(input: unknown): Promise<{ attachmentId: stri
     },
     work: async ({ volume, hasWorker }) => {
       const connection = await connect(wanted, volume, hasWorker);
-      const device = hasWorker ? await putIn(wanted, connection) : wanted.device;
-      return { attachmentId, connection, device };
+      if (!hasWorker) return { attachmentId, connection, device: wanted.device };
+      const { device, domain } = await putIn(wanted, connection);
+      return { attachmentId, connection: { ...connection, domain }, device };
     },
     finish: ({ connection, device }) => registry.finishAttach({ ...ticket, device, connection: { ...connection } }),
     fail: async (reason, { volume, hasWorker }) => {
-      if (hasWorker) await takeOut(wanted, isLocal(wanted, volume));
-      // A node that is away has no exports when it is back, and the next attach ends what there is.
-      await storageSteps(nodeOf(volume.host), patienceSeconds)
-        .removeExport({ backEnd: volume.host, exportName: attachmentExportName(attachmentId) })
-        .catch(() => undefined);
-      await registry.failAttach({ ...ticket, reason });
+      const left = [
+        ...(hasWorker ? await trying(() => takeOut(wanted), `the hypervisor ${computeHost}`) : []),
+        ...(await trying(() => endExport(volume, attachmentId), `the storage node of ${volume.host}`)),
+      ];
+      if (left.length === 0) return registry.failAttach({ ...ticket, reason });
+      // The volume stays held by this workflow, and once that has ended the reconciler takes back what is left.
+      return (
+        `Not all of it could be taken back yet: ${left.join('; ')}. The volume stays "attaching", so that no other guest gets it, and is ` +
+        'available again once they have answered; they are asked every minute.'
+      );
     },
   });
 }
@@ -76,8 +81,8 @@ async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Prom
   return { protocol: 'nbd', ...address, ...served };
 }
 
-async function putIn(wanted: Wanted, connection: Connection): Promise<string> {
-  const { device } = await computeSteps(wanted.computeHost, patienceSeconds).attachDisk.executeWithOptions(
+async function putIn(wanted: Wanted, connection: Connection): Promise<{ device: string; domain: string }> {
+  return computeSteps(wanted.computeHost, patienceSeconds).attachDisk.executeWithOptions(
     { summary: `put the disk into instance ${wanted.instanceId}` },
     [
       {
@@ -89,21 +94,30 @@ async function putIn(wanted: Wanted, connection: Connection): Promise<string> {
       },
     ],
   );
-  return device;
 }
 
-/**
- * Takes back what an attach that failed may have put into the guest. An export that ends keeps the guest from writing in any case; without
- * one the volume stays reserved until the hypervisor answers: another guest must not get it.
- */
-async function takeOut({ computeHost, instanceId, volumeId }: Wanted, mustAnswer: boolean): Promise<void> {
-  const disk = { instance: instanceId, volumeId };
-  for (;;) {
-    try {
-      return await computeSteps(computeHost, releaseSeconds).detachDisk(disk);
-    } catch {
-      if (!mustAnswer) return;
-      await sleep('15s');
-    }
+/** What an attach that failed may have put into the guest, also when libvirt carries it out only now. */
+function takeOut({ computeHost, instanceId, volumeId }: Wanted): Promise<void> {
+  return computeSteps(computeHost, releaseSeconds).detachDisk.executeWithOptions(
+    { summary: `take back what may have come into instance ${instanceId}` },
+    [{ instance: instanceId, volumeId, takesBack: true }],
+  );
+}
+
+function endExport({ host }: Volume, attachmentId: string): Promise<void> {
+  return storageSteps(nodeOf(host), patienceSeconds).removeExport.executeWithOptions(
+    { summary: `end the export from ${host}` },
+    [{ backEnd: host, exportName: attachmentExportName(attachmentId) }],
+  );
+}
+
+/** Who could not do it, and why; none if it is done. */
+async function trying(step: () => Promise<void>, who: string): Promise<string[]> {
+  try {
+    await step();
+    return [];
+  } catch (error) {
+    const { type, message } = reasonOf(error);
+    return type === 'InstanceNotFound' ? [] : [`${who}: ${message}`];
   }
 }

@@ -1,19 +1,29 @@
+import { CancellationScope, setCurrentDetails, sleep } from '@temporalio/workflow';
 import * as z from 'zod';
-import { nbdConnection } from '../../model/connection.ts';
+import { connection as connectionSchema, diskSource } from '../../model/connection.ts';
 import { nodeOf } from '../../model/ids.ts';
+import type { FerryErrorType } from '../../model/errors.ts';
 import { attachmentExportName, deviceName } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
+import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
+import { diskOf } from '../disk-of.ts';
+import { reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
 import { operationRequest, parsed, patienceSeconds, releaseSeconds, runOperation } from './run-operation.ts';
 
-export const detachVolumeRequest = operationRequest.extend({ attachmentId: z.uuid() });
+export const detachVolumeRequest = operationRequest.extend({
+  attachmentId: z.uuid(),
+  /** The attachment was named by its id: an instance that is called otherwise by now is meant all the same. */
+  evenIfRenamed: z.boolean().default(false),
+});
 
 /**
  * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, whoever is
- * connected, and the volume is available again. When the guest keeps it, or a node cannot be told, all stays as it was.
+ * connected, and the volume is available again. When the guest keeps it, or a node does not answer, all stays as it was.
  */
 export async function detachVolume(input: unknown): Promise<void> {
-  const { volumeId, asTenant, attachmentId } = parsed(detachVolumeRequest, input);
+  const { volumeId, asTenant, attachmentId, evenIfRenamed } = parsed(detachVolumeRequest, input);
   const ticket = { volumeId, attachmentId, owner: workflowOwner() };
   await runOperation({
     begin: async () => {
@@ -26,19 +36,55 @@ export async function detachVolume(input: unknown): Promise<void> {
     },
     work: async ({ attachment, volume, hasWorker }) => {
       const { computeHost, instanceId } = attachment;
+      const connection = connectionSchema.safeParse(attachment.connection).data;
       if (hasWorker) {
+        await assertNodeAnswers(volume);
         await computeSteps(computeHost, releaseSeconds).detachDisk.executeWithOptions(
           { summary: `take the disk out of instance ${instanceId}` },
-          [{ instance: instanceId, volumeId }],
+          [{ ...diskOf(attachment, connection), source: connection ? diskSource(connection) : null, evenIfRenamed }],
         );
       }
-      const known = nbdConnection.safeParse(attachment.connection).data;
-      await storageSteps(nodeOf(volume.host), patienceSeconds).removeExport.executeWithOptions(
-        { summary: `end the export of ${deviceName(volume)} on ${volume.host}` },
-        [{ backEnd: volume.host, exportName: known?.exportName ?? attachmentExportName(attachmentId) }],
-      );
+      const exportName = connection?.protocol === 'nbd' ? connection.exportName : attachmentExportName(attachmentId);
+      const end = () => endExport(volume, exportName);
+      // The guest has let go of it for good: from here on there is only one way.
+      await (hasWorker ? CancellationScope.nonCancellable(() => untilDone(end, volume.host)) : end());
     },
     finish: () => registry.finishDetach(ticket),
     fail: (reason) => registry.failDetach({ ...ticket, reason }),
   });
+}
+
+const answers: ReadonlySet<FerryErrorType> = new Set(['DeviceMissing', 'NotOwned', 'SizeMismatch']);
+
+/** A guest must not lose its disk for a detach that cannot be ended: the storage node is asked first. */
+async function assertNodeAnswers(volume: Volume): Promise<void> {
+  const { host: backEnd, id: volumeId, sizeGib } = volume;
+  try {
+    await storageSteps(nodeOf(backEnd), patienceSeconds).locateVolume.executeWithOptions(
+      { summary: `does the storage node of ${backEnd} answer?` },
+      [{ backEnd, deviceName: deviceName(volume), volumeId, sizeBytes: sizeGib * gib }],
+    );
+  } catch (error) {
+    // That there is no such device is an answer, too.
+    if (!answers.has(reasonOf(error).type)) throw error;
+  }
+}
+
+function endExport({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
+  return storageSteps(nodeOf(backEnd), patienceSeconds).removeExport.executeWithOptions(
+    { summary: `end the export of ${deviceName(volume)} on ${backEnd}` },
+    [{ backEnd, exportName }],
+  );
+}
+
+async function untilDone(step: () => Promise<void>, host: string): Promise<void> {
+  for (;;) {
+    try {
+      await step();
+      return setCurrentDetails('');
+    } catch (error) {
+      setCurrentDetails(`The guest has let go. Waits for the storage node of ${host}: ${reasonOf(error).message}`);
+      await sleep('15s');
+    }
+  }
 }

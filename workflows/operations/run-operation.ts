@@ -32,7 +32,8 @@ export async function runOperation<Begun, Result>(steps: {
   begin: () => Promise<Begun>;
   work: (begun: Begun) => Promise<Result>;
   finish: (result: Result, begun: Begun) => Promise<void>;
-  fail: (reason: Reason, begun: Begun) => Promise<void>;
+  /** What must be told beside the reason, or nothing. */
+  fail: (reason: Reason, begun: Begun) => Promise<string | void>;
 }): Promise<Result> {
   const unstoppable = <T>(step: () => Promise<T>) => CancellationScope.nonCancellable(step);
   const begun = await unstoppable(steps.begin).catch((error: unknown) => {
@@ -44,8 +45,8 @@ export async function runOperation<Begun, Result>(steps: {
   } catch (error) {
     const reason = reasonOf(error);
     const told: Reason = reason.type === 'Cancelled' ? { ...reason, message: 'The operation was cancelled.' } : reason;
-    await unstoppable(() => steps.fail(told, begun));
-    throw failureOf(told);
+    const more = await unstoppable(() => steps.fail(told, begun));
+    throw failureOf(more ? { ...told, message: `${told.message} ${more}` } : told);
   }
   await unstoppable(() => steps.finish(result, begun));
   return result;

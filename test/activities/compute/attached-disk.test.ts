@@ -112,6 +112,7 @@ describe('the disk of a running guest', { timeout: 180_000 }, () => {
     const input = { instance: guest.name, volumeId, device: null, mode: 'rw' as const };
     assert.deepEqual(await hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: source.source }), {
       device: disk.device,
+      domain: await guest.uuid(),
     });
     await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, { ...input, source: destination.source }), {
       type: 'InstanceNotReady',

@@ -23,6 +23,9 @@ describe('what libvirt tells of a domain', () => {
         serial: volumeId,
         alias: 'virtio-disk0',
         place: { kind: 'nbd', exportName: 'volume-src' },
+        format: 'raw',
+        address: { host: '127.0.0.1', port: 21010 },
+        backing: [],
         readOnly: false,
         shareable: false,
         transient: false,
@@ -34,6 +37,17 @@ describe('what libvirt tells of a domain', () => {
           node: 'libvirt-2-storage',
         },
       },
+    ]);
+  });
+
+  it('tells what lies below an overlay', () => {
+    const below = `<backingStore type='network'><source protocol='nbd' name='volume-src'><host name='h' port='1'/></source>
+      <backingStore type='block'><source dev='/dev/vg/base'/><backingStore/></backingStore></backingStore>`;
+    const disk = `<disk type='file'><source file='/overlay'/><target dev='vda'/>${below}</disk>`;
+    const domain = parseDomain(`<domain id='1'><name>a</name><uuid>u</uuid><devices>${disk}</devices></domain>`);
+    assert.deepEqual(domain.disks[0]?.backing, [
+      { kind: 'nbd', exportName: 'volume-src' },
+      { kind: 'local', path: '/dev/vg/base' },
     ]);
   });
 

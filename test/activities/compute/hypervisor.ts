@@ -175,6 +175,11 @@ export class Guest {
     await this.#hypervisor.virsh('destroy', '--domain', this.name);
   }
 
+  /** As libvirt calls it for good. */
+  async uuid(): Promise<string> {
+    return (await this.#hypervisor.virsh('domuuid', '--domain', this.name)).trim();
+  }
+
   async isOn(): Promise<boolean> {
     return (await this.#hypervisor.virsh('list', '--name')).split('\n').includes(this.name);
   }

@@ -112,7 +112,7 @@ describe('a mirror that goes wrong', { timeout: 240_000 }, () => {
     await disk.pivot();
     const { instance } = disk.move;
     for (const askedFor of [() => disk.pivot(), () => assert.rejects(disk.abort(), { type: 'PastPointOfNoReturn' })]) {
-      await saveSource(hypervisor.virsh, disk.move, disk.device, disk.move.source);
+      await saveSource(hypervisor.virsh, { ...disk.move, domain: await guest.uuid() }, disk.device, disk.move.source);
       assert.equal(await disk.stands(), 'done-but-saved-xml-is-old');
       await askedFor();
       assert.equal(await disk.stands(), 'done');

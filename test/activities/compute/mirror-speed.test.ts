@@ -5,7 +5,7 @@ import { createVirsh, type Virsh } from '../../../activities/compute/virsh.ts';
 import { FerryError } from '../../../model/errors.ts';
 
 /** A real mirror ends in the gap between two calls too seldom to be tested with. */
-const at = { instance: 'vm-1', volumeId: 'volume-1' };
+const at = { instance: 'vm-1', domain: '3e0a3c34-0000-4000-8000-000000000001', volumeId: 'volume-1' };
 const job = (paused: boolean) =>
   JSON.stringify({
     return: [

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { isQemuOf } from '../../../activities/compute/qemu-process.ts';
-import { readAnswer, readDisk, readJob, readVersion } from '../../../activities/compute/qmp.ts';
+import { domainOf, readDomains } from '../../../activities/compute/find-domain.ts';
+import { isQemuOf, identifyQemu, readStartTime, sameQemu } from '../../../activities/compute/qemu-process.ts';
+import { readAnswer, readDisk, readForeignJobs, readJob, readVersion } from '../../../activities/compute/qmp.ts';
 import { readGuestRuns } from '../../../activities/compute/resume-guest.ts';
 import { refusalOf } from '../../../activities/compute/virsh.ts';
 
@@ -31,6 +32,22 @@ describe('what QEMU says', () => {
       speed: 4_194_304,
     });
     assert.equal(readJob(answer, 'vd'), null);
+  });
+
+  it('tells what others do with the disk, and not what they do with another one', () => {
+    const job = (device: string, type: string) =>
+      ({ device, type, status: 'running', paused: false, offset: 0, len: 1, speed: 0 }) as const;
+    const jobs = [
+      job('copy-vda-libvirt-1-format', 'mirror'),
+      job('backup-vda-libvirt-3-format', 'backup'),
+      job('commit-vdb-libvirt-2-format', 'commit'),
+      job('nightly', 'backup'),
+    ];
+    assert.deepEqual(readForeignJobs(jobs, 'vda', ['vda', 'vdb']), [
+      'backup-vda-libvirt-3-format (backup)',
+      'nightly (backup)',
+    ]);
+    assert.deepEqual(readForeignJobs(jobs.slice(0, 1), 'vdb', ['vda', 'vdb']), []);
   });
 
   it('tells its version', async () =>
@@ -81,7 +98,42 @@ describe('what virsh says', () => {
   });
 });
 
+describe('which domain is meant', () => {
+  const one = { uuid: '3e0a3c34-0000-4000-8000-000000000001', name: 'web 1' };
+  const two = { uuid: '3e0a3c34-0000-4000-8000-000000000002', name: '3' };
+  const at = (instance: string, domain?: string) => ({ instance, domain, volumeId: 'v' });
+
+  it('is read whatever it is called', () =>
+    assert.deepEqual(readDomains(`${one.uuid}  web 1\n ${two.uuid}   3   \n\n`), [one, two]));
+
+  it('is the one of exactly that name or UUID, and no number of a running one', () => {
+    assert.equal(domainOf([one, two], at('web 1')), one);
+    assert.equal(domainOf([one, two], at(two.uuid.toUpperCase())), two);
+    assert.equal(domainOf([one, two], at('3')), two);
+    for (const other of ['1', 'web', 'WEB 1', '--all']) assert.equal(domainOf([one, two], at(other)), null);
+  });
+
+  it("is the one with the UUID that is known, be it renamed, and its name another one's", () => {
+    assert.equal(domainOf([one, { ...two, name: 'web' }], at('web', one.uuid)), one);
+    assert.equal(domainOf([two], at('3', one.uuid)), two);
+  });
+
+  it('is not guessed when a name is the UUID of another', () =>
+    assert.throws(() => domainOf([one, { ...two, name: one.uuid }], at(one.uuid)), { type: 'InstanceNotReady' }));
+});
+
 describe("a guest's QEMU", () => {
+  it('is known again by when it was started', async () => {
+    const own = await identifyQemu(process.pid);
+    assert.ok(own && sameQemu(own, await identifyQemu(process.pid)));
+    const changes: Partial<typeof own>[] = [{ startedAt: own.startedAt + 1 }, { bootId: 'other' }, { pid: 1 }];
+    for (const change of changes) assert.equal(sameQemu(own, { ...own, ...change }), false);
+    assert.equal(sameQemu(null, null), false);
+    assert.equal(await identifyQemu(2 ** 22 + 1), null);
+    const fields = Array.from({ length: 30 }, (_, n) => String(n + 3));
+    assert.equal(readStartTime(`1 (qemu) 3 (x)) ${fields.join(' ')}`), 22);
+  });
+
   const argv = [
     '/usr/bin/qemu-system-x86_64',
     '-name',

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { Place } from '../../../activities/compute/disk-source.ts';
 import type { DomainDisk } from '../../../activities/compute/domain-xml.ts';
 import type { InspectInput } from '../../../activities/compute/inspect-disk.ts';
-import { mirrorRefusals, readDaemonVersion } from '../../../activities/compute/inspect-disk.ts';
+import { mirrorRefusals, readDaemonVersion, readDomainJob } from '../../../activities/compute/inspect-disk.ts';
 import type { Observations } from '../../../activities/compute/observe-disk.ts';
 import type { QemuJob } from '../../../activities/compute/qmp.ts';
 import { verdict, type Verdict } from '../../../activities/compute/verdict.ts';
@@ -17,6 +17,9 @@ const diskOn = (place: Place | null, mirror: DomainDisk['mirror'] = null): Domai
   serial: 'a',
   alias: 'virtio-disk0',
   place,
+  format: 'raw',
+  address: null,
+  backing: [],
   readOnly: false,
   shareable: false,
   transient: false,
@@ -126,6 +129,21 @@ const table: readonly (readonly [string, Observations, Verdict['kind']])[] = [
   [
     'a copy to somewhere else runs',
     { ...running, live: diskOn(source, mirrorTo(elsewhere)), qemu: on(source, job) },
+    'foreign-job',
+  ],
+  [
+    'a commit of an overlay runs, which libvirt calls a mirror',
+    { ...running, live: diskOn(source, mirrorTo(elsewhere, 'no', 'active-commit')), qemu: on(source) },
+    'foreign-job',
+  ],
+  [
+    'a backup runs',
+    { ...running, qemu: { ...on(source), others: ['backup-vda-libvirt-3-format (backup)'] } },
+    'foreign-job',
+  ],
+  [
+    'a copy to somewhere else has turned the guest',
+    { ...running, live: diskOn(elsewhere, mirrorTo(elsewhere)), qemu: on(elsewhere, job) },
     'park',
   ],
   ['a job runs that libvirt does not know', { ...running, qemu: on(source, job) }, 'park'],
@@ -137,6 +155,32 @@ describe('where a move stands', () => {
   }
 });
 
+describe('after a pivot that nobody heard the end of', () => {
+  const stands = (seen: Observations, sameQemu: boolean) => verdict(seen, source, destination, { sameQemu });
+
+  it('the QEMU that was asked tells that it never turned', () => {
+    assert.equal(stands(running, true).kind, 'not-started');
+    const back = { ...running, live: diskOn(source, mirrorTo(destination, 'yes')), qemu: on(source, readyJob) };
+    assert.equal(stands(back, true).kind, 'ready');
+  });
+
+  it('another one on the source proves nothing, whatever it does', () => {
+    const copying = { ...running, live: diskOn(source, mirrorTo(destination)), qemu: on(source, job) };
+    const foreign = { ...running, live: diskOn(source, mirrorTo(elsewhere)), qemu: on(source, job) };
+    for (const seen of [running, copying, foreign]) {
+      const found = stands(seen, false);
+      assert.deepEqual([found.kind, 'writesTo' in found && found.writesTo], ['park', 'source']);
+    }
+    for (const seen of [off, none, { ...off, saved: null }, { ...running, live: null, qemu: null }])
+      assert.deepEqual([stands(seen, false).kind, 'writesTo' in stands(seen, false)], ['park', false]);
+  });
+
+  it('a guest that is on the destination was turned, whoever runs it', () => {
+    for (const [, seen, kind] of table)
+      if (/^done|destination$|down$|^unknown$/.test(kind)) assert.equal(stands(seen, false).kind, kind);
+  });
+});
+
 describe('a disk that cannot be mirrored', () => {
   const input: InspectInput = {
     instance: 'guest',
@@ -145,8 +189,10 @@ describe('a disk that cannot be mirrored', () => {
     source: { kind: 'nbd', address: { host: 'h', port: 1, exportName: 'volume-source', tls: false } },
   };
   const versions = { libvirt: [9, 0], qemu: [7, 2] } as const;
-  const because = (seen: Observations, with_: Partial<Parameters<typeof mirrorRefusals>[2]> = {}) =>
-    mirrorRefusals(seen, input, { ...versions, ...with_ }).map(({ details }) => details?.['because']);
+  const because = (
+    seen: Parameters<typeof mirrorRefusals>[0],
+    with_: Partial<Parameters<typeof mirrorRefusals>[2]> = {},
+  ) => mirrorRefusals(seen, input, { ...versions, ...with_ }).map(({ details }) => details?.['because']);
 
   it('is not one that is as it should be', () => assert.deepEqual(because(running), []));
 
@@ -161,6 +207,26 @@ describe('a disk that cannot be mirrored', () => {
       'elsewhere',
       'size',
     ]);
+  });
+
+  it('is one that somebody else works on', () => {
+    const mirrored = { ...running, live: diskOn(source, mirrorTo(elsewhere)) };
+    const backedUp = { ...running, qemu: { ...on(source), others: ['backup-vda-libvirt-3-format (backup)'] } };
+    for (const seen of [mirrored, backedUp, { ...running, domainJob: 'Backup of the whole instance' }])
+      assert.deepEqual(because(seen), ['foreign-job']);
+    const [refused] = mirrorRefusals(mirrored, input, versions);
+    assert.match(refused!.message, /\/dev\/other/);
+  });
+
+  it('is one of a guest whose QEMU could not be known again', () =>
+    assert.deepEqual(because({ ...running, qemuIsSeen: false }), ['qemu-not-seen']));
+
+  it('is known by what libvirt does with its whole domain', () => {
+    assert.equal(readDomainJob('Job type:         None        \n\n'), null);
+    assert.match(
+      readDomainJob('Job type:         Unbounded   \nOperation:        Outgoing migration\nTime elapsed:     1 ms\n')!,
+      /^Outgoing migration/,
+    );
   });
 
   it('is refused by a hypervisor that is too old', () => {

@@ -1,0 +1,46 @@
+import * as z from 'zod';
+import { connection } from '../model/connection.ts';
+import type { Queries } from './open-registry.ts';
+import { noColumns } from './rows.ts';
+
+const guestDisk = z.object({
+  attachmentId: z.uuid(),
+  volumeId: z.uuid(),
+  instanceId: z.string(),
+  mode: z.enum(['rw', 'ro']),
+  connection,
+  /** The devices that the volume was on before, as the records of its migrations have them. */
+  left: z.array(z.string()),
+});
+
+/** An attachment that stands, as the registry has it: neither a migration nor an operation is at its volume. */
+export type GuestDisk = z.infer<typeof guestDisk>;
+
+/** Those of the hypervisor's guests; or the one of that id, if it still is one. */
+export function listGuestDisks(
+  registry: Queries,
+  computeHost: string,
+  attachmentId: string | null = null,
+): Promise<GuestDisk[]> {
+  return registry.rows(
+    guestDisk,
+    `SELECT a.id AS attachment_id, v.id AS volume_id, a.instance_id, a.mode, a.connection,
+       ARRAY(SELECT 'volume-' || coalesce(m.source_name_id, m.volume_id) FROM migrations m
+             WHERE m.volume_id = v.id AND m.switched_at IS NOT NULL) AS left
+     FROM attachments a JOIN volumes v ON v.id = a.volume_id
+     WHERE a.compute_host = $1 AND ($2::uuid IS NULL OR a.id = $2) AND a.status = 'attached' AND a.connection ? 'protocol'
+       AND v.migration_owner IS NULL AND v.operation IS NULL
+     ORDER BY a.created_at, a.id`,
+    [computeHost, attachmentId],
+  );
+}
+
+/** Writes which libvirt domain has the disk, where that is not known yet. May be repeated. */
+export async function noteDomain(registry: Queries, { attachmentId }: GuestDisk, domain: string): Promise<void> {
+  await registry.rows(
+    noColumns,
+    `UPDATE attachments SET connection = connection || jsonb_build_object('domain', $2::text)
+     WHERE id = $1 AND status = 'attached' AND NOT connection ? 'domain'`,
+    [attachmentId, domain],
+  );
+}
