@@ -9,6 +9,7 @@ import type { Context } from './context.ts';
 import { visibleTo } from './identity.ts';
 import { parseInput } from './parse-input.ts';
 import { asTenant, run } from './volume-operations.ts';
+import { label } from '../model/text.ts';
 
 /** What a volume shall be attached to, and how. */
 export const newAttachment = z.object({
@@ -21,7 +22,7 @@ export const newAttachment = z.object({
   device: guestDevice.nullable().default(null),
 });
 
-const detachment = z.object({ volumeId, attachment: z.string().min(1).max(255).optional() });
+const detachment = z.object({ volumeId, attachment: label.min(1).optional() });
 
 /** Attach and detach: the volume's side. Refused as any operation on a volume. */
 export function attachmentCommands(context: Context) {

@@ -23,12 +23,12 @@ export const newVolume = z.object({
   metadata: metadata.default({}),
   bootable: z.boolean().default(false),
   /** By name or id. */
-  volumeType: z.string().min(1).max(255).nullable().default(null),
+  volumeType: label.min(1).nullable().default(null),
   /** Its owner, if it is not the caller's own tenant. For administrators. */
   tenantId: tenantId.optional(),
   /** Where it shall be; chosen if not given. For administrators. */
   backEnd: backEndName.optional(),
-  availabilityZone: z.string().min(1).optional(),
+  availabilityZone: label.min(1).optional(),
 });
 export type NewVolume = z.input<typeof newVolume>;
 

@@ -10,6 +10,7 @@ import { movingForTenant } from './for-tenant.ts';
 import { isAdmin, requireAdmin, visibleTo } from './identity.ts';
 import { planMigration, type MigrationPlan } from './migrations.ts';
 import { parseInput } from './parse-input.ts';
+import { label } from '../model/text.ts';
 
 /** Whether a retype may move the volume: never, or when it cannot have the type where it is. */
 export const migrationPolicy = z.enum(['never', 'on-demand'], { error: 'is neither never nor on-demand' });
@@ -18,7 +19,7 @@ export type MigrationPolicy = z.infer<typeof migrationPolicy>;
 export const retypeRequest = z.object({
   volumeId,
   /** The new type, by name or id. */
-  type: z.string().min(1).max(255),
+  type: label.min(1),
   migrationPolicy: migrationPolicy.default('never'),
   /** Where to, if it has to move; chosen if not given. For administrators. */
   destination: backEndName.optional(),

@@ -55,6 +55,7 @@ export const ferryErrorTypes = [
   'ToolFailed', // an external program failed; details hold its name, exit code, last words
   'BackEndUnavailable', // the volume group or directory is not there
   'ServiceUnreachable', // Temporal or Postgres cannot be reached
+  'Unexpected', // Postgres refuses for good what it is asked: a bug of Ferry's; details hold its code
   'Cancelled', // the migration was cancelled
   'MirrorFailed', // the hypervisor's mirror ended without reaching the destination
   'Terminated', // its workflow was ended from outside; the repair finished it or took it back

@@ -4,6 +4,7 @@ import { backEndName, nodeName } from './ids.ts';
 import { keepSourceSeconds } from './kept-source.ts';
 import { bandwidthPayload } from './messages.ts';
 import { verifyMode } from './migration.ts';
+import { label } from './text.ts';
 
 /** What is emptied: a node with all its back ends, or one back end. */
 export const evacuationSource = z.union([backEndName, nodeName], {
@@ -34,7 +35,7 @@ export const moveSettings = z.object({
   /** After a volume that could not be moved: go on with the others, or begin no more. */
   onFailure: z.enum(['continue', 'stop']).default('continue'),
   nodeTimeoutSeconds: z.number().int().positive().default(600),
-  requestedBy: z.string().max(255).default('admin'),
+  requestedBy: label.default('admin'),
 });
 export type MoveSettings = z.infer<typeof moveSettings>;
 
@@ -45,7 +46,7 @@ export const evacuationRequest = moveSettings.extend({
   to: z.array(backEndName).default([]),
   order: moveOrder.default('largest'),
   /** Why, for those who look at the disabled back ends. */
-  reason: z.string().min(1).max(255).default('evacuated'),
+  reason: label.min(1).default('evacuated'),
   startAt: z.iso.datetime({ offset: true }).nullable().default(null),
   /** No move begins after so many seconds: the length of a maintenance window. */
   windowSeconds: z.number().int().positive().nullable().default(null),
@@ -124,7 +125,7 @@ export interface MovesReport {
 /** What `balanceBackEnds` is started with. */
 export const balanceRequest = moveSettings.extend({
   /** Null: every zone by itself. */
-  zone: z.string().min(1).nullable().default(null),
+  zone: label.min(1).nullable().default(null),
   /** How far apart fill levels may stay; 0.1 is ten percent of a back end's capacity. */
   threshold: z.number().min(0.01).max(1).default(0.1),
 });

@@ -3,6 +3,7 @@ import { backEndName, volumeId } from './ids.ts';
 import type { Reason } from './errors.ts';
 import { keepSourceSeconds } from './kept-source.ts';
 import { volumeTypeName } from './volume-type.ts';
+import { label } from './text.ts';
 
 /**
  * `both`: the source's own node reads its device a second time, the destination is read back from its device after the flush, and both
@@ -73,7 +74,7 @@ export const migrationRequest = z
     /** The migration to take back: the volume returns to the source that it kept, which is on `destination`. */
     undoes: z.uuid().nullable().default(null),
     /** Who asked, for the audit record. */
-    requestedBy: z.string().max(255).default('admin'),
+    requestedBy: label.default('admin'),
   })
   .refine((request) => request.undoes === null || request.keepSourceSeconds === null, {
     path: ['keepSourceSeconds'],

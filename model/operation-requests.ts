@@ -4,6 +4,7 @@ import { volumeId } from './ids.ts';
 import { messages } from './messages.ts';
 import type { MigrationState, Phase } from './migration.ts';
 import { formatSeconds } from './sizes.ts';
+import { label } from './text.ts';
 
 /** What a service may want to do to a volume that happens to move. */
 export const requestedOperation = z.enum([
@@ -21,7 +22,7 @@ export const requestedOperation = z.enum([
 export type RequestedOperation = z.infer<typeof requestedOperation>;
 
 /** Ids of Temporal's may be long; what is kept of a refusal must not be. */
-const shortText = z.string().min(1).max(255);
+const shortText = label.min(1);
 
 /** A service's question to a running migration: may this go on now? Asked twice with the same `requestId`, it is one request. */
 export const operationTicket = z.object({

@@ -3,13 +3,14 @@ import { deviceRoles, type DeviceRole } from './device.ts';
 import { backEndName, volumeId } from './ids.ts';
 import type { ExportAddress } from './connection.ts';
 import type { KeptDevice } from './kept-source.ts';
+import { label } from './text.ts';
 
 /** Which of a migration's two devices a guest writes to. */
 export const guestSide = z.enum(['source', 'destination']);
 export type GuestSide = z.infer<typeof guestSide>;
 
 /** A device of a volume, for an operator to choose. */
-export const deviceChoice = z.object({ backEnd: backEndName, deviceName: z.string().min(1).max(255) });
+export const deviceChoice = z.object({ backEnd: backEndName, deviceName: label.min(1) });
 export type DeviceChoice = z.infer<typeof deviceChoice>;
 
 /** What `reconcile` is started with. */

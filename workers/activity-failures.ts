@@ -14,18 +14,41 @@ export const activityFailures: ActivityInboundCallsInterceptor = {
       return await next(input);
     } catch (error) {
       if (cancellationSignal().aborted && !(error instanceof FerryError)) throw cancellationSignal().reason;
-      if (!(error instanceof FerryError)) throw error;
+      const known = error instanceof FerryError ? error : refusedForGood(error, activityInfo().attempt);
+      if (known === null) throw error;
       metricMeter
         .createCounter(metrics.stepErrors, undefined, 'Refusals and failures of steps, by type')
-        .add(1, { type: error.type });
+        .add(1, { type: known.type });
+      const isBenign = !known.retryable && known.type !== 'Unexpected';
       throw ApplicationFailure.create({
-        type: error.type,
-        message: error.message,
-        nonRetryable: !error.retryable,
-        details: [{ ...error.details, activity: activityInfo().activityType }],
-        cause: error,
-        ...(error.retryable ? {} : { category: 'BENIGN' as const }),
+        type: known.type,
+        message: known.message,
+        nonRetryable: !known.retryable,
+        details: [{ ...known.details, activity: activityInfo().activityType }],
+        cause: known,
+        ...(isBenign ? { category: 'BENIGN' as const } : {}),
       });
     }
   },
 };
+
+/** SQLSTATEs of a value that no statement takes (22), of a row that breaks a rule (23), and of a statement that is wrong (42). */
+const refuses = /^(22|23|42)/;
+/** Of these what others can cure meanwhile: a privilege, and a schema that is newer or older than this worker in an update. */
+const curable: ReadonlySet<string> = new Set(['42501', '42P01', '42703', '42883', '42704']);
+/** A rule may be broken only as long as somebody else is half through. */
+const triesOfRules = 5;
+
+/** What Postgres says to the same step each time; null: it may be another answer the next time, or it is not Postgres that speaks. */
+function refusedForGood(error: unknown, attempt: number): FerryError | null {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
+  const { code, message } = error;
+  if (!/^[0-9A-Z]{5}$/.test(code) || !refuses.test(code) || curable.has(code)) return null;
+  if (code.startsWith('23') && attempt < triesOfRules) return null;
+  return new FerryError(
+    'Unexpected',
+    `Postgres refuses it each time (${code}): ${message}`,
+    { code },
+    { cause: error },
+  );
+}

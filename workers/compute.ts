@@ -93,6 +93,6 @@ export async function createComputeWorker(deps: {
         for (const round of rounds) round.stop();
       }),
     stop: () => shutdown(worker),
-    refusedForMs: reach.refusedForMs,
+    refusedForMs: () => reach.refusedForMs(),
   };
 }

@@ -66,7 +66,7 @@ export async function createControlWorker(deps: {
       await worker.run().finally(() => (over.abort(), observing.stop(), keeping.stop(), reach.stop()));
     },
     stop: () => shutdown(worker),
-    refusedForMs: reach.refusedForMs,
+    refusedForMs: () => reach.refusedForMs(),
   };
 }
 

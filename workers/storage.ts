@@ -120,7 +120,7 @@ export async function createStorageWorker(deps: {
       }
     },
     stop: () => shutdown(worker),
-    refusedForMs: reach.refusedForMs,
+    refusedForMs: () => reach.refusedForMs(),
   };
 }
 

@@ -9,16 +9,17 @@ import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
 import { storageWork } from './operations/storage-work.ts';
 import { workflowOwner } from './owner.ts';
+import { label, metadata } from '../model/text.ts';
 
 /** What `createVolume` is started with. */
 export const createVolumeRequest = z.object({
   volumeId,
   tenantId,
-  name: z.string().max(255).nullable().default(null),
-  description: z.string().max(255).nullable().default(null),
+  name: label.nullable().default(null),
+  description: label.nullable().default(null),
   sizeGib,
   backEnd: backEndName,
-  metadata: z.record(z.string().max(255), z.string().max(255)).default({}),
+  metadata: metadata.default({}),
   bootable: z.boolean().default(false),
   volumeType: volumeTypeName.nullable().default(null),
 });

@@ -34,7 +34,8 @@ const maxOutputBytes = 16_000_000;
 
 /** The error of a failed program: `details` hold its argv, exit code, signal and the last 4 kB of its stderr. */
 export function toolFailed(argv: readonly string[], end: ProgramEnd, options?: ErrorOptions): FerryError {
-  const stderr = end.stderr.slice(-lastWords).trim();
+  // No text of Postgres' may hold a NUL.
+  const stderr = end.stderr.slice(-lastWords).replaceAll('\0', '').trim();
   const how = end.because ?? (end.signal === null ? `exit code ${end.exitCode}` : `ended by ${end.signal}`);
   const said = stderr === '' ? '' : `: ${stderr.split('\n').at(-1)!.trim()}`;
   const details = { program: argv[0], argv, exitCode: end.exitCode, signal: end.signal, stderr };

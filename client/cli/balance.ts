@@ -5,6 +5,7 @@ import { followMoves } from './follow-moves.ts';
 import { addMovesOptions, moveSettingsOf, type MovesOptions } from './moves-options.ts';
 import { movesTable } from './moves-text.ts';
 import { withFerry } from './session.ts';
+import { label } from '../../model/text.ts';
 
 interface Options extends MovesOptions {
   zone?: string;
@@ -17,7 +18,7 @@ export function addBalance(program: Command): void {
   const balance = program
     .command('balance')
     .description('move volumes so that the back ends of a zone are about equally full, as few bytes as it takes')
-    .option('--zone <zone>', 'only this zone', checked('zone', z.string().min(1)))
+    .option('--zone <zone>', 'only this zone', checked('zone', label.min(1)))
     .option(
       '--threshold <percent>',
       'how far apart they may stay, in percent of their capacity',

@@ -1,5 +1,4 @@
 import { Option, type Command } from 'commander';
-import * as z from 'zod';
 import { backEndName, tenantId } from '../../model/ids.ts';
 import { sizeGib } from '../../model/sizes.ts';
 import { isAdmin } from '../identity.ts';
@@ -7,6 +6,7 @@ import { checked, pairs } from './arguments.ts';
 import { withFerry } from './session.ts';
 import { propertyTable } from './table.ts';
 import { volumeProperties } from './volume-properties.ts';
+import { label } from '../../model/text.ts';
 
 interface Options {
   size: number;
@@ -20,26 +20,24 @@ interface Options {
   type?: string;
 }
 
-const words = z.string().max(255, 'is too long (255 characters at most)');
-
 /** `ferry create`: makes a volume, all zeros, and shows it. */
 export function addCreate(program: Command): void {
   program
     .command('create')
     .description('make a volume; waits until it is available')
     .addOption(new Option('--size <GiB>', 'its size').argParser(checked('size', sizeGib)).makeOptionMandatory())
-    .option('--name <name>', 'what people call it', checked('name', words))
-    .option('--description <text>', 'what it is for', checked('description', words))
+    .option('--name <name>', 'what people call it', checked('name', label))
+    .option('--description <text>', 'what it is for', checked('description', label))
     .option(
       '--host <host>',
       'the back end, node@name; else the one with the most free space',
       checked('host', backEndName),
     )
-    .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', z.string().min(1)))
+    .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', label.min(1)))
     .option(
       '--type <type>',
       'a volume type, by name or id: its back end has what that asks for',
-      checked('type', words.min(1, 'is empty')),
+      checked('type', label.min(1, 'is empty')),
     )
     .option('--tenant <tenant>', 'its owner; else the caller', checked('tenant', tenantId))
     .option('--metadata <key=value>', 'may be given more than once', pairs('metadata'))

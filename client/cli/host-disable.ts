@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import * as z from 'zod';
 import { checked } from './arguments.ts';
 import { sourceArgument } from './moves-options.ts';
 import { withFerry } from './session.ts';
+import { label } from '../../model/text.ts';
 
 /** `ferry host disable`: before a node is decommissioned. */
 export function addHostDisable(host: Command): void {
@@ -10,7 +10,7 @@ export function addHostDisable(host: Command): void {
     .command('disable')
     .description('place nothing new on a back end; what is there stays, and may leave')
     .addArgument(sourceArgument())
-    .option('--reason <text>', 'why, for others to read', checked('reason', z.string().min(1).max(255)))
+    .option('--reason <text>', 'why, for others to read', checked('reason', label.min(1)))
     .action((name: string, options: { reason?: string }, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const backEnds = await ferry.disableBackEnd(name, options.reason ?? null);

@@ -10,6 +10,7 @@ import { keepSourceOption } from './keep-source-option.ts';
 import { addMovesOptions, moveSettingsOf, sourceArgument, type MovesOptions } from './moves-options.ts';
 import { planOfEvacuation } from './moves-text.ts';
 import { withFerry } from './session.ts';
+import { label } from '../../model/text.ts';
 
 export interface EvacuateOptions extends MovesOptions {
   to?: string[];
@@ -79,7 +80,7 @@ export function addEvacuationOptions(command: Command): Command {
         (text: string, before: string[] | undefined) => [...(before ?? []), checked('to', backEndName)(text)],
       )
       .option('--order <order>', 'largest, smallest or detached-first', checked('order', moveOrder), 'largest')
-      .option('--reason <text>', 'why, for others to read', checked('reason', z.string().min(1).max(255))),
+      .option('--reason <text>', 'why, for others to read', checked('reason', label.min(1))),
   );
 }
 

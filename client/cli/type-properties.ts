@@ -1,11 +1,11 @@
 import { Argument } from 'commander';
-import * as z from 'zod';
 import type { VisibleVolumeType } from '../volume-types.ts';
 import { checked } from './arguments.ts';
+import { label } from '../../model/text.ts';
 
 /** The volume type that a command is about. */
 export function typeArgument(what = 'its name or id'): Argument {
-  return new Argument('<type>', what).argParser(checked('type', z.string().min(1, 'is empty').max(255, 'is too long')));
+  return new Argument('<type>', what).argParser(checked('type', label.min(1, 'is empty')));
 }
 
 /** A type's properties by Cinder's names; what it asks for is shown to administrators. */

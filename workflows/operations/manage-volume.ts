@@ -15,7 +15,7 @@ export const manageVolumeRequest = z.object({
   tenantId,
   backEnd: backEndName,
   /** The device's name as it is now. */
-  deviceName: z.string().min(1).max(255),
+  deviceName: label.min(1),
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   bootable: z.boolean().default(false),
