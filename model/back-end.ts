@@ -20,6 +20,8 @@ export const backEnd = z.object({
   fault: z.string().nullable(),
   /** Why nothing may be placed here, although what is here can be read and may leave; null when that is not so. */
   placementFault: z.string().nullable(),
+  /** Devices here that lie on a disk that is lost: they can neither be read nor leave. Names. */
+  lostDevices: z.array(z.string()),
   /** What the storage worker says of it, for volume types to ask for. */
   capabilities: z.record(z.string(), z.string()),
   heartbeatAt: z.date(),
@@ -41,4 +43,12 @@ export const heartbeatEveryMs = 5_000;
 /** `up` when the worker was heard of lately and can serve the device. `now` is Postgres' time: the caller's clock may be wrong. */
 export function backEndState(b: Pick<BackEnd, 'heartbeatAt' | 'fault'>, now: Date): 'up' | 'down' {
   return b.fault === null && now.getTime() - b.heartbeatAt.getTime() <= downAfterMs ? 'up' : 'down';
+}
+
+/** Whether new volumes may be placed here, as far as the back end itself goes: enabled, up, and sound. */
+export function mayPlace(
+  b: Pick<BackEnd, 'disabled' | 'heartbeatAt' | 'fault' | 'placementFault'>,
+  now: Date,
+): boolean {
+  return !b.disabled && b.placementFault === null && backEndState(b, now) === 'up';
 }

@@ -38,6 +38,7 @@ export const ferryErrorTypes = [
   // failures: the step did not succeed
   'DeviceExists', // a device of that name exists and is not ours
   'DeviceMissing', // a device that must be there is not
+  'DeviceLost', // part of the device lies on a disk that is lost
   'DeviceInUse', // the device is open elsewhere: exported, or in use by a guest
   'NotOwned', // the device does not carry the tag that would let us touch it
   'WrongDevice', // another device than the one that is meant has that name

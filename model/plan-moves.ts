@@ -1,4 +1,4 @@
-import { backEndState, type BackEnd } from './back-end.ts';
+import { mayPlace, type BackEnd } from './back-end.ts';
 import type { Reason } from './errors.ts';
 import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from './evacuation.ts';
 import { nodeOf } from './ids.ts';
@@ -65,7 +65,7 @@ export function planEvacuation(facts: {
   const { sources, rooms, to, now } = facts;
   const zones = new Map(rooms.map(({ backEnd }) => [backEnd.name, backEnd.availabilityZone]));
   const places = rooms
-    .filter(({ backEnd: b }) => !sources.has(b.name) && !b.disabled && backEndState(b, now) === 'up')
+    .filter(({ backEnd: b }) => !sources.has(b.name) && mayPlace(b, now))
     .filter(({ backEnd }) => to.length === 0 || to.includes(backEnd.name))
     .map((room) => new Place(room));
   const plan: MovePlan = { moves: [], stays: [], homeless: [] };
@@ -130,7 +130,7 @@ export function planBalance(facts: {
   now: Date;
 }): PlannedMove[] {
   const { rooms, zone, threshold, now } = facts;
-  const usable = rooms.filter(({ backEnd: b }) => !b.disabled && backEndState(b, now) === 'up');
+  const usable = rooms.filter(({ backEnd }) => mayPlace(backEnd, now));
   const zones = Map.groupBy(usable, ({ backEnd }) => backEnd.availabilityZone);
   return [...zones].flatMap(([name, members]) =>
     zone === null || zone === name ? balanceZone(members, facts.volumes, threshold, now) : [],

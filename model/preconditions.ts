@@ -2,6 +2,7 @@ import { backEndState, type BackEnd } from './back-end.ts';
 import type { Reason } from './errors.ts';
 import { nodeOf } from './ids.ts';
 import type { Flow } from './migration.ts';
+import { deviceName } from './names.ts';
 import { formatBytes, gib } from './sizes.ts';
 import { reasonLacking, type Asking } from './volume-type.ts';
 import type { Attachment, Volume } from './volume.ts';
@@ -88,6 +89,13 @@ export function reasonsNotToLeave(
   if (f.source && backEndState(f.source, f.now) === 'down') {
     reasons.push(downReason(f.source, 'source'));
   }
+  if (f.source?.lostDevices.includes(deviceName(v))) {
+    reasons.push({
+      type: 'DeviceLost',
+      message: `Volume ${v.id} cannot leave ${v.host}: ${deviceName(v)} lies on a disk that is lost${f.source.placementFault === null ? '' : ` (${f.source.placementFault})`}. Bring the disk back, or restore the volume from a backup.`,
+      details: { volumeId: v.id, backEnd: v.host, deviceName: deviceName(v) },
+    });
+  }
   return reasons;
 }
 
@@ -153,6 +161,13 @@ export function reasonsNotToPlace(
     });
   }
   if (backEndState(d, p.now) === 'down') reasons.push(downReason(d, 'destination'));
+  if (d.placementFault !== null) {
+    reasons.push({
+      type: 'BackEndUnavailable',
+      message: `Nothing may be placed on back end ${d.name}: ${d.placementFault}. What is there may leave.`,
+      details: { backEnd: d.name },
+    });
+  }
   const lacking = reasonLacking(d, p.volumeType);
   if (lacking) reasons.push(lacking);
   const free = Math.max(0, d.freeBytes - p.promisedBytes);
@@ -167,10 +182,14 @@ export function reasonsNotToPlace(
 }
 
 export function downReason(b: BackEnd, role: 'source' | 'destination'): Reason {
-  const why = b.fault ?? `last heard of at ${b.heartbeatAt.toISOString()}`;
+  // A worker that tells of a fault runs.
+  const why =
+    b.fault === null
+      ? `last heard of at ${b.heartbeatAt.toISOString()}. Start its worker: ferry worker storage (on ${nodeOf(b.name)})`
+      : `${b.fault}. See: ferry host list --long`;
   return {
     type: 'BackEndDown',
-    message: `The ${role} back end ${b.name} is down: ${why}. Start its worker: ferry worker storage (on ${nodeOf(b.name)})`,
+    message: `The ${role} back end ${b.name} is down: ${why}`,
     details: { backEnd: b.name, role },
   };
 }

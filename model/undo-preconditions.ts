@@ -2,6 +2,7 @@ import { backEndState } from './back-end.ts';
 import type { Reason } from './errors.ts';
 import type { KeptSource } from './kept-source.ts';
 import type { MigrationRecord, MigrationRequest } from './migration.ts';
+import { deviceName } from './names.ts';
 import { downReason, reasonsNotToLeave, type MigrationFacts } from './preconditions.ts';
 import { formatBytes, gib } from './sizes.ts';
 import { reasonLacking } from './volume-type.ts';
@@ -51,6 +52,13 @@ export function reasonsNotToUndo(f: UndoFacts, asked: UndoRequest | null = null)
   }
   if (f.destination && backEndState(f.destination, f.now) === 'down')
     reasons.push(downReason(f.destination, 'destination'));
+  const keptName = deviceName({ id: f.volumeId, nameId: f.kept.nameId });
+  if (f.destination?.lostDevices.includes(keptName))
+    reasons.push({
+      type: 'DeviceLost',
+      message: `The kept source of volume ${f.volumeId} cannot be read: ${keptName} on ${f.kept.backEnd} lies on a disk that is lost.`,
+      details: { volumeId: f.volumeId, backEnd: f.kept.backEnd, deviceName: keptName },
+    });
   const lacking = f.destination && reasonLacking(f.destination, f.volumeType);
   if (lacking) reasons.push(lacking);
   return reasons;

@@ -60,7 +60,10 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
   const { request, migrationId, owner } = args;
   const { volumeId, undoes } = request;
   const row = await registry
-    .transaction((q) => (undoes === null ? claimMove(q, args) : claimUndo(q, args)))
+    .transaction(async (q) => {
+      if (await wouldReadLost(q, args)) return undefined;
+      return undoes === null ? claimMove(q, args) : claimUndo(q, args);
+    })
     .catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'FE001') throw fenced(`Migration ${migrationId}`);
       throw error;
@@ -87,6 +90,23 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
           undoes: { migrationId: undoes, deviceName: device(row.destinationNameId), identity: row.destinationIdentity },
         }),
   };
+}
+
+/**
+ * Whether the device that a new claim would read is one that its back end has named as lost. A claim that is there is repeated, whatever
+ * has been lost since.
+ */
+async function wouldReadLost(q: Queries, { request, migrationId }: ClaimArguments): Promise<boolean> {
+  const rows = await q.rows(
+    noColumns,
+    `SELECT FROM back_ends b
+     JOIN (SELECT host AS back_end, coalesce(name_id, id) AS name_id FROM volumes WHERE id = $1
+           UNION ALL
+           SELECT back_end, coalesce(name_id, volume_id) FROM kept_sources WHERE migration_id = $2) d ON d.back_end = b.name
+     WHERE 'volume-' || d.name_id = ANY (b.lost_devices) AND NOT EXISTS (SELECT FROM migrations WHERE id = $3)`,
+    [request.volumeId, request.undoes, migrationId],
+  );
+  return rows.length > 0;
 }
 
 async function claimMove(q: Queries, args: ClaimArguments): Promise<z.infer<typeof claimRow> | undefined> {

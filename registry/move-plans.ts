@@ -222,7 +222,8 @@ export function stateAfter(reason: Reason, tries: number): MoveState {
   if (types.includes('VolumeNotFound') || types.includes('SameBackEnd')) return 'gone';
   if (types.some((type) => othersDoing.has(type))) return 'later';
   if (types.every((type) => plannedAnew.has(type))) return tries < mostTries ? 'later' : 'failed';
-  if (types.includes('VolumeHasSnapshots') || types.includes('VolumeStatusRefused')) return 'stays';
+  if (types.includes('VolumeHasSnapshots') || types.includes('DeviceLost') || types.includes('VolumeStatusRefused'))
+    return 'stays';
   return 'failed';
 }
 

@@ -62,13 +62,26 @@ export async function startReporting(deps: {
           capabilities: capabilitiesOf(configured.get(name)!, driver),
         };
         try {
-          const capacity = await answered(name, driver);
+          const { placementFault = null, lostDevices = [], ...capacity } = await answered(name, driver);
           const why = whyUnreachable();
-          return { ...base, ...capacity, fault: why === null ? null : `no work reaches its worker: ${why}` };
+          return {
+            ...base,
+            ...capacity,
+            placementFault,
+            lostDevices: [...lostDevices],
+            fault: why === null ? null : `no work reaches its worker: ${why}`,
+          };
         } catch (error) {
           // That says nothing of the back end.
           if (error instanceof FerryError && error.type === 'ServiceUnreachable') throw error;
-          return { ...base, totalBytes: 0, freeBytes: 0, fault: (error as Error).message };
+          return {
+            ...base,
+            placementFault: null,
+            lostDevices: [],
+            totalBytes: 0,
+            freeBytes: 0,
+            fault: (error as Error).message,
+          };
         }
       }),
     );

@@ -75,8 +75,16 @@ export interface VolumeDriver {
    */
   mark(mark: StorageMark, instead: StorageMark | null): Promise<void>;
 
-  /** Total and free bytes for new volumes. */
-  capacity(): Promise<{ totalBytes: number; freeBytes: number }>;
+  /**
+   * Total and free bytes for new volumes; and, where there is such a thing, why nothing may be placed although what is there can be read,
+   * and the names of those devices that cannot: they lie on a disk that is lost.
+   */
+  capacity(): Promise<{
+    totalBytes: number;
+    freeBytes: number;
+    placementFault?: string | null;
+    lostDevices?: readonly string[];
+  }>;
 
   /** Why writes to devices that are there fail or hang: `InsufficientSpace` when all of them have run out of room. Null: not for that. */
   exhaustion(): Promise<FerryError | null>;

@@ -45,7 +45,9 @@ export function longList(backEnds: readonly ListedBackEnd[]): string {
       formatBytes(b.freeBytes),
       formatBytes(b.totalBytes),
       capabilitiesText(b.capabilities),
-      [b.decommissionedAt ? null : b.disabledReason, b.fault, repairNote(b)].filter((text) => text !== null).join('; '),
+      [b.decommissionedAt ? null : b.disabledReason, b.fault, placementNote(b), lostNote(b), repairNote(b)]
+        .filter((text) => text !== null)
+        .join('; '),
     ]),
   );
 }
@@ -54,4 +56,12 @@ export function longList(backEnds: readonly ListedBackEnd[]): string {
 function repairNote({ discrepancies }: ListedBackEnd): string | null {
   if (discrepancies === 0) return null;
   return `needs repair: ${discrepancies} of its devices do not fit the registry; see: ferry repair --dry-run`;
+}
+
+function placementNote({ placementFault }: ListedBackEnd): string | null {
+  return placementFault === null ? null : `nothing is placed here, what is here may leave: ${placementFault}`;
+}
+
+function lostNote({ lostDevices }: ListedBackEnd): string | null {
+  return lostDevices.length === 0 ? null : `on a lost disk: ${lostDevices.join(', ')}`;
 }

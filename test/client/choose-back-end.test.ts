@@ -16,6 +16,7 @@ const backEnd = (name: string, freeGib: number, change: Partial<ObservedBackEnd>
   disabledReason: null,
   fault: null,
   placementFault: null,
+  lostDevices: [],
   capabilities: {},
   heartbeatAt: now,
   asOf: now,

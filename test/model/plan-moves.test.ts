@@ -28,6 +28,7 @@ function room(name: string, freeGib: number, change: Partial<BackEnd> = {}, prom
     disabledReason: null,
     fault: null,
     placementFault: null,
+    lostDevices: [],
     capabilities: {},
     heartbeatAt: now,
     decommissionedAt: null,
@@ -348,4 +349,22 @@ describe('the moves that may begin', () => {
     assert.deepEqual(chooseMoves(waiting, [move('a@1', 'b@1')], limits), [waiting[0], waiting[4]]);
     assert.deepEqual(chooseMoves(waiting, [move('q@1', 'r@1'), move('q@1', 'r@1'), move('q@1', 'r@1')], limits), []);
   });
+});
+
+test('a back end that lost a disk is left by its healthy volumes and taken by none; those on the disk stay, by name', () => {
+  const [good, bad] = [volume(2), volume(3)];
+  const failing = { placementFault: 'a disk is missing', lostDevices: [`volume-${bad.volume.id}`] };
+  const rooms = [room('a@1', 50, failing), room('b@1', 50), room('c@1', 90, { placementFault: 'read-only' })];
+  const facts = { sources: new Set(['a@1']), rooms, to: [], order: 'largest', now } as const;
+  const plan = planEvacuation({ ...facts, volumes: [good, bad] });
+  assert.deepEqual(
+    plan.moves.map(({ volumeId, destination }) => [volumeId, destination]),
+    [[good.volume.id, 'b@1']],
+  );
+  assert.deepEqual(
+    plan.stays.map(({ volumeId, reasons }) => [volumeId, reasons.map(({ type }) => type)]),
+    [[bad.volume.id, ['DeviceLost']]],
+  );
+  assert.equal(reasonsAgainstDestinations(['c@1'], facts.sources, rooms, now)[0]?.type, 'BackEndUnavailable');
+  assert.deepEqual(planBalance({ volumes: [volume(10, 'c@1')], rooms, zone: null, threshold: 0, now }), []);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { backEndState } from '../../model/back-end.ts';
+import { deviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { findBackEnd, listBackEnds, reportBackEnds, setDisabled } from '../../registry/back-ends.ts';
 import { claimVolume } from '../../registry/claim.ts';
@@ -9,6 +10,7 @@ import { beginCreate, failCreate } from '../../registry/creation.ts';
 import { planMigration } from '../../registry/migration-facts.ts';
 import { enterPhase, releaseVolume } from '../../registry/migration-steps.ts';
 import { noColumns } from '../../registry/rows.ts';
+import { volumeOrNull } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
 import { anOwner, claimArguments, ferryError, putBackEnd, putVolume, source } from './world.ts';
 
@@ -44,6 +46,7 @@ describe('back ends', () => {
         disabled: false,
         disabledReason: null,
         placementFault: null,
+        lostDevices: [],
         heartbeatAt: null,
         decommissionedAt: null,
       },
@@ -158,5 +161,57 @@ describe('back ends', () => {
       await failCreate(registry, { ...ticket, reason: { type: 'ToolFailed', message: 'no' } });
       assert.equal(await promised('p4@a'), 0);
     });
+  });
+
+  describe('that may not be filled any more', () => {
+    const placementFault = '1 of the physical volumes of vg are missing';
+    const failing = 'q1@a';
+    before(async () => {
+      await putBackEnd(registry, 'q2@a', { freeBytes: 100 * gib });
+    });
+
+    test('take nothing, and are left by what can still be read; what cannot is named', async () => {
+      const [good, bad] = [
+        await putVolume(registry, { host: await failingNow([]) }),
+        await putVolume(registry, { host: failing }),
+      ];
+      await failingNow([deviceName({ id: bad, nameId: null })]);
+      await assert.rejects(
+        claimVolume(registry, claimArguments(await putVolume(registry), { destination: failing })),
+        ferryError('BackEndUnavailable'),
+      );
+      const to = { destination: 'q2@a' };
+      await assert.rejects(claimVolume(registry, claimArguments(bad, to)), (error: Error) => {
+        ferryError('DeviceLost')(error);
+        assert.match(error.message, new RegExp(`volume-${bad} lies on a disk that is lost`));
+        return true;
+      });
+      assert.equal((await volumeOrNull(registry, bad))?.migrationOwner, null);
+      await claimVolume(registry, claimArguments(good, to));
+      await putBackEnd(registry, failing);
+      await claimVolume(registry, claimArguments(bad, to));
+    });
+
+    test('repeat a claim that was there before the disk was lost', async () => {
+      const id = await putVolume(registry, { host: await failingNow([]) });
+      const args = claimArguments(id, { destination: 'q2@a' });
+      const { claim } = await claimVolume(registry, args);
+      await failingNow([deviceName({ id, nameId: null })]);
+      assert.deepEqual((await claimVolume(registry, args)).claim, claim);
+    });
+
+    test('create nothing, wherever it is said or chosen', async () => {
+      await failingNow([]);
+      const ticket = { volumeId: randomUUID(), owner: anOwner('create') };
+      await assert.rejects(
+        beginCreate(registry, { ...ticket, tenantId: 't', sizeGib: 1, backEnd: failing }),
+        ferryError('BackEndUnavailable'),
+      );
+    });
+
+    const failingNow = async (lostDevices: string[]) => {
+      await putBackEnd(registry, failing, { placementFault, lostDevices });
+      return failing;
+    };
   });
 });

@@ -1,5 +1,5 @@
-import { type BigIntStats } from 'node:fs';
-import { lstat, open, readdir, stat, statfs, truncate } from 'node:fs/promises';
+import { constants, type BigIntStats } from 'node:fs';
+import { access, lstat, open, readdir, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
 import type { Admit } from '../admission.ts';
@@ -190,7 +190,12 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
 
     async capacity() {
       await checkFolder();
-      return capacity();
+      const isReadOnly = await access(path, constants.W_OK).then(
+        () => false,
+        (error: unknown) => systemCode(error) === 'EROFS',
+      );
+      const placementFault = isReadOnly ? `the file system of ${path} is read-only` : null;
+      return { ...(await capacity()), placementFault };
     },
 
     // A file system that is full says so with each write.

@@ -38,7 +38,7 @@ export async function extend(
   if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
   const before = unzeroed(found);
   if (found.sizeBytes === sizeBytes && before === null) return;
-  group.checkExtents(sizeBytes, await group.group());
+  group.checkExtents(sizeBytes, await group.soundGroup());
   if (found.origin)
     throw new FerryError('VolumeHasSnapshots', `${found.path} has snapshots; delete them first`, { name });
   if (found.open) throw deviceInUse(found.path, name);

@@ -65,7 +65,7 @@ export function createLvmDriver({
 
   async function create(spec: Parameters<VolumeDriver['create']>[0]): Promise<Device & { readsZero: boolean }> {
     const { name, sizeBytes, tags } = spec;
-    const facts = await group();
+    const facts = await vg.soundGroup();
     vg.checkExtents(sizeBytes, facts);
     const { freeBytes } = facts;
     const found = await volume(name);
@@ -114,8 +114,10 @@ export function createLvmDriver({
     share: async () => null,
 
     async capacity() {
-      const { totalBytes, freeBytes } = await group();
-      return { totalBytes, freeBytes };
+      const { totalBytes, freeBytes, placementFault } = await group();
+      if (placementFault === null) return { totalBytes, freeBytes };
+      const lostDevices = (await vg.volumes()).filter(({ lost }) => lost).map(({ name }) => name);
+      return { totalBytes, freeBytes, placementFault, lostDevices };
     },
 
     // A volume has all of its extents from the beginning.

@@ -18,7 +18,7 @@ export function isMetadataFull(metadataBytes: number, metadataPercent: number): 
 }
 
 /** Bytes that can still be written to chunks that nobody has, as far as data and metadata reach. */
-export function writableBytes(pool: Omit<ThinPool, 'fault' | 'name' | 'discards'>): number {
+export function writableBytes(pool: Omit<ThinPool, 'fault' | 'placementFault' | 'name' | 'discards'>): number {
   const data = pool.sizeBytes * (1 - pool.dataPercent / 100);
   const mappable =
     (freeMetadataBytes(pool.metadataBytes, pool.metadataPercent) / metadataBytesPerChunk) * pool.chunkBytes;

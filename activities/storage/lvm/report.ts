@@ -24,6 +24,8 @@ export interface LogicalVolume {
   readonly thinPool: string | null;
   /** It is thin, and nothing has been written to it: it reads as zeros. */
   readonly unwritten: boolean;
+  /** Part of it lies on a disk that the group has lost. */
+  readonly lost: boolean;
 }
 
 /** What lvm2 reports of a thin pool. */
@@ -37,8 +39,10 @@ export interface ThinPool {
   readonly metadataPercent: number;
   /** Whether chunks can be given back. */
   readonly discards: boolean;
-  /** Why nothing can be made in it; null when it is well. */
+  /** Why its volumes cannot be used; null when they can. */
   readonly fault: string | null;
+  /** Why nothing can be made in it, although its volumes can be read; null when it is well. */
+  readonly placementFault: string | null;
 }
 
 /** What lvm2 reports of a volume group. */
@@ -46,8 +50,10 @@ export interface VolumeGroup {
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly extentBytes: number;
-  /** Why nothing can be made in it; null when it is well. */
+  /** Why its volumes cannot be used; null when they can. */
   readonly fault: string | null;
+  /** Why nothing can be made in it, although volumes in it can be used; null when it is well. */
+  readonly placementFault: string | null;
   readonly seen: StorageSeen;
 }
 
@@ -130,6 +136,7 @@ export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume
       thinPool: row.pool_lv === '' ? null : row.pool_lv,
       // lvm2 rounds so that only nothing at all is 0.00.
       unwritten: row.pool_lv !== '' && row.data_percent === '0.00',
+      lost: row.lv_health_status === 'partial',
     };
   });
 }
@@ -146,16 +153,25 @@ export function parseThinPool(volumeGroup: string, name: string, stdout: string)
     metadataBytes: row.lv_metadata_size,
     metadataPercent: Number(row.metadata_percent),
     discards: row.discards !== 'ignore',
-    fault: faultOfPool(`${volumeGroup}/${name}`, row),
+    ...faultsOfPool(`${volumeGroup}/${name}`, row),
   };
 }
 
+function faultsOfPool(operand: string, row: VolumeRow): Pick<ThinPool, 'fault' | 'placementFault'> {
+  if (row.lv_health_status === 'failed') return { fault: `it has failed; ${repairOf(operand)}`, placementFault: null };
+  if (row.data_percent === '')
+    return { fault: `it is not active; activate it: lvchange --activate y ${operand}`, placementFault: null };
+  return { fault: null, placementFault: placementFaultOfPool(operand, row) };
+}
+
+const repairOf = (operand: string) =>
+  `end what uses its volumes, deactivate them and it, and repair it: lvconvert --repair ${operand}`;
+
 /** A pool that is full of data is well: what is in it can be read, moved away and deleted. */
-function faultOfPool(operand: string, row: VolumeRow): string | null {
-  const damage = damages[row.lv_health_status] ?? (row.lv_check_needed === '1' ? 'its metadata must be checked' : null);
-  if (damage !== null)
-    return `${damage}; end what uses its volumes, deactivate them and it, and repair it: lvconvert --repair ${operand}`;
-  if (row.data_percent === '') return `it is not active; activate it: lvchange --activate y ${operand}`;
+function placementFaultOfPool(operand: string, row: VolumeRow): string | null {
+  if (row.lv_health_status === 'metadata_read_only')
+    return `its metadata is damaged and cannot be written any more; ${repairOf(operand)}`;
+  if (row.lv_check_needed === '1') return `its metadata must be checked; ${repairOf(operand)}`;
   if (isMetadataFull(row.lv_metadata_size, Number(row.metadata_percent)))
     return `its metadata is ${row.metadata_percent} % full, too full to be changed; make it larger: lvextend --poolmetadatasize +SIZE ${operand}`;
   // A part of a chunk that is written to would show what was in the rest of it before.
@@ -163,11 +179,6 @@ function faultOfPool(operand: string, row: VolumeRow): string | null {
     return `it hands out chunks that still show another volume's bytes; switch its zeroing on: lvchange --zero y ${operand}`;
   return null;
 }
-
-const damages: Readonly<Record<string, string>> = {
-  metadata_read_only: 'its metadata is damaged and cannot be written any more',
-  failed: 'it has failed',
-};
 
 /** What the group tells of itself in the report of its volumes; null when it has none. */
 export function seenInVolumes(stdout: string): StorageSeen | null {
@@ -207,17 +218,13 @@ export function parseGroup(volumeGroup: string, stdout: string): VolumeGroup | n
     .report.flatMap(({ vg }) => vg)
     .find((vg) => vg.vg_name === volumeGroup);
   if (!row) return null;
-  const fault =
-    row.vg_missing_pv_count > 0
-      ? `${row.vg_missing_pv_count} of its physical volumes are missing`
-      : row.vg_exported === '1'
-        ? 'it is exported'
-        : null;
+  const missing = row.vg_missing_pv_count;
   return {
     totalBytes: row.vg_size,
     freeBytes: row.vg_free,
     extentBytes: row.vg_extent_size,
-    fault,
+    fault: row.vg_exported === '1' ? 'it is exported' : null,
+    placementFault: missing > 0 ? `${missing} of the physical volumes of ${volumeGroup} are missing` : null,
     seen: seenOf(row.vg_uuid, row.vg_tags, row),
   };
 }

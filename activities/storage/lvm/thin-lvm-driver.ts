@@ -79,7 +79,7 @@ export function createThinLvmDriver({
 
   async function create(spec: Parameters<VolumeDriver['create']>[0]): Promise<Device & { readsZero: boolean }> {
     const { name, sizeBytes, tags } = spec;
-    vg.checkExtents(sizeBytes, await vg.group());
+    vg.checkExtents(sizeBytes, await vg.soundGroup());
     const contents = await vg.pool();
     const found = lookUp(contents, name, tags);
     if (found) return settle(found, spec);
@@ -129,8 +129,12 @@ export function createThinLvmDriver({
     share: async () => null,
 
     async capacity() {
-      await vg.group();
-      return capacity(await vg.pool());
+      const { placementFault: faultOfGroup } = await vg.group();
+      const contents = await vg.pool(false);
+      const faultOfPool =
+        contents.pool.placementFault === null ? null : `thin pool ${vg.where}: ${contents.pool.placementFault}`;
+      const lostDevices = contents.volumes.filter(({ lost }) => lost).map(({ name }) => name);
+      return { ...capacity(contents), placementFault: faultOfPool ?? faultOfGroup, lostDevices };
     },
 
     async exhaustion() {

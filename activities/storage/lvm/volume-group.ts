@@ -61,12 +61,19 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
     throw unavailable(groupName, ['there is no volume group of that name on this node', ...marked].join('; '));
   }
 
-  /** The group as it is now. `BackEndUnavailable` when there is none, it is not the back end's own, or it is not well. */
+  /** The group as it is now. `BackEndUnavailable` when there is none, it is not the back end's own, or its volumes cannot be used. */
   async function group(): Promise<VolumeGroup> {
     const found = await anyGroup();
     // Of a pool the pool itself says whose it is: others of the group are others'.
     if (thinPool === null) await admit?.(found.seen);
     if (found.fault !== null) throw unavailable(groupName, found.fault);
+    return found;
+  }
+
+  /** The same, and `BackEndUnavailable` also when nothing can be made in it. */
+  async function soundGroup(): Promise<VolumeGroup> {
+    const found = await group();
+    if (found.placementFault !== null) throw unavailable(groupName, found.placementFault);
     return found;
   }
 
@@ -144,6 +151,7 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
     run,
     lvm,
     group,
+    soundGroup,
     identify,
     mark,
     /** All of the back end, and what else is shown with it. */
@@ -163,11 +171,12 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
     anyPool: async (): Promise<ThinPool> => (await report()).pool!,
     /**
      * The thin pool, what is in it, and what else is in the group, as they are at one moment. `BackEndUnavailable` when there is no such
-     * pool, or it is not well. Only for a back end that is one.
+     * pool, or its volumes cannot be used; with `sound` also when nothing can be made in it. Only for a back end that is one.
      */
-    async pool(): Promise<PoolContents> {
+    async pool(sound = true): Promise<PoolContents> {
       const { pool, volumes } = await report();
-      if (pool!.fault !== null) throw unavailable(`thin pool ${where}`, pool!.fault);
+      const fault = pool!.fault ?? (sound ? pool!.placementFault : null);
+      if (fault !== null) throw unavailable(`thin pool ${where}`, fault);
       return { pool: pool!, volumes: volumes.filter(isOwn), elsewhere: volumes.filter((each) => !isOwn(each)) };
     },
     /** Throws `DeviceExists` if another back end of the group has that name: in a group each is there once. */

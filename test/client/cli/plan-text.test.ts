@@ -19,6 +19,7 @@ const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd => ({
   disabledReason: null,
   fault: null,
   placementFault: null,
+  lostDevices: [],
   capabilities: {},
   heartbeatAt: now,
   decommissionedAt: null,

@@ -41,6 +41,7 @@ test('a pool is told with its fill; what is no thin pool is none', () => {
     metadataPercent: 10.94,
     discards: true,
     fault: null,
+    placementFault: null,
   });
   assert.equal(pool({ discards: 'ignore' })?.discards, false);
   assert.equal(pool({ lv_name: 'other' }), null);
@@ -58,7 +59,7 @@ test('a pool that cannot be used says why, and what to do; one that is only full
     [{ zero: '0' }, /another volume's bytes.*lvchange --zero y vg\/pool/],
   ];
   for (const [changes, expected] of faults) {
-    const fault = pool(changes)?.fault ?? null;
+    const fault = pool(changes)?.fault ?? pool(changes)?.placementFault ?? null;
     if (expected) assert.match(fault ?? 'well', expected);
     else assert.equal(fault, null);
   }
