@@ -16,8 +16,3 @@ export function markIn(tags: readonly string[]): StorageMark | null {
   const mark = { id: ids[0], registry: registries[0], backEnd: (names[0] ?? '').replace('/', '@') };
   return storageMark.safeParse(mark).data ?? null;
 }
-
-/** How lvm2 selects what still has this mark, or none: looked at under the lock under which it changes the tags. */
-export function markedAs(field: 'vg_tags' | 'lv_tags', instead: StorageMark | null): string {
-  return instead ? `${field}={"${storage}${instead.id}"}` : `${field}!~"^ferry\\.storage="`;
-}

@@ -3,7 +3,7 @@ import type { StorageMark, StorageSeen } from '../../../model/storage-identity.t
 import { type Admit, markChanged } from '../admission.ts';
 import { deviceExists } from '../refusals.ts';
 import { exitCodeOf, type RunCommand, type RunOptions } from '../run-command.ts';
-import { markedAs, markTags } from './mark-tags.ts';
+import { markTags } from './mark-tags.ts';
 import {
   groupReport,
   markedGroups,
@@ -98,19 +98,20 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
 
   /** Puts the mark on the group, or on the pool in it, in the place of `instead`. */
   async function mark(next: StorageMark, instead: StorageMark | null): Promise<void> {
-    const [command, field] =
-      thinPool === null ? (['vgchange', 'vg_tags'] as const) : (['lvchange', 'lv_tags'] as const);
+    const named = thinPool === null ? groupName : `thin pool ${where}`;
+    const seen = await identify();
+    if (seen.mark?.id !== instead?.id) throw markChanged(named);
     const removed = instead ? markTags(instead).filter((tag) => !markTags(next).includes(tag)) : [];
     await ask([
-      command,
+      thinPool === null ? 'vgchange' : 'lvchange',
       ...markTags(next).flatMap((tag) => ['--addtag', tag]),
       ...removed.flatMap((tag) => ['--deltag', tag]),
-      ...['--select', markedAs(field, instead)],
+      // Only if nobody has changed anything since it was looked at: that is looked at under lvm2's own lock.
+      ...['--select', `vg_seqno=${seen.sequence}`],
       '--',
       where,
     ]);
-    if ((await identify()).mark?.id !== next.id)
-      throw markChanged(thinPool === null ? groupName : `thin pool ${where}`);
+    if ((await identify()).mark?.id !== next.id) throw markChanged(named);
   }
 
   /** Everything in the group that has one of these names, or all; and the thin pool, if there must be one. */
