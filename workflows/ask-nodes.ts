@@ -50,13 +50,12 @@ export async function askNodes(move: Move, patienceSeconds: number): Promise<Nod
   if (attachment?.hasComputeWorker && connection) {
     const { computeHost, instanceId } = attachment;
     asked.push(
-      ask(`the hypervisor ${computeHost}`, async () => {
-        await computeSteps(computeHost, patienceSeconds).inspectDisk.executeWithOptions(
+      ask(`the hypervisor ${computeHost}`, () =>
+        computeSteps(computeHost, patienceSeconds).examineDisk.executeWithOptions(
           { summary: `may the disk of instance ${instanceId} be mirrored?` },
           [{ ...diskOf(attachment, connection), source: diskSource(connection), sizeBytes }],
-        );
-        return [];
-      }),
+        ),
+      ),
     );
   }
   const answers = await Promise.all(asked);
@@ -76,7 +75,6 @@ async function ask(whom: string, question: () => Promise<Reason[]>): Promise<Nod
         reasons: [],
         silent: [{ type: 'NodeUnavailable', message: `${whom} does not answer: ${reason.message}` }],
       };
-    const several = reason.details?.['reasons'];
-    return { reasons: Array.isArray(several) ? (several as Reason[]) : [reason], silent: [] };
+    return { reasons: [reason], silent: [] };
   }
 }

@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { FerryError, type Reason } from '../../model/errors.ts';
 import { copyStart, type CopyProgress } from '../../model/migration.ts';
 import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { beatEveryMs, beating } from '../beating.ts';
@@ -72,6 +73,19 @@ export function createComputeActivities(deps: ComputeDependencies) {
     inspectDisk: beating((input: InspectInput): Promise<{ device: string; sizeBytes: number }> =>
       inspectDisk(deps, input),
     ),
+
+    /** The same, as an answer: every reason why the disk cannot be mirrored, before a migration is begun. Changes nothing. */
+    examineDisk: beating(async (input: InspectInput): Promise<Reason[]> => {
+      try {
+        await inspectDisk(deps, input);
+        return [];
+      } catch (error) {
+        // A hypervisor that does not answer tells nothing.
+        if (!(error instanceof FerryError) || error.retryable) throw error;
+        const { type, message, details } = error;
+        return type === 'MigrationRefused' ? (details['reasons'] as Reason[]) : [{ type, message, details }];
+      }
+    }),
 
     /**
      * Mirrors the disk onto the destination until both hold the same: starts the mirror, or takes over the one that runs, with

@@ -17,7 +17,7 @@ import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
 import type { Device, Expected, Stranger, VolumeDriver } from './driver.ts';
 import { endExports, type ExportAddress, type Exports } from './exports.ts';
-import { refuseIfUsed } from './guard-device.ts';
+import { refuseIfStillUsed, refuseIfUsed } from './guard-device.ts';
 
 interface OnDevice {
   backEnd: string;
@@ -159,9 +159,13 @@ export function createVolumeActivities(deps: {
       },
     ),
 
-    /** Throws `VolumeInUse` if somebody uses a device that nobody is to use (any more). Not there: nothing happens. */
-    checkUnused: beating(async (input: OnDevice): Promise<void> => {
-      await refuseIfUsed({ driver: driverOf(input.backEnd), exports, name: input.deviceName });
+    /**
+     * At the end of an attachment: throws `VolumeInUse` if somebody still uses the device, or the attachment's export, although its guest was
+     * told to let go: the guest has another name by now, say. Not there: nothing happens.
+     */
+    checkUnused: beating(async (input: OnDevice & { exportName: string }): Promise<void> => {
+      const { backEnd, deviceName: name, exportName: but } = input;
+      await refuseIfStillUsed({ driver: driverOf(backEnd), exports, name, but });
     }),
 
     /** A back end's devices that are none of Ferry's, and whether they can be managed. */

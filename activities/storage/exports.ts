@@ -74,8 +74,12 @@ const tries = 5;
 const pauseMs = 400;
 
 /** Asks until there is no user; throws `VolumeInUse` with those that stay. */
-export async function untilUnused(path: string, users: () => Promise<readonly string[]>): Promise<void> {
-  for (let left = tries; ; left -= 1) {
+export async function untilUnused(
+  path: string,
+  users: () => Promise<readonly string[]>,
+  attempts = tries,
+): Promise<void> {
+  for (let left = attempts; ; left -= 1) {
     const found = await users();
     if (found.length === 0) return;
     if (left === 1) throw volumeInUse(path, found);

@@ -25,15 +25,32 @@ export async function usersOfDevice(
 }
 
 /** What is around the device once nobody uses it; throws `VolumeInUse` if somebody does not let go of it at once. */
-async function whenUnused({ driver, exports, name, but }: Guarded): Promise<Surroundings> {
+async function whenUnused({ driver, exports, name, but }: Guarded, attempts?: number): Promise<Surroundings> {
   let around = await expectThere(driver, name);
   let isFirst = true;
-  await untilUnused(around.device.path, async () => {
+  const users = async () => {
     if (!isFirst) around = await expectThere(driver, name);
     isFirst = false;
     return usersOfDevice(around, exports, but);
-  });
+  };
+  await untilUnused(around.device.path, users, attempts);
   return around;
+}
+
+/** A guest that has let go of its disk is heard before its QEMU has closed it: it is asked for so often. */
+const farewells = 25;
+
+/**
+ * The end of an attachment: throws `VolumeInUse` if somebody still uses the device, or is connected to the attachment's own export, which
+ * is not to be cut off. Not there: nothing happens.
+ */
+export async function refuseIfStillUsed(guarded: Guarded & { but: string }): Promise<void> {
+  const { driver, exports, name, but } = guarded;
+  const device = await driver.find(name);
+  if (!device) return;
+  const connected = async () => (await exports.clients(but)).map((who) => `${who}, connected to the export ${but}`);
+  await untilUnused(device.path, connected, farewells);
+  await whenUnused(guarded, farewells);
 }
 
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */

@@ -26,7 +26,7 @@ export function addBalance(program: Command): void {
       10,
     );
   addMovesOptions(balance)
-    .option('--dry-run', 'only propose the moves')
+    .option('--dry-run', 'only propose the moves, by what the registry knows')
     .action((o: Options, command: Command) =>
       withFerry(command, async (session) => {
         const { ferry, answer } = session;

@@ -42,7 +42,7 @@ export function addHostEvacuate(host: Command): void {
       checked('schedule', z.string().regex(/^\S+( \S+){4}$/, 'is not a cron line of five fields')),
     )
     .addOption(keepSourceOption())
-    .option('--dry-run', 'only say what would move where, and what would stay and why')
+    .option('--dry-run', 'only say what would move where, and what would stay and why, by what the registry knows')
     .action((source: string, o: EvacuateOptions, command: Command) =>
       withFerry(command, async (session) => {
         const { ferry, answer } = session;

@@ -20,6 +20,7 @@ export function addMigrate(program: Command): void {
       .description('move a volume to another back end; waits and shows progress, Ctrl-C detaches')
       .addArgument(volumeArgument())
       .addArgument(new Argument('<host>', 'where to: a back end, node@name').argParser(checked('host', backEndName))),
+    'the registry, both nodes and the hypervisor',
   )
     .addOption(keepSourceOption())
     .action((volumeId: string, destination: string, options: Options, command: Command) =>

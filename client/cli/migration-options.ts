@@ -15,7 +15,8 @@ export interface MigrationOptions {
   wait: boolean;
 }
 
-export function addMigrationOptions(command: Command): Command {
+/** `asked`: who is asked for a dry run. */
+export function addMigrationOptions(command: Command, asked = 'the registry'): Command {
   return command
     .option('--bandwidth <rate>', 'at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
     .option(
@@ -24,7 +25,7 @@ export function addMigrationOptions(command: Command): Command {
       checked('verify', verifyMode),
     )
     .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')
-    .option('--dry-run', 'only say what would be done, or every reason why not')
+    .option('--dry-run', `only say what would be done, or every reason why not; asks ${asked}`)
     .option('-d, --detach', 'do not wait for the end')
     .option('--no-wait', 'the same as --detach');
 }

@@ -22,7 +22,7 @@ export function addMigrationUndo(migration: Command): void {
     )
     .addArgument(volumeArgument())
     .option('--bandwidth <rate>', 'read at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
-    .option('--dry-run', 'only say what would be done, or every reason why not')
+    .option('--dry-run', 'only say what would be done, or every reason why not, by what the registry knows')
     .option('-d, --detach', 'do not wait for the end')
     .action((volumeId: string, options: Options, command: Command) =>
       withFerry(command, (session) =>

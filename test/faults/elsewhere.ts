@@ -28,6 +28,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'listEverything',
     'locateVolume',
     'checkUnused',
+    'examineDisk',
     'reasonsAgainst',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),

@@ -160,6 +160,7 @@ export class PlayedNodes {
   #hypervisor() {
     const mirrored = { ready: true, bytesDone: 1024, totalBytes: 1024 };
     return {
+      examineDisk: async () => [],
       inspectDisk: this.#step('inspectDisk', { device: 'vdb', sizeBytes: 1024 ** 3 }),
       mirrorDisk: this.#step('mirrorDisk', mirrored),
       pauseMirror: this.#step('pauseMirror', undefined),
