@@ -93,7 +93,6 @@ function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpS
       ...(keepsSource ? keepingSource([retiring]) : [retiring]),
     ];
   }
-  // Not held, as that of a guest: done.
   const released: CleanUpStep = {
     kind: 'releaseSource',
     backEnd: source.backEnd,
@@ -104,10 +103,10 @@ function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpS
   if (undoes) return [released];
   const { backEnd, deviceName } = destination;
   return [
-    released,
-    flow === 'generic-attached'
-      ? { kind: 'removeExport', backEnd, exportName: deviceName }
-      : { kind: 'removeExport', backEnd: source.backEnd, exportName },
+    // Of a guest's disk the source was never held.
+    ...(flow === 'generic-attached'
+      ? [{ kind: 'removeExport' as const, backEnd, exportName: deviceName }]
+      : [released, { kind: 'removeExport' as const, backEnd: source.backEnd, exportName }]),
     { kind: 'deleteDestination', backEnd, deviceName, migrationId },
   ];
 }
