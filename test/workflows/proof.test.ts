@@ -160,19 +160,22 @@ async function throughFaults(address: ExportAddress): Promise<ExportAddress> {
 
 /** The copier, and what may go wrong around it. */
 async function runWithFaults<T>(job: Job, run: (job: Job) => Promise<T>): Promise<T> {
+  const wrong = path.join(folder, 'read wrongly');
+  const readWrongly = async (device: string) => {
+    await copyFile(device, wrong);
+    await flip(wrong);
+  };
+  if (job.kind === 'digest' && fault === 'on the source' && job.device.path === (await deviceOn(one)).path) {
+    await readWrongly(job.device.path);
+    return run({ ...job, device: { ...job.device, path: wrong } });
+  }
   if (job.kind !== 'copy') return run(job);
-  const { source } = job;
-  if ('devicePath' in source && fault === 'in the copier of the node') {
-    const devicePath = path.join(folder, 'read wrongly');
-    await copyFile(source.devicePath, devicePath);
-    await flip(devicePath);
-    return run({ ...job, source: { devicePath } });
+  if ('devicePath' in job.source && fault === 'in the copier of the node') {
+    await readWrongly(job.source.devicePath);
+    return run({ ...job, source: { devicePath: wrong } });
   }
   const result = await run(job);
   if (fault === 'on the destination') await flip(job.destination.path);
-  if (fault === 'on the source') {
-    await flip((await deviceOn(one)).path);
-  }
   return result;
 }
 
@@ -219,7 +222,7 @@ describe('a bit that flips', () => {
       assert.equal(await hashOf(one), contents);
     });
 
-  test('on the source, after it was copied', async () => {
+  test('on the source, when it is read again', async () => {
     fault = 'on the source';
     await assertBack(await migrate(far), far, waySays);
   });
