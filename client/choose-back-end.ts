@@ -1,4 +1,4 @@
-import { backEndState, type BackEnd, type ObservedBackEnd } from '../model/back-end.ts';
+import { mayPlace, type BackEnd, type ObservedBackEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
 import { satisfies, type Asking } from '../model/volume-type.ts';
 import { formatBytes, gib } from '../model/sizes.ts';
@@ -12,9 +12,7 @@ export function chooseBackEnd(
   wanted: { sizeGib: number; availabilityZone?: string | undefined; volumeType?: Asking | null },
 ): BackEnd {
   const { sizeGib, availabilityZone: zone, volumeType = null } = wanted;
-  const usable = backEnds.filter(
-    (b) => !b.disabled && backEndState(b, b.asOf) === 'up' && (zone === undefined || b.availabilityZone === zone),
-  );
+  const usable = backEnds.filter((b) => mayPlace(b, b.asOf) && (zone === undefined || b.availabilityZone === zone));
   const where = zone === undefined ? '' : ` in zone ${zone}`;
   const capable = usable.filter((b) => satisfies(b, volumeType));
   const [best] = capable.toSorted((a, b) => b.freeBytes - a.freeBytes || (a.name < b.name ? -1 : 1));

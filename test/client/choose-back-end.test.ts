@@ -45,6 +45,12 @@ test('a zone narrows the choice', () => {
   });
 });
 
+test('one that can only be left is not chosen', () => {
+  const failing = backEnd('n@a', 20, { placementFault: 'a disk is missing' });
+  assert.equal(chooseBackEnd([failing, backEnd('n@b', 10)], { sizeGib: 1 }).name, 'n@b');
+  assert.throws(() => chooseBackEnd([failing], { sizeGib: 1 }), { type: 'BackEndNotFound' });
+});
+
 test('a type narrows the choice to the back ends that have what it asks for', () => {
   const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { capabilities: { media: 'ssd' } })];
   const volumeType = { name: 'fast', extraSpecs: { media: 'ssd' } };

@@ -264,4 +264,14 @@ describe("a back end's own storage", () => {
     await refuses(refresh(), /no mark that this Ferry understands/);
     await refusesEverything(driver, /no mark that this Ferry understands/);
   });
+
+  test('whose file system is read-only is read, and takes nothing', async () => {
+    await mount(await folderOf('disk'), path);
+    const { driver } = await started(one);
+    const name = await volume(one, driver);
+    await execa('mount', ['-o', 'remount,bind,ro', path]);
+    const again = await started(one);
+    assert.match((await again.driver.capacity()).placementFault ?? 'well', /read-only/);
+    assert.equal((await again.driver.find(name))?.sizeBytes, sizeBytes);
+  });
 });
