@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from './nodes.ts';
 import { endedEarly, endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
@@ -6,6 +6,9 @@ import type { SystemNode } from './system.ts';
 
 /** What Node has compiled outside serves inside too, as all files of this machine do. */
 const compileCache = { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '' };
+
+/** How often it is looked for while it starts. Milliseconds. */
+const lookEveryMs = 3000;
 
 /** The storage worker inside a node. Its state folder and log are on the shared folder: they survive a loss of power, as a disk's do. */
 export async function nodeWorker(
@@ -34,18 +37,22 @@ export async function nodeWorker(
   let pid: number | null = null;
   return {
     async start() {
-      const before = (await nodes.exec(spec.name, ['sh', '-c', `cat ${log} 2>/dev/null | wc -c`])).stdout.trim();
-      pid = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
+      // The log is read out here, where the shared folder is too: each command in the node would take its cpu from the worker.
+      const read = () => readFile(log).catch(() => Buffer.alloc(0));
+      const from = (await read()).length;
+      const said = async () => (await read()).subarray(from).toString();
+      const running = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
         env: { ...compileCache, ...env, FERRY_CONFIG: configFile },
         log,
       });
-      const running = pid;
+      pid = running;
+      let lookAgainAt = Date.now() + lookEveryMs;
       await untilReady(log, async () => {
-        // Asked first: what it said before it ended is in the log then.
+        if (Date.now() < lookAgainAt) return said();
         const { code } = await nodes.exec(spec.name, ['sh', '-c', `kill -0 ${running}`], { reject: false });
-        const { stdout } = await nodes.exec(spec.name, ['tail', '-c', `+${Number(before) + 1}`, log]);
-        if (code !== 0) throw endedEarly(['worker', 'storage'], `on ${spec.name}`, stdout, log);
-        return stdout;
+        lookAgainAt = Date.now() + lookEveryMs;
+        if (code !== 0) throw endedEarly(['worker', 'storage'], `on ${spec.name}`, await said(), log);
+        return said();
       });
     },
     async signal(signal) {
