@@ -26,12 +26,12 @@ describe('a back end whose storage is not there', () => {
   });
   const { ferry, refused } = stageCli(() => stage);
   const mount = () => execa('mount', ['--bind', join(stage.directory, 'disk'), point]);
-  const backEnds = () => ferry<ObservedBackEnd[]>('host', 'list');
+  const backEnds = () => ferry<(ObservedBackEnd & { state: 'up' | 'down' })[]>('host', 'list');
   /** Waits until the second node's back end says so. */
   const fault = (what: RegExp | null) =>
     poll(async () => {
       const found = (await backEnds()).find(({ name }) => name.endsWith('@lvmstorage-2'));
-      return what === null ? found?.fault === null : what.test(found?.fault ?? '');
+      return what === null ? found?.state === 'up' : what.test(found?.fault ?? '');
     });
 
   test('takes nothing, loses nothing, and goes on when its file system is mounted again', async () => {
@@ -86,7 +86,7 @@ describe('a back end whose storage is not there', () => {
     await poll(async () => (await ferry<{ found: unknown }>('back-end', 'adopt', server1, '--dry-run')).found !== null);
     assert.match((await refused('back-end', 'adopt', server1)).message, /another Ferry.*--yes/s);
     await ferry('back-end', 'adopt', server1, '--yes');
-    await poll(async () => (await backEnds()).every((each) => each.fault === null));
+    await poll(async () => (await backEnds()).every(({ state }) => state === 'up'));
     await ferry('extend', id, '2');
     assert.deepEqual(await ferry('back-end', 'adopt', server1), { backEnd: server1, found: null, risks: [] });
   });
