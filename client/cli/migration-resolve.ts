@@ -13,7 +13,7 @@ const consequence = {
 export function addMigrationResolve(migration: Command): void {
   migration
     .command('resolve')
-    .description('tell a parked migration which side the guest writes to (docs/attached-volumes.md), or to look again')
+    .description('tell a parked migration which side the guest writes to (docs/operations.md), or to look again')
     .addArgument(volumeArgument())
     .addArgument(
       new Argument('<finding>', 'source or destination: where you found the guest to write; probe: look again').choices(
