@@ -25,7 +25,7 @@ export async function usersOfDevice(
 }
 
 /** What is around the device once nobody uses it; throws `VolumeInUse` if somebody does not let go of it at once. */
-async function whenUnused({ driver, exports, name, but }: Guarded, attempts?: number): Promise<Surroundings> {
+async function whenUnused({ driver, exports, name, but }: Guarded): Promise<Surroundings> {
   let around = await expectThere(driver, name);
   let isFirst = true;
   const users = async () => {
@@ -33,7 +33,7 @@ async function whenUnused({ driver, exports, name, but }: Guarded, attempts?: nu
     isFirst = false;
     return usersOfDevice(around, exports, but);
   };
-  await untilUnused(around.device.path, users, attempts);
+  await untilUnused(around.device.path, users);
   return around;
 }
 
@@ -48,9 +48,17 @@ export async function refuseIfStillUsed(guarded: Guarded & { but: string }): Pro
   const { driver, exports, name, but } = guarded;
   const device = await driver.find(name);
   if (!device) return;
-  const connected = async () => (await exports.clients(but)).map((who) => `${who}, connected to the export ${but}`);
-  await untilUnused(device.path, connected, farewells);
-  await whenUnused(guarded, farewells);
+  const others = async () => {
+    const around = await driver.surroundings(name);
+    const connected = (await exports.clients(but)).map((who) => `${who}, connected to the export ${but}`);
+    // An export to which nobody is connected is left behind; the next attach ends it.
+    const servers = new Set((await exports.list()).filter(({ path }) => path === device.path).map(({ pid }) => pid));
+    return [
+      ...connected,
+      ...foreignUsers((around?.users ?? []).filter(({ pid }) => pid === null || !servers.has(pid))),
+    ];
+  };
+  await untilUnused(device.path, others, farewells);
 }
 
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */

@@ -116,6 +116,17 @@ describe('nobody writes to a detached volume unseen', () => {
     }
   });
 
+  test('at the end of an attachment somebody else has its file open: it stays attached until he lets go', async () => {
+    const { id, contents } = await stage.volume();
+    await ferry('attach', id, 'guest-1', 'some-hypervisor');
+    const writer = await writerOf(file(id));
+    assert.match(await refused('detach', id), new RegExp(`process ${writer.pid} `));
+    await writer.end();
+    await ferry('detach', id);
+    await ferry('migrate', id, server2);
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
+  });
+
   test('nobody can begin to write to it while it is copied; taken back, it can be written to again', async () => {
     for (const end of ['cancelled', 'terminated'] as const) {
       const { id, contents } = await stage.volume();

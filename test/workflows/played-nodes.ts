@@ -201,6 +201,7 @@ export class PlayedNodes {
       exportDestination: this.#step('exportDestination', address),
       examineSource: async () => [],
       examineDestination: async () => [],
+      checkUnused: async () => undefined,
       holdSource: this.#step('holdSource', { lastWrite: null }),
       checkSource: this.#step('checkSource', undefined),
       releaseSource: this.#step('releaseSource', undefined),

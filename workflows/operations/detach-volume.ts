@@ -20,7 +20,8 @@ export const detachVolumeRequest = operationRequest.extend({
 
 /**
  * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, whoever is
- * connected, and the volume is available again. When the guest keeps it, or a node does not answer, all stays as it was.
+ * connected where nobody could be told before, and the volume is available again. When the guest keeps it, somebody else uses it
+ * (`VolumeInUse`), or a node does not answer, all stays as it was.
  */
 export async function detachVolume(input: unknown): Promise<void> {
   const { volumeId, asTenant, attachmentId, evenIfRenamed } = parsed(detachVolumeRequest, input);
@@ -46,13 +47,19 @@ export async function detachVolume(input: unknown): Promise<void> {
       }
       const exportName = connection?.protocol === 'nbd' ? connection.exportName : attachmentExportName(attachmentId);
       const end = () => endExport(volume, exportName);
+      // Whoever is still there is another guest, or the same one under another name, and writes.
+      if (hasWorker) await assertNobodyLeft(volume, exportName);
       // The guest has let go of it for good: from here on there is only one way.
       await (hasWorker ? CancellationScope.nonCancellable(() => untilDone(end, volume.host)) : end());
+      if (!hasWorker) await assertNobodyLeft(volume, exportName);
     },
     finish: () => registry.finishDetach(ticket),
     fail: (reason) => registry.failDetach({ ...ticket, reason }),
   });
 }
+
+/** Longer than a guest's QEMU takes to close what it has let go of. Seconds. */
+const lookSeconds = 30;
 
 const answers: ReadonlySet<FerryErrorType> = new Set(['DeviceMissing', 'NotOwned', 'SizeMismatch']);
 
@@ -67,6 +74,18 @@ async function assertNodeAnswers(volume: Volume): Promise<void> {
   } catch (error) {
     // That there is no such device is an answer, too.
     if (!answers.has(reasonOf(error).type)) throw error;
+  }
+}
+
+/** The device is asked: `VolumeInUse` with who it is. A node that does not answer is waited for with the end of the export. */
+async function assertNobodyLeft({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
+  try {
+    await storageSteps(nodeOf(backEnd), lookSeconds).checkUnused.executeWithOptions(
+      { summary: `see that nobody uses ${deviceName(volume)} any more` },
+      [{ backEnd, deviceName: deviceName(volume), exportName }],
+    );
+  } catch (error) {
+    if (reasonOf(error).type === 'VolumeInUse') throw error;
   }
 }
 
