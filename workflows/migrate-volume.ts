@@ -198,10 +198,13 @@ async function goForward(run: MigrationRun, m: ClaimedMigration, flow: FlowResul
 }
 
 /** The volume is on its source again. What is left of the new device goes when its node is back, and the source has proven itself. */
-async function endReturned(run: MigrationRun, { claim }: ClaimedMigration, to: Successor, reason: Reason) {
+async function endReturned(run: MigrationRun, { claim, source }: ClaimedMigration, to: Successor, reason: Reason) {
   const { migrationId, volumeId } = claim;
   const { backEnd, deviceName, identity } = to;
+  const exportName = `migration-${migrationId}`;
   await cleanUpOrHandOver(causeOf(claim), [
+    { kind: 'removeExport', backEnd: source.backEnd, exportName },
+    { kind: 'releaseSource', backEnd: source.backEnd, deviceName: source.deviceName, migrationId },
     {
       kind: 'retireSource',
       backEnd,
@@ -209,7 +212,7 @@ async function endReturned(run: MigrationRun, { claim }: ClaimedMigration, to: S
       volumeId,
       migrationId,
       identity,
-      exportName: `migration-${migrationId}`,
+      exportName,
     },
   ]);
   await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: error' }, [

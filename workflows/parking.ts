@@ -35,20 +35,25 @@ export class Parking {
     return this.#reason;
   }
 
-  /**
-   * Waits for so many seconds, or until an operator says something before. Null: nobody did; then it is looked again by itself. A cancel
-   * changes nothing.
-   */
-  async waitAtMost(
-    seconds: number,
-    { reason, waitingFor }: { reason: Reason; waitingFor: string },
-  ): Promise<Resolution | null> {
+  /** From now on an operator's word is taken, whatever is tried meanwhile. */
+  open(reason: Reason, waitingFor: string): void {
     this.#reason = reason;
-    this.#resolution = null;
     this.#run.waitFor(waitingFor);
+  }
+
+  /** The operator's word, once: as soon as it is said, or null after so many seconds without. A cancel changes nothing. */
+  async word(seconds: number): Promise<Resolution | null> {
     await CancellationScope.nonCancellable(() => condition(() => this.#resolution !== null, `${seconds}s`));
+    const word = this.#resolution;
+    this.#resolution = null;
+    return word;
+  }
+
+  /** No operator is needed any more. */
+  close(): void {
     this.#reason = null;
-    return this.#resolution;
+    this.#resolution = null;
+    this.#run.waitFor(null);
   }
 
   /** Waits for the operator's word, for as long as it takes: a cancel changes nothing. */

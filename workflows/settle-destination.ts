@@ -27,15 +27,18 @@ export async function settleDestination(
         { summary: `${to.deviceName} on ${to.backEnd} holds the volume now` },
         [to],
       );
-      run.waitFor(null);
+      run.parking.close();
       return 'settled';
     } catch (error) {
       const reason = reasonOf(error);
-      const word = await run.parking.waitAtMost(pause, {
-        reason: { ...reason, message: whatIsAtStake(m, to, reason) },
-        waitingFor: `the new device ${to.deviceName} on ${to.backEnd}: ${reason.message} The source is kept until it answers; if it is lost: ferry migration resolve ${m.claim.volumeId} source`,
-      });
-      if (word === 'source' && (await returnToSource(run, m))) return { returned: lost(m, to, reason) };
+      run.parking.open(
+        { ...reason, message: whatIsAtStake(m, to, reason) },
+        `the new device ${to.deviceName} on ${to.backEnd}: ${reason.message} The source is kept until it answers; if it is lost: ferry migration resolve ${m.claim.volumeId} source`,
+      );
+      const word = await run.parking.word(pause);
+      if (word !== 'source' || !(await returnToSource(run, m))) continue;
+      run.parking.close();
+      return { returned: lost(m, to, reason) };
     }
   }
 }

@@ -5,6 +5,8 @@ const hypervisor = 'test/activities/compute';
 const unmapping =
   'test/workflows/unmapping.test.ts, test/activities/storage/copier/unmap.test.ts and test/end-to-end/thin.test.ts';
 const looks = 'changes nothing';
+const behind = 'test/end-to-end/registry-behind.test.ts';
+const lost = 'test/end-to-end/lost-destination.test.ts';
 
 /** The activities that only migrations of attached volumes run: their rows are in attached.test.ts, which sees that they are these. */
 export const attachedSteps = [
@@ -41,6 +43,9 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(operations, ['beginDetach', 'finishDetach', 'failDetach', 'detachDisk']),
   ...rows(operations, ['beginSnapshot', 'finishSnapshot', 'failSnapshot', 'snapshotDevice']),
   ...rows(operations, ['beginSnapshotDelete', 'finishSnapshotDelete', 'failSnapshotDelete', 'deleteSnapshotDevice']),
+  ...rows(looks, ['hasDevice', 'lookAtDevice']),
+  ...rows(behind, ['judgeVolumes', 'adoptFoundDevice']),
+  ...rows(lost, ['reviveDevice', 'returnToSource']),
   ...rows(thin, ['nameDestination']),
   ...rows(kept, ['takeDueKeptSource', 'forgetKeptSource']),
   ...rows(unmapping, ['holdMirror', 'unmapZeros', 'endUnmapping']),

@@ -151,7 +151,8 @@ function loseNodes(): void {
     await stage.stage.storage[node]!.signal('SIGKILL');
     const { client } = stage.stage;
     await Promise.all(
-      lost.map(async ({ migration }) => {
+      lost.map(async ({ c, migration }) => {
+        if (waitsForDestination(c)) return assertRuns(migration);
         await stage.ended(migration);
         // Free at once, and wholly on the one or the other side; what the lost node holds is waited for by others.
         const { status } = await client.workflow.getHandle(migration.handle.workflowId).describe();
@@ -172,6 +173,16 @@ function loseNodes(): void {
     await lose('lost-both', copied, { ...far, source, destination: on('lost-both', 'far') });
     await lose('lost-both', shared, { source, destination: on('lost-both', 'near') });
   });
+}
+
+/** The new device must answer before the source goes: until then the migration runs, and says for what it waits. */
+function waitsForDestination({ step, way }: Case): boolean {
+  return way === 'forward' && step === 'settleDestination';
+}
+
+async function assertRuns({ handle }: Filled): Promise<void> {
+  const { status } = await stage.stage.client.workflow.getHandle(handle.workflowId).describe();
+  assert.equal(status.name, 'RUNNING');
 }
 
 if (isWhole) describe('the worker of a step never comes back', { concurrency: true }, loseNodes);

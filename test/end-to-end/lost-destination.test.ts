@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { WorkflowHandle } from '@temporalio/client';
+import pg from 'pg';
+import { messages } from '../../model/messages.ts';
+import type { MigrationState } from '../../model/migration.ts';
+import { reconcileSchedule } from '../../model/names.ts';
+import { poll, server1, server2, setStage, slowly, type Stage } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 30 });
+  await stage.client.schedule.getHandle(reconcileSchedule).pause();
+});
+after(() => stage?.strike());
+
+const disks = () => join(stage.directory, 'nodes/server2/lvmstorage-2');
+const elsewhere = () => join(stage.directory, 'lost-disks');
+
+/** Holds the volume's row, so that the switch waits for it. */
+async function holdSwitch(id: string): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: stage.postgres.url });
+  client.on('error', () => {});
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query('SELECT FROM volumes WHERE id = $1 FOR UPDATE', [id]);
+  return async () => {
+    await client.query('ROLLBACK');
+    await client.end();
+  };
+}
+
+async function phaseOf(id: string): Promise<string> {
+  const { stdout } = await stage.ferry('migration', 'show', id, '--json');
+  return (JSON.parse(stdout) as { phase: string }).phase;
+}
+
+const waitingFor = async (handle: WorkflowHandle) =>
+  (await handle.query<MigrationState>(messages.migrationState)).waitingFor ?? '';
+
+async function isSwitching(handle: WorkflowHandle): Promise<boolean> {
+  const { raw } = await handle.describe();
+  return (raw.pendingActivities ?? []).some((each) => each.activityType?.name === 'switchVolume');
+}
+
+/** A migration whose destination is lost, disks and all, just before its switch is committed. */
+async function loseDestination(request: Parameters<Stage['migrate']>[1] = {}) {
+  const { id, contents } = await stage.volume();
+  const handle = await stage.migrate(id, { bandwidth: slowly, ...request });
+  await poll(async () => (await phaseOf(id)) === 'verifying');
+  const release = await holdSwitch(id);
+  await poll(() => isSwitching(handle));
+  await stage.storage['server2']!.signal('SIGKILL');
+  await rename(disks(), elsewhere());
+  await release();
+  await poll(async () => (await waitingFor(handle)).includes('ferry migration resolve'));
+  return { id, contents, handle };
+}
+
+async function bringBack(): Promise<void> {
+  await rename(elsewhere(), disks());
+  await stage.storage['server2']!.start();
+  await untilHeardOf();
+}
+
+/** What comes next may be placed there again. */
+async function untilHeardOf(): Promise<void> {
+  await poll(async () => {
+    const { stdout } = await stage.ferry('host', 'list', '--json');
+    return (JSON.parse(stdout) as { state: string }[]).every(({ state }) => state === 'up');
+  });
+}
+
+describe('a destination that is lost between the proof and the end', () => {
+  test('is waited for, its source stays; it comes back, and the migration ends as if nothing had been', async () => {
+    const { id, contents, handle } = await loseDestination();
+    const devices = (await stage.sight.devices()).filter(({ tags }) => tags.includes(`ferry.volume=${id}`));
+    assert.deepEqual(
+      devices.map(({ place }) => place[0]),
+      ['server1'],
+    );
+    const refused = await stage.ferry('migration', 'cancel', id);
+    assert.equal(refused.exitCode, 1);
+    await bringBack();
+    assert.equal(await stage.outcome(handle), 'success');
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
+  });
+
+  test('is given up by an operator: the volume is back on its source, and what comes back late of it goes', async () => {
+    const { id, contents, handle } = await loseDestination({ keepSourceSeconds: 3600 });
+    const resolved = await stage.ferry('migration', 'resolve', id, 'source');
+    assert.equal(resolved.exitCode, 0, resolved.stderr);
+    assert.notEqual(await stage.outcome(handle), 'success');
+    const { stdout } = await stage.ferry('show', id, '--json');
+    assert.equal((JSON.parse(stdout) as Record<string, unknown>)['os-vol-host-attr:host'], server1);
+    assert.equal(await stage.checker.contents(id), contents);
+    await bringBack();
+    await stage.checker.assertAt(id, { host: server1, contents, outcome: 'error' });
+    // It moves again: what was lost before has no claim on it.
+    assert.equal(await stage.attempt(id), 'success');
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
+  });
+
+  test('before the switch is an ordinary failure: the volume stays, free at once', async () => {
+    const { id, handle, old } = await stage.midCopy();
+    await stage.untilCopied(handle);
+    await stage.storage['server2']!.signal('SIGKILL');
+    await rename(disks(), elsewhere());
+    assert.equal(await stage.outcome(handle), 'NodeUnavailable');
+    assert.equal(await stage.checker.contents(id), old.contents);
+    await bringBack();
+    await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+});
