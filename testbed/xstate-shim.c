@@ -34,16 +34,24 @@ static unsigned full_length(void)
 	return length;
 }
 
-/* The components that lie wholly in the first `length` bytes, as bits of xstate_bv. */
+/*
+ * The components that lie wholly in the first `length` bytes, as bits of xstate_bv. Found once: CPUID leaves a virtual
+ * machine each time, and sixty of those a system call made the guest many times slower. `length` is always the same.
+ */
 static uint64_t components_within(unsigned length)
 {
-	uint64_t mask = 3; /* x87 and SSE: the legacy area */
+	static unsigned known_length;
+	static uint64_t mask;
+	if (known_length == length)
+		return mask;
+	mask = 3; /* x87 and SSE: the legacy area */
 	for (int component = 2; component < 63; component++) {
 		unsigned size, offset, flags, d;
 		__cpuid_count(0xd, component, size, offset, flags, d);
 		if (size && !(flags & 1) && offset + size <= length)
 			mask |= 1ULL << component;
 	}
+	known_length = length;
 	return mask;
 }
 
