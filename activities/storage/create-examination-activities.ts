@@ -1,4 +1,4 @@
-import { migrationTag, reasonNotLive, volumeTag } from '../../model/device.ts';
+import { migrationTag, reasonNotLive, standingOf, volumeTag } from '../../model/device.ts';
 import { FerryError, type Reason } from '../../model/errors.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { beating } from '../beating.ts';
@@ -81,7 +81,9 @@ export function createExaminationActivities(deps: {
           );
         const isSamePlace = deps.drivers.get(source.backEnd)?.namespace === driver.namespace;
         const taken = keepsName && !isSamePlace ? await driver.find(deviceName) : null;
-        if (taken && !taken.tags.some((tag) => tag.startsWith(migrationTag(''))))
+        // Beside a source that is kept the volume gets a name of its own.
+        const isInTheWay = taken !== null && standingOf(taken.tags).role !== 'kept';
+        if (taken && isInTheWay && !taken.tags.some((tag) => tag.startsWith(migrationTag(''))))
           found.push(
             new FerryError(
               'DeviceExists',

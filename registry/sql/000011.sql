@@ -1,3 +1,4 @@
--- Devices that lie on a disk that their volume group has lost: named, while the others on the back end may leave.
-ALTER TABLE back_ends ADD COLUMN IF NOT EXISTS placement_fault text;
-ALTER TABLE back_ends ADD COLUMN lost_devices text[] NOT NULL DEFAULT '{}';
+-- How a migration's copy was proven before the switch; null: before that was recorded, or before the switch. See `proof` in
+-- model/migration.ts.
+ALTER TABLE migrations ADD COLUMN proof text
+  CHECK (proof IN ('both', 'reread', 'cache', 'inline', 'none', 'shared'));

@@ -228,8 +228,8 @@ export class AttachedStage {
   }
 
   /** See `AttachedChecker`. */
-  assertAt(volume: AttachedVolume, host: string, outcome: string): Promise<void> {
-    return this.#checker.assertAt({ ...volume, guest: this.guest, filledBytes }, { host, outcome });
+  assertAt(volume: AttachedVolume, host: string, outcome: string | null): Promise<void> {
+    return this.#checker.assertAt({ ...volume, guest: this.guest, filledBytes }, { host, outcome: outcome ?? [null] });
   }
 
   #file(backEnd: string, device: string): string {

@@ -34,7 +34,7 @@ describe('a volume under a running guest', () => {
       assert.equal(await stage.outcome(handle), 'success');
       await stage.assertAt(volume, host, 'success');
       const { events } = await handle.fetchHistory();
-      assert.ok(events!.length < 100, `${events!.length} events`);
+      assert.ok(events!.length < 140, `${events!.length} events`);
     }
   });
 
@@ -211,7 +211,7 @@ describe('what cannot be done is refused before anything is made', () => {
     await stage.guest.start();
     assert.equal(refused, 'InstanceNotReady');
     await stage.guest.console.progress(volume.device, 5);
-    await stage.assertAt(volume, server1, 'error');
+    await stage.assertAt(volume, server1, null);
   });
 
   test('an attach to an instance that the hypervisor does not have', async () => {

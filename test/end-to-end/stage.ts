@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { execa } from 'execa';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
@@ -79,7 +80,10 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
-    if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
+    if (process.env['FERRY_KEEP_STAGE']) return;
+    // A migration that was ended in mid-copy has left its source read-only, for ever.
+    await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
+    await rm(directory, { recursive: true, force: true });
   };
   const { system, sight } = await startBacked({ directory, nodes: roomyNodes, ...options }).catch(
     async (error: unknown) => {
@@ -114,7 +118,7 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
   const untilCopied: Stage['untilCopied'] = async (handle, bytes = 1) => {
     await poll(async () => {
       const { raw, status } = await handle.describe();
-      if (status.name !== 'RUNNING') throw new Error(`the migration is ${status.name} already`);
+      if (status.name !== 'RUNNING') throw new Error(`the migration is over already: ${await outcome(handle)}`);
       const beats = (raw.pendingActivities ?? []).flatMap((a) => a.heartbeatDetails?.payloads ?? []);
       return beats.some((p) => {
         const beat = defaultPayloadConverter.fromPayload<{ position?: number } | undefined>(p);

@@ -151,7 +151,10 @@ describe('claim of a volume', () => {
     await enterPhase(registry, claim, 'copying', 'migrating');
     await assert.rejects(claimVolume(registry, claimArguments(id)), ferryError('VolumeMigrating'));
     const [held] = await listClaims(registry, { volumeId: id });
-    assert.deepEqual({ ...held, since: null }, { ...claim, phase: 'copying', switched: false, since: null });
+    assert.deepEqual(
+      { ...held, since: null },
+      { ...claim, phase: 'copying', switched: false, asked: null, since: null },
+    );
     assert.deepEqual((await listVolumes(registry, { migrating: true })).filter((v) => v.id === id).length, 1);
   });
 

@@ -42,18 +42,18 @@ if (part !== undefined) {
   for (const each of await readHistories()) recorded.set(kindOf(each), each);
   await parts[part]!();
 } else {
-  await recordDetached();
-  await recordKept();
-  await recordAttached();
-  await recordWithinOneGroup();
-  await recordUnmapped();
-  await recordSteered();
+  // Written after each: what was recorded is not lost with what comes after it.
+  const all = [recordDetached, recordKept, recordAttached, recordWithinOneGroup, recordUnmapped, recordSteered];
+  for (const each of all) {
+    await each();
+    await writeHistories([...recorded.values()]);
+  }
 }
 await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
 
 async function recordDetached(): Promise<void> {
-  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20, nodes: withSecondBackEnd });
+  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 60, nodes: withSecondBackEnd });
   try {
     const reconcile = stage.client.schedule.getHandle(reconcileSchedule);
     await reconcile.pause();
@@ -168,7 +168,7 @@ async function evacuations(stage: Stage): Promise<void> {
 
 /** Sources that are kept: gone back to, or not; removed, by all that removes them. */
 async function recordKept(): Promise<void> {
-  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 20, nodes: withSecondBackEnd });
+  const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 60, nodes: withSecondBackEnd });
   const { ferry, refused } = stageCli(() => stage);
   const kept = ['--keep-source', '1d'];
   const moved = async (...options: string[]) => {
