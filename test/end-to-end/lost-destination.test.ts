@@ -3,10 +3,10 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { WorkflowHandle } from '@temporalio/client';
-import pg from 'pg';
 import { messages } from '../../model/messages.ts';
 import type { MigrationState } from '../../model/migration.ts';
 import { reconcileSchedule } from '../../model/names.ts';
+import { holdSwitch } from './hold-switch.ts';
 import { poll, server1, server2, setStage, slowly, type Stage } from './stage.ts';
 
 let stage: Stage;
@@ -19,39 +19,14 @@ after(() => stage?.strike());
 const disks = () => join(stage.directory, 'nodes/server2/lvmstorage-2');
 const elsewhere = () => join(stage.directory, 'lost-disks');
 
-/** Holds the volume's row, so that the switch waits for it. */
-async function holdSwitch(id: string): Promise<() => Promise<void>> {
-  const client = new pg.Client({ connectionString: stage.postgres.url });
-  client.on('error', () => {});
-  await client.connect();
-  await client.query('BEGIN');
-  await client.query('SELECT FROM volumes WHERE id = $1 FOR UPDATE', [id]);
-  return async () => {
-    await client.query('ROLLBACK');
-    await client.end();
-  };
-}
-
-async function phaseOf(id: string): Promise<string> {
-  const { stdout } = await stage.ferry('migration', 'show', id, '--json');
-  return (JSON.parse(stdout) as { phase: string }).phase;
-}
-
 const waitingFor = async (handle: WorkflowHandle) =>
   (await handle.query<MigrationState>(messages.migrationState)).waitingFor ?? '';
-
-async function isSwitching(handle: WorkflowHandle): Promise<boolean> {
-  const { raw } = await handle.describe();
-  return (raw.pendingActivities ?? []).some((each) => each.activityType?.name === 'switchVolume');
-}
 
 /** A migration whose destination is lost, disks and all, just before its switch is committed. */
 async function loseDestination(request: Parameters<Stage['migrate']>[1] = {}) {
   const { id, contents } = await stage.volume();
   const handle = await stage.migrate(id, { bandwidth: slowly, ...request });
-  await poll(async () => (await phaseOf(id)) === 'verifying');
-  const release = await holdSwitch(id);
-  await poll(() => isSwitching(handle));
+  const release = await holdSwitch(stage, id, handle);
   await stage.storage['server2']!.signal('SIGKILL');
   await rename(disks(), elsewhere());
   await release();

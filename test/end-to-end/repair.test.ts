@@ -7,6 +7,7 @@ import pg from 'pg';
 import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
 import { reconcileSchedule } from '../../model/names.ts';
 import type { RepairReport } from '../../model/repair.ts';
+import { holdSwitch } from './hold-switch.ts';
 import { poll, server1, server2, setStage, slowly, type Stage } from './stage.ts';
 
 const mib = 1024 ** 2;
@@ -117,9 +118,10 @@ describe('a migration is terminated, then repaired', () => {
   });
 
   test('while it cleans up: forward', async () => {
-    const { id, handle, moved } = await stage.midCopy();
+    const { id, handle, moved } = await stage.midCopy({ bandwidth: 4 * slowly });
+    const release = await holdSwitch(stage, id, handle);
     await worker('server1').signal('SIGSTOP');
-    await stage.hurry(handle);
+    await release();
     await stage.untilPhase(handle, 'cleaning-up');
     await poll(async () => (await recordedPhase(id)) === 'switching');
     await terminate(handle);

@@ -12,7 +12,8 @@ import {
   reconcileSchedule,
 } from '../../model/names.ts';
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
-import { poll, server1, server2, setStage, type Stage } from '../end-to-end/stage.ts';
+import { holdSwitch } from '../end-to-end/hold-switch.ts';
+import { poll, server1, server2, setStage, slowly, type Stage } from '../end-to-end/stage.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
 import { PlayedNodes, untilCancelled } from '../workflows/played-nodes.ts';
 import { readHistories, writeHistories, type RecordedHistory } from './histories.ts';
@@ -108,9 +109,10 @@ async function migrations(stage: Stage): Promise<void> {
   const back = await stage.midCopy();
   await back.handle.terminate();
   await stage.ferry('repair');
-  const forward = await stage.midCopy();
+  const forward = await stage.midCopy({ bandwidth: 4 * slowly });
+  const release = await holdSwitch(stage, forward.id, forward.handle);
   await stage.storage['server1']!.signal('SIGSTOP');
-  await stage.hurry(forward.handle);
+  await release();
   await stage.untilPhase(forward.handle, 'cleaning-up');
   await forward.handle.terminate();
   await stage.storage['server1']!.signal('SIGCONT');
