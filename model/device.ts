@@ -96,12 +96,17 @@ export function labelTags({ tenantId, name, volumeType }: VolumeLabels): string[
 
 /** The reverse; null for what the tags do not tell. */
 export function labelsOf(tags: readonly string[]): VolumeLabels {
-  const tagged = (prefix: string) => tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length) ?? null;
+  const tagged = taggedIn(tags);
   return {
     tenantId: tagged(prefixes.tenantId),
     name: fromTag(tagged(prefixes.name)),
     volumeType: fromTag(tagged(prefixes.volumeType)),
   };
+}
+
+/** What follows a prefix in the first of the tags that has it. */
+function taggedIn(tags: readonly string[]): (prefix: string) => string | null {
+  return (prefix) => tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length) ?? null;
 }
 
 /** Tags are made of few signs: all others are written as `+` and two hexadecimal digits a byte. */
@@ -122,7 +127,7 @@ function fromTag(tag: string | null): string | null {
 
 /** What a device with these tags is. */
 export function standingOf(tags: readonly string[]): DeviceStanding {
-  const tagged = (prefix: string) => tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length) ?? null;
+  const tagged = taggedIn(tags);
   const told = tagged(prefixes.role);
   const known = {
     volumeId: tagged(prefixes.volumeId),

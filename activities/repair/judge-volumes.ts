@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { deviceName } from '../../model/names.ts';
 import { judgeVolume, type RegistryWord, type Witness } from '../../model/judge-volume.ts';
 import { deviceWitness, type Discrepancy, type FoundDevice, type VolumeRepair } from '../../model/repair.ts';
+import { gib } from '../../model/sizes.ts';
 import { recordDiscrepancies } from '../../registry/discrepancies.ts';
 import { volumeUses } from '../../registry/leftovers.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -94,7 +95,7 @@ function asRegistered({ backEnd, deviceName: name, identity, generation, sizeGib
     deviceName: name,
     identity: identity ?? '',
     generation,
-    sizeBytes: sizeGib * 1024 ** 3,
+    sizeBytes: sizeGib * gib,
     role: 'live',
     migrationId: null,
     keptBy: null,
