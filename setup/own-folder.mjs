@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -16,6 +16,8 @@ const prefix = 'ferry-';
 export function ownFolder(env) {
   removeStale();
   const folder = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
+  // What gives up root finds its own folder inside; only root lists what is there.
+  chmodSync(folder, 0o711);
   const program = join(import.meta.dirname, 'sweep-up.mjs');
   // A session of its own: a Ctrl-C in the terminal is not for it.
   const sweeper = spawn(process.execPath, [program, folder], {

@@ -16,7 +16,7 @@ after(() => nodes?.stop());
 const here = { job: 'copy-vdb-1', bytesDone: 7 };
 const made = ['inspectDisk', 'prepareDestination', 'exportDestination', 'mirrorDisk'];
 const unmapping = ['holdMirror', 'unmapZeros', 'endUnmapping', 'holdMirror'];
-const settled = ['pivotDisk', 'retireSource', 'settleDestination'];
+const settled = ['beginPivot', 'pivotDisk', 'retireSource', 'settleDestination'];
 const undone = ['abortMirror', 'removeExport', 'deleteDestination'];
 
 let id: string;
@@ -65,7 +65,7 @@ describe('a volume of a guest whose destination is thin, but takes room for zero
     nodes.rests = [here, here, here, here];
     nodes.next('pivotDisk', 'MirrorFailed');
     assert.equal(await ended(await nodes.migrate(id)), 'success');
-    const once = [...unmapping, 'mirrorDisk', 'pivotDisk'];
+    const once = [...unmapping, 'mirrorDisk', 'beginPivot', 'pivotDisk'];
     assert.deepEqual(nodes.steps.slice(0, -2), [...made, ...once, 'mirrorDisk', ...once]);
     assert.deepEqual(rounds, [1, 2]);
   });

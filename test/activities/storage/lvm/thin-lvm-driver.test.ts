@@ -169,7 +169,8 @@ describe('a thin LVM back end', () => {
     await pool('lvm-2', 'pool-a').create(large);
     await refuses(pool('lvm-2', 'pool-a').create({ ...large, name: 'volume-2' }), 'InsufficientSpace');
     const more = pool('lvm-2', 'pool-a', { ratio: 1.5 });
-    assert.deepEqual(await more.capacity(), { totalBytes: 96 * mib, freeBytes: 48 * mib });
+    const { totalBytes, freeBytes } = await more.capacity();
+    assert.deepEqual({ totalBytes, freeBytes }, { totalBytes: 96 * mib, freeBytes: 48 * mib });
     await more.create({ ...large, name: 'volume-2' });
     await refuses(more.create({ ...large, name: 'volume-3' }), 'InsufficientSpace');
   });
