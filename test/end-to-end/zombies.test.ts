@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processWorker, type ManagedWorker } from '../../testbed/process-worker.ts';
-import { server1, server2, setStage, type Stage } from './stage.ts';
+import { holdSwitch } from './hold-switch.ts';
+import { server1, server2, setStage, slowly, type Stage } from './stage.ts';
 
 /** Long enough for a worker that wakes up to finish, or to fail at, whatever it was at. Milliseconds. */
 const wakingMs = 5_000;
@@ -53,10 +54,12 @@ describe('a worker that was suspended while another one did its work harms nothi
   });
 
   test("the source's, when its device is to be deleted; the volume has come back by then", async () => {
-    const { id, handle, moved } = await stage.midCopy();
+    const { id, handle, moved } = await stage.midCopy({ bandwidth: 4 * slowly });
     const zombie = stage.storage['server1']!;
+    // The source is asked until the switch.
+    const release = await holdSwitch(stage, id, handle);
     await zombie.signal('SIGSTOP');
-    await stage.hurry(handle);
+    await release();
     await stage.untilPhase(handle, 'cleaning-up');
     await twinOfNode('server1');
     assert.equal(await stage.outcome(handle), 'success');
