@@ -55,11 +55,11 @@ export function endOf(path: Path, step: string, fault: Fault, way: Way): End {
   }
   // The guest may have been turned just before nothing was heard any more: that is waited for.
   if (fault === 'its worker never comes back' && step === 'pivotDisk') return moved;
-  // The nodes are asked before the claim: what cannot be answered decides nothing.
-  if (fault === 'non-retryable error' && isBeforeClaim && step !== 'factsOfMove') return moved;
+  // The nodes are asked before the claim: what they refuse then leaves no record. Who is away decides nothing yet.
+  if (fault === 'non-retryable error' && isBeforeClaim) return { side: 'source', outcome: [null], isAsked };
   if (fault === 'non-retryable error' || fault === 'its worker never comes back') {
     if (isPast) return moved;
-    return { side: 'source', outcome: step === 'claimVolume' || step === 'factsOfMove' ? [null] : 'error', isAsked };
+    return { side: 'source', outcome: step === 'claimVolume' ? [null] : 'error', isAsked };
   }
   return moved;
 }

@@ -6,6 +6,8 @@ const unmapping =
   'test/workflows/unmapping.test.ts, test/activities/storage/copier/unmap.test.ts and test/end-to-end/thin.test.ts';
 const looks = 'changes nothing';
 const behind = 'test/end-to-end/registry-behind.test.ts';
+const moves = 'test/end-to-end/evacuation.test.ts';
+const repair = 'test/end-to-end/repair.test.ts and operation-repair.test.ts';
 const lost = 'test/end-to-end/lost-destination.test.ts';
 
 /** The activities that only migrations of attached volumes run: their rows are in attached.test.ts, which sees that they are these. */
@@ -44,6 +46,17 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(operations, ['beginSnapshot', 'finishSnapshot', 'failSnapshot', 'snapshotDevice']),
   ...rows(operations, ['beginSnapshotDelete', 'finishSnapshotDelete', 'failSnapshotDelete', 'deleteSnapshotDevice']),
   ...rows(looks, ['hasDevice', 'lookAtDevice']),
+  ...rows(looks, [
+    'backEndsOf',
+    'awaitMigration',
+    'listAbandoned',
+    'readAbandonedClaim',
+    'listNodes',
+    'factsOfLeftovers',
+  ]),
+  ...rows(moves, ['writeEvacuationPlan', 'writeBalancePlan', 'advancePlan', 'finishPlan']),
+  ...rows(moves, ['disableBackEnds', 'decommission', 'removeSchedule']),
+  ...rows(repair, ['failAbandonedOperation']),
   ...rows(behind, ['judgeVolumes', 'adoptFoundDevice']),
   ...rows(lost, ['reviveDevice', 'returnToSource']),
   ...rows(thin, ['nameDestination']),

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { createComputeActivities } from '../../activities/compute/create-compute-activities.ts';
+import { createMoveActivities } from '../../activities/moves/create-move-activities.ts';
 import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
+import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
 import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
 import { type Case, casesOf, lasting, nameOf, type Path, sampleOf } from './cases.ts';
 import { activitiesElsewhere, attachedSteps } from './elsewhere.ts';
@@ -108,6 +110,8 @@ test('every activity has its row, or is said to be tested elsewhere', () => {
   const none = {} as never;
   const all = Object.keys({
     ...createRegistryActivities(none),
+    ...createMoveActivities(none),
+    ...createRepairActivities(none),
     ...createStorageActivities(none),
     ...createComputeActivities(none),
   });
