@@ -204,7 +204,7 @@ describe('the checker finds a planted defect', { concurrency: true }, () => {
 
   test('the source is deleted before the switch', async () => {
     const migration = await stage.begin(remote, (id) => [
-      { step: 'pullVolume', what: 'device removed', path: deviceFile(id) },
+      { step: 'releaseSource', what: 'device removed', path: deviceFile(id) },
       { step: 'enterPhase:verifying', what: 'non-retryable error' },
     ]);
     await stage.ended(migration);
