@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { FerryError } from '../../model/errors.ts';
 import { messages, type Resolution } from '../../model/messages.ts';
-import { controlQueue } from '../../model/names.ts';
+import { controlQueue, reconcileSchedule } from '../../model/names.ts';
 import type { GuestSide, RepairReport } from '../../model/repair.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { listKeptSources } from '../../registry/kept-sources.ts';
@@ -17,6 +17,8 @@ import { playedQemu, PlayedNodes, untilCancelled } from './played-nodes.ts';
 let nodes: PlayedNodes;
 before(async () => {
   nodes = await PlayedNodes.start();
+  // It would repair before the test does.
+  await nodes.client.schedule.getHandle(reconcileSchedule).pause();
 });
 after(() => nodes?.stop());
 
@@ -316,11 +318,6 @@ describe('its workflow is terminated, and the repair asks the guest', () => {
       workflowId: `reconcile-${randomUUID()}`,
       args: [{ volumeId, ...(guestOn ? { guestOn } : {}) }],
     });
-    // The schedule looks every minute, too.
-    if (report.migrations.some(({ state }) => state === 'under-way')) {
-      await sleep(1_000);
-      return repair(volumeId, guestOn);
-    }
     return report.migrations.map(({ direction, state, note }) => ({ direction, state, note }));
   };
   /** Terminated while a step is under way. */
