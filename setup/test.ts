@@ -41,6 +41,8 @@ for (const file of files) {
 
 const slowest = [...first].toSorted(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
 if (slowest.length) console.log(`slowest: ${slowest.map(([file, { seconds }]) => `${file} ${seconds} s`).join(', ')}`);
+// Once more in short: of a long output only the end may be kept.
+for (const [file, { complaints }] of first) for (const each of complaints) console.log(`✖ ${file}: ${each}`);
 if (failed.length) console.log(`failed: ${failed.join(', ')}`);
 if (flaky.length) console.log(`flaky: ${flaky.join(', ')} (passed when run again; counted as failed)`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
@@ -51,17 +53,29 @@ interface FileResult {
   passed: number;
   failed: number;
   seconds: number;
+  /** Of each test that failed its name, and the first line of why. */
+  complaints: string[];
 }
 
 /** Runs test files, prints what they say, and resolves with how each did; a file that came to no end is missing. */
 async function runFiles(which: readonly string[], atOnce: number): Promise<Map<string, FileResult>> {
   const byFile = new Map<string, FileResult>();
+  const complaints = new Map<string, string[]>();
   const events = run({ files: [...which], cwd: root, concurrency: atOnce, timeout: fileTimeoutMs });
   events.on('test:summary', ({ file, counts, success, duration_ms }) => {
     if (file === undefined) return;
     const notPassed = counts.tests - counts.passed - counts.skipped - counts.todo;
     const seconds = Math.round(duration_ms / 1000);
-    byFile.set(relative(root, file), { success, passed: counts.passed, failed: notPassed, seconds });
+    const its = complaints.get(file) ?? [];
+    byFile.set(relative(root, file), { success, passed: counts.passed, failed: notPassed, seconds, complaints: its });
+  });
+  events.on('test:fail', ({ file, name, details }) => {
+    if (file === undefined) return;
+    const { error } = details;
+    if ('failureType' in error && error.failureType === 'subtestsFailed') return;
+    const [why] = (error.cause instanceof Error ? error.cause : error).message.split('\n\n', 1);
+    const inShort = `${name}: ${why}`.replaceAll('\n', ' ').slice(0, 300);
+    complaints.set(file, [...(complaints.get(file) ?? []), inShort]);
   });
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
