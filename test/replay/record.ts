@@ -1,4 +1,4 @@
-// node test/replay/record.ts [kept | unmapped | steered]
+// node test/replay/record.ts [detached | kept | attached | within-one-group | unmapped | steered]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
@@ -34,23 +34,20 @@ const withSecondBackEnd = [
 
 const recorded = new Map<string, RecordedHistory>();
 const [part] = process.argv.slice(2);
-const parts: Record<string, () => Promise<void>> = {
+const parts: Readonly<Record<string, () => Promise<void>>> = {
+  detached: recordDetached,
   kept: recordKept,
+  attached: recordAttached,
+  'within-one-group': recordWithinOneGroup,
   unmapped: recordUnmapped,
   steered: recordSteered,
 };
-if (part !== undefined) {
-  for (const each of await readHistories()) recorded.set(kindOf(each), each);
-  await parts[part]!();
-} else {
-  // Written after each: what was recorded is not lost with what comes after it.
-  const all = [recordDetached, recordKept, recordAttached, recordWithinOneGroup, recordUnmapped, recordSteered];
-  for (const each of all) {
-    await each();
-    await writeHistories([...recorded.values()]);
-  }
+if (part !== undefined) for (const each of await readHistories()) recorded.set(kindOf(each), each);
+// Written after each: what was recorded is not lost with what comes after it.
+for (const each of part === undefined ? Object.values(parts) : [parts[part]!]) {
+  await each();
+  await writeHistories([...recorded.values()]);
 }
-await writeHistories([...recorded.values()]);
 console.log(`${recorded.size} histories`);
 
 async function recordDetached(): Promise<void> {
@@ -210,9 +207,10 @@ async function recordKept(): Promise<void> {
     await cancelled.timer.result();
     await ferry('unmanage', (await moved()).id);
 
-    const forward = await stage.midCopy({ keepSourceSeconds: 86_400 });
+    const forward = await stage.midCopy({ bandwidth: 4 * slowly, keepSourceSeconds: 86_400 });
+    const release = await holdSwitch(stage, forward.id, forward.handle);
     await stage.storage['server1']!.signal('SIGSTOP');
-    await stage.hurry(forward.handle);
+    await release();
     await stage.untilPhase(forward.handle, 'cleaning-up');
     await forward.handle.terminate();
     await stage.storage['server1']!.signal('SIGCONT');
