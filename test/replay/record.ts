@@ -2,6 +2,7 @@
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
+import { test } from 'node:test';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { messages } from '../../model/messages.ts';
@@ -42,13 +43,16 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   unmapped: recordUnmapped,
   steered: recordSteered,
 };
-if (part !== undefined) for (const each of await readHistories()) recorded.set(kindOf(each), each);
-// Written after each: what was recorded is not lost with what comes after it.
-for (const each of part === undefined ? Object.values(parts) : [parts[part]!]) {
-  await each();
-  await writeHistories([...recorded.values()]);
-}
-console.log(`${recorded.size} histories`);
+// A test, so that what it started for it ends with it.
+test('histories are recorded', async () => {
+  if (part !== undefined) for (const each of await readHistories()) recorded.set(kindOf(each), each);
+  // Written after each: what was recorded is not lost with what comes after it.
+  for (const each of part === undefined ? Object.values(parts) : [parts[part]!]) {
+    await each();
+    await writeHistories([...recorded.values()]);
+  }
+  console.log(`${recorded.size} histories`);
+});
 
 async function recordDetached(): Promise<void> {
   const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 60, nodes: withSecondBackEnd });
