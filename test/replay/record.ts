@@ -84,6 +84,7 @@ async function migrations(stage: Stage): Promise<void> {
     .catch(() => undefined); // Refused: that is what is to be recorded.
   await stage.hurry(steered.handle);
   await stage.outcome(steered.handle);
+  await stage.ferry('migrate', steered.id, server1, '--dry-run');
   await stage.attempt(steered.id, { destination: server2 });
 
   for (const verify of ['none', 'inline'] as const) await stage.attempt((await stage.volume()).id, { verify });

@@ -12,27 +12,8 @@ Runtime.install({ logger: new DefaultLogger('ERROR') });
 const histories = await readHistories();
 
 /** Every path that a workflow can take has a history: a type that has none is not kept from breaking. */
-const types = [
-  'attachVolume',
-  'balanceBackEnds',
-  'cleanUp',
-  'createSnapshot',
-  'createVolume',
-  'decommissionNode',
-  'deleteSnapshot',
-  'deleteVolume',
-  'detachVolume',
-  'discoverDevices',
-  'evacuateHost',
-  'evacuateInWindow',
-  'expireKeptSource',
-  'extendVolume',
-  'manageVolume',
-  'migrateVolume',
-  'reconcile',
-  'repairVolume',
-  'unmanageVolume',
-];
+const index = await readFile(join(import.meta.dirname, '../../workflows/index.ts'), 'utf8');
+const types = [...index.matchAll(/^export \{ (\w+) \}/gm)].map(([, type]) => type).toSorted();
 
 async function replay({ workflowId, history }: RecordedHistory, codePath: string): Promise<void> {
   await Worker.runReplayHistory({ workflowBundle: { codePath } }, history, workflowId);
