@@ -101,7 +101,7 @@ async function createVolume(client: Client): Promise<string> {
   await client.workflow.execute('createVolume', {
     taskQueue: controlQueue,
     workflowId: operationWorkflowId('create', volumeId),
-    args: [{ volumeId, tenantId: 'bench', sizeGib: 1, backEnd: back[1] }],
+    args: [{ volumeId, tenantId: 'bench', sizeBytes: 1024 ** 3, backEnd: back[1] }],
   });
   return volumeId;
 }

@@ -63,7 +63,7 @@ async function startMigration(client: Client, volumes: string): Promise<Workflow
   await client.workflow.execute('createVolume', {
     taskQueue: controlQueue,
     workflowId: operationWorkflowId('create', volumeId),
-    args: [{ volumeId, tenantId: 'bench', sizeGib: 1, backEnd: 'server1@files-1' }],
+    args: [{ volumeId, tenantId: 'bench', sizeBytes: 1024 ** 3, backEnd: 'server1@files-1' }],
   });
   await using file = await open(join(volumes, deviceName({ id: volumeId, nameId: null })), 'r+');
   await file.write(randomBytes(32 * mib), 0, 32 * mib, 0);

@@ -94,8 +94,8 @@ async function makeVolumes(registry: Registry, host: string): Promise<string[]> 
   const ids = Array.from({ length: perMeasurement }, () => randomUUID());
   await registry.rows(
     noColumns,
-    `INSERT INTO volumes (id, tenant_id, size_gib, status, host, availability_zone)
-     SELECT id, 'bench', 1, 'available', $2, 'zone1' FROM unnest($1::uuid[]) AS ids (id)`,
+    `INSERT INTO volumes (id, tenant_id, size_bytes, status, host, availability_zone)
+     SELECT id, 'bench', 1073741824, 'available', $2, 'zone1' FROM unnest($1::uuid[]) AS ids (id)`,
     [ids, host],
   );
   return ids;

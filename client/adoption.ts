@@ -47,7 +47,7 @@ export function adoptionCommands(context: Context) {
 
     /**
      * Makes a device a volume, where it is; its bytes are not touched, its name becomes the volume's. Refused when it is in use, not
-     * whole GiB large, or Ferry's already.
+     * whole sectors of 512 bytes, or Ferry's already.
      */
     async manageVolume(input: z.input<typeof adoption>): Promise<Volume> {
       requireAdmin(identity, 'manage devices');

@@ -1,7 +1,7 @@
 import { mayPlace, type BackEnd, type ObservedBackEnd } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
 import { satisfies, type Asking } from '../model/volume-type.ts';
-import { formatBytes, gib } from '../model/sizes.ts';
+import { formatBytes } from '../model/sizes.ts';
 
 /**
  * Where a new volume goes when its creator does not say: the enabled, running back end (of the zone) with the most free space, of those
@@ -9,9 +9,9 @@ import { formatBytes, gib } from '../model/sizes.ts';
  */
 export function chooseBackEnd(
   backEnds: readonly ObservedBackEnd[],
-  wanted: { sizeGib: number; availabilityZone?: string | undefined; volumeType?: Asking | null },
+  wanted: { sizeBytes: number; availabilityZone?: string | undefined; volumeType?: Asking | null },
 ): BackEnd {
-  const { sizeGib, availabilityZone: zone, volumeType = null } = wanted;
+  const { sizeBytes: needed, availabilityZone: zone, volumeType = null } = wanted;
   const usable = backEnds.filter((b) => mayPlace(b, b.asOf) && (zone === undefined || b.availabilityZone === zone));
   const where = zone === undefined ? '' : ` in zone ${zone}`;
   const capable = usable.filter((b) => satisfies(b, volumeType));
@@ -27,7 +27,6 @@ export function chooseBackEnd(
   if (!best) {
     throw new FerryError('BackEndNotFound', `No back end${where} is enabled and running. See: ferry host list --long`);
   }
-  const needed = sizeGib * gib;
   if (best.freeBytes < needed) {
     throw new FerryError(
       'InsufficientSpace',

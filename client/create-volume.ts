@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import { backEndName, tenantId } from '../model/ids.ts';
 import { controlQueue, operationWorkflowId } from '../model/names.ts';
-import { sizeGib } from '../model/sizes.ts';
+import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
@@ -17,7 +17,7 @@ import { workflowResult } from './workflow-result.ts';
 
 /** What a new volume shall be. */
 export const newVolume = z.object({
-  sizeGib,
+  sizeBytes,
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   metadata: metadata.default({}),
@@ -47,7 +47,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
   const volumeType = typeName === null ? null : await findVolumeType(registry, typeName);
   const backEnd =
     given ??
-    chooseBackEnd(await listBackEnds(registry), { sizeGib: wanted.sizeGib, availabilityZone, volumeType }).name;
+    chooseBackEnd(await listBackEnds(registry), { sizeBytes: wanted.sizeBytes, availabilityZone, volumeType }).name;
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
@@ -55,7 +55,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     client.workflow.start('createVolume', {
       taskQueue: controlQueue,
       workflowId: operationWorkflowId('create', volumeId),
-      staticSummary: `create volume ${volumeId} (${wanted.sizeGib} GiB) on ${backEnd}`,
+      staticSummary: `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)}) on ${backEnd}`,
       args: [{ ...wanted, volumeId, tenantId: owner, backEnd, volumeType: volumeType?.name ?? null }],
     }),
   );

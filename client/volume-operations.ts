@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { volumeId as volumeIdSchema } from '../model/ids.ts';
-import { sizeGib } from '../model/sizes.ts';
+import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata, metadataKey } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { changeMetadata } from '../registry/metadata.ts';
@@ -12,7 +12,7 @@ import type { Operation } from './run-operation.ts';
 import { parseInput } from './parse-input.ts';
 
 const volumeOnly = z.object({ volumeId: volumeIdSchema });
-const extension = volumeOnly.extend({ sizeGib });
+const extension = volumeOnly.extend({ sizeBytes });
 const description = z.object({ name: label.nullable().optional(), description: label.nullable().optional() });
 const metadataChange = z.object({ set: metadata.default({}), unset: z.array(metadataKey).default([]) });
 
@@ -50,11 +50,11 @@ export function volumeOperationCommands(context: Context) {
       });
     },
 
-    /** Makes the volume larger; the new bytes read as zero. Not larger: `InvalidInput`. */
-    async extendVolume(id: string, newSizeGib: number): Promise<Volume> {
-      const { volumeId, sizeGib: size } = parseInput(extension, { volumeId: id, sizeGib: newSizeGib });
-      const input = { volumeId, sizeGib: size, asTenant: asTenant(context) };
-      const summary = `extend volume ${volumeId} to ${size} GiB`;
+    /** Makes the volume larger, to so many bytes; the new bytes read as zero. Not larger: `InvalidInput`. */
+    async extendVolume(id: string, newSizeBytes: number): Promise<Volume> {
+      const { volumeId, sizeBytes: size } = parseInput(extension, { volumeId: id, sizeBytes: newSizeBytes });
+      const input = { volumeId, sizeBytes: size, asTenant: asTenant(context) };
+      const summary = `extend volume ${volumeId} to ${sizeWords(size)}`;
       await run(context, { workflow: 'extendVolume', name: 'extend', subject: volumeId, summary, input });
       return findVolume(registry, volumeId, visible);
     },

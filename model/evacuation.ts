@@ -57,7 +57,7 @@ export type EvacuationRequestInput = z.input<typeof evacuationRequest>;
 /** One volume that a plan moves. */
 export interface PlannedMove {
   volumeId: string;
-  sizeGib: number;
+  sizeBytes: number;
   attached: boolean;
   source: string;
   destination: string;
@@ -66,7 +66,7 @@ export interface PlannedMove {
 /** One volume that a plan leaves where it is, and every reason. `passing`: the reason goes away by itself. */
 export interface StayingVolume {
   volumeId: string;
-  sizeGib: number;
+  sizeBytes: number;
   source: string;
   reasons: Reason[];
   passing: boolean;

@@ -1,6 +1,6 @@
 import type { ExportAddress } from './connection.ts';
 import type { DeviceWitness, VolumeRepair } from './repair.ts';
-import { gib } from './sizes.ts';
+import { sizeObstacle } from './unmanaged-device.ts';
 
 /** A device of the volume, and what it says of itself. */
 export interface Witness extends DeviceWitness {
@@ -16,7 +16,7 @@ export interface RegistryWord {
   deviceName: string;
   identity: string | null;
   generation: number;
-  sizeGib: number;
+  sizeBytes: number;
   isHeld: boolean;
 }
 
@@ -63,8 +63,8 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
     );
   if (f.unseen.length > 0)
     return ask(`${f.unseen.join(', ')} did not answer, and may have a newer one; look again when all do`);
-  if (newest.sizeBytes % gib !== 0)
-    return ask(`${newest.deviceName} on ${newest.backEnd} has ${newest.sizeBytes} bytes, which are not whole GiB`);
+  const obstacle = sizeObstacle(newest.sizeBytes);
+  if (obstacle !== null) return ask(`${newest.deviceName} on ${newest.backEnd}: ${obstacle}`);
   if (!f.registry && newest.tenantId === null)
     return ask('its device does not say whose volume it is; make it known: ferry manage … --project <tenant>');
   return {

@@ -3,7 +3,7 @@ import type { Reason } from './errors.ts';
 import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from './evacuation.ts';
 import { nodeOf } from './ids.ts';
 import { reasonsNotToLeave, reasonsNotToPlace } from './preconditions.ts';
-import { formatBytes, gib } from './sizes.ts';
+import { formatBytes, sizeWords } from './sizes.ts';
 import { capabilitiesText, satisfies, type Asking } from './volume-type.ts';
 import type { Attachment, Volume } from './volume.ts';
 
@@ -73,10 +73,10 @@ export function planEvacuation(facts: {
   for (const { type } of facts.volumes)
     if (!choices.has(type)) choices.set(type, places.filter(({ backEnd }) => satisfies(backEnd, type)).length);
   const hardestFirst = facts.volumes.toSorted(
-    (a, b) => choices.get(a.type)! - choices.get(b.type)! || b.volume.sizeGib - a.volume.sizeGib || byId(a, b),
+    (a, b) => choices.get(a.type)! - choices.get(b.type)! || b.volume.sizeBytes - a.volume.sizeBytes || byId(a, b),
   );
   for (const { volume, snapshots, attachments, type } of hardestFirst) {
-    const { id: volumeId, sizeGib, host: source } = volume;
+    const { id: volumeId, sizeBytes, host: source } = volume;
     const room = rooms.find(({ backEnd }) => backEnd.name === source);
     const reasons = reasonsNotToLeave({
       volumeId,
@@ -88,29 +88,29 @@ export function planEvacuation(facts: {
     });
     if (reasons.length > 0) {
       const passing = reasons.some(({ type }) => passingTypes.has(type));
-      plan.stays.push({ volumeId, sizeGib, source, reasons, passing });
+      plan.stays.push({ volumeId, sizeBytes, source, reasons, passing });
       continue;
     }
     const zone = zones.get(source);
     const usable = places.filter(({ backEnd }) => to.length > 0 || backEnd.availabilityZone === zone);
     const capable = usable.filter(({ backEnd }) => satisfies(backEnd, type));
     if (type !== null && capable.length === 0 && usable.length > 0) {
-      plan.stays.push({ volumeId, sizeGib, source, reasons: [noneCapable(volumeId, type, zone)], passing: false });
+      plan.stays.push({ volumeId, sizeBytes, source, reasons: [noneCapable(volumeId, type, zone)], passing: false });
       continue;
     }
-    const place = emptiestFor(capable, sizeGib * gib);
+    const place = emptiestFor(capable, sizeBytes);
     if (!place) {
       plan.homeless.push({
         volumeId,
-        sizeGib,
+        sizeBytes,
         source,
-        reasons: [noRoom(volumeId, sizeGib, capable, zone)],
+        reasons: [noRoom(volumeId, sizeBytes, capable, zone)],
         passing: false,
       });
       continue;
     }
-    place.freeBytes -= sizeGib * gib;
-    plan.moves.push({ volumeId, sizeGib, attached: attachments.length > 0, source, destination: place.backEnd.name });
+    place.freeBytes -= sizeBytes;
+    plan.moves.push({ volumeId, sizeBytes, attached: attachments.length > 0, source, destination: place.backEnd.name });
   }
   plan.moves.sort(orders[facts.order]);
   return plan;
@@ -158,8 +158,8 @@ function balanceZone(
     if (!step) return moves;
     const { from, to, best } = step;
     const { volume, attachments } = best;
-    from.freeBytes += volume.sizeGib * gib;
-    to.freeBytes -= volume.sizeGib * gib;
+    from.freeBytes += volume.sizeBytes;
+    to.freeBytes -= volume.sizeBytes;
     // A volume moves once in a plan.
     movable.set(
       from.backEnd.name,
@@ -167,7 +167,7 @@ function balanceZone(
     );
     moves.push({
       volumeId: volume.id,
-      sizeGib: volume.sizeGib,
+      sizeBytes: volume.sizeBytes,
       attached: attachments.length > 0,
       source: from.backEnd.name,
       destination: to.backEnd.name,
@@ -199,10 +199,10 @@ function bestToGo(from: Place, to: Place, candidates: readonly PlannedVolume[]):
   let best: PlannedVolume | null = null;
   let closest = from.fillAfter(0) - to.fillAfter(0);
   for (const each of candidates) {
-    const bytes = each.volume.sizeGib * gib;
+    const bytes = each.volume.sizeBytes;
     if (bytes > to.freeBytes || !satisfies(to.backEnd, each.type)) continue;
     const apart = Math.abs(from.fillAfter(-bytes) - to.fillAfter(bytes));
-    if (apart < closest || (apart === closest && best !== null && each.volume.sizeGib < best.volume.sizeGib)) {
+    if (apart < closest || (apart === closest && best !== null && each.volume.sizeBytes < best.volume.sizeBytes)) {
       best = each;
       closest = apart;
     }
@@ -272,7 +272,7 @@ function noneCapable(volumeId: string, type: Asking, zone: string | undefined): 
   };
 }
 
-function noRoom(volumeId: string, sizeGib: number, usable: readonly Place[], zone: string | undefined): Reason {
+function noRoom(volumeId: string, sizeBytes: number, usable: readonly Place[], zone: string | undefined): Reason {
   const most = Math.max(0, ...usable.map(({ freeBytes }) => freeBytes));
   const where =
     usable.length === 0
@@ -280,13 +280,13 @@ function noRoom(volumeId: string, sizeGib: number, usable: readonly Place[], zon
       : `the most that is left free on one back end is ${formatBytes(most)}`;
   return {
     type: 'InsufficientSpace',
-    message: `Volume ${volumeId} (${sizeGib} GiB) fits nowhere: ${where}.`,
-    details: { neededBytes: sizeGib * gib, freeBytes: most },
+    message: `Volume ${volumeId} (${sizeWords(sizeBytes)}) fits nowhere: ${where}.`,
+    details: { neededBytes: sizeBytes, freeBytes: most },
   };
 }
 
 const byId = (a: PlannedVolume, b: PlannedVolume) => (a.volume.id < b.volume.id ? -1 : 1);
-const bySize = (a: PlannedMove, b: PlannedMove) => a.sizeGib - b.sizeGib || (a.volumeId < b.volumeId ? -1 : 1);
+const bySize = (a: PlannedMove, b: PlannedMove) => a.sizeBytes - b.sizeBytes || (a.volumeId < b.volumeId ? -1 : 1);
 const orders: Record<MoveOrder, (a: PlannedMove, b: PlannedMove) => number> = {
   smallest: bySize,
   largest: (a, b) => bySize(b, a),

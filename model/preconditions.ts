@@ -3,7 +3,7 @@ import type { Reason } from './errors.ts';
 import { nodeOf } from './ids.ts';
 import type { Flow } from './migration.ts';
 import { deviceName } from './names.ts';
-import { formatBytes, gib } from './sizes.ts';
+import { formatBytes } from './sizes.ts';
 import { reasonLacking, type Asking } from './volume-type.ts';
 import type { Attachment, Volume } from './volume.ts';
 
@@ -127,7 +127,7 @@ function destinationReasons(f: MigrationFacts): Reason[] {
     destinationName: f.destinationName,
     destination: f.destination,
     what: `volume ${f.volumeId}`,
-    neededBytes: f.volume === null || alreadyThere ? 0 : f.volume.sizeGib * gib,
+    neededBytes: f.volume === null || alreadyThere ? 0 : f.volume.sizeBytes,
     promisedBytes: f.promisedBytes,
     volumeType: alreadyThere ? null : f.volumeType,
     now: f.now,

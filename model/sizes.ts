@@ -42,12 +42,50 @@ export const bandwidth = z.string().transform((text, ctx) => {
   return z.NEVER;
 });
 
-/** A volume's size in GiB: a whole number from 1 to 65536. */
-export const sizeGib = z.coerce
-  .number({ error: 'is not a size in GiB (expected a whole number)' })
-  .int('is not a whole number of GiB')
-  .min(1, 'is too small (1 GiB at least)')
-  .max(65_536, 'is too large (65536 GiB at most)');
+const sector = 512;
+const mib = 1024 ** 2;
+const tooLarge = 'is too large (65536 GiB at most)';
+
+/** A volume's size in bytes: whole sectors of 512, at most 64 TiB. */
+export const sizeBytes = z
+  .number({ error: 'is not a size in bytes' })
+  .int('is not a size in bytes')
+  .positive('is no size')
+  .multipleOf(sector, `is not a multiple of ${sector} bytes`)
+  .max(65_536 * gib, tooLarge);
+
+const sizeUnits: Record<string, number> = { kib: 1024, mib, gib, tib: 1024 * gib };
+
+/** The size of a volume that people ask for, in bytes: `2` (GiB), `64MiB`, `1.5GiB`, `1TiB`; any whole MiB. */
+export const volumeSize = z.string().transform((text, ctx) => {
+  const refuse = (message: string) => {
+    ctx.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  };
+  const m = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text.trim());
+  const unit = m && (m[2] === '' ? gib : sizeUnits[m[2]!.toLowerCase()]);
+  if (!m || !unit) {
+    return refuse('is not a size in GiB (expected a whole number, or one with its unit: 64MiB, 2GiB, 1TiB)');
+  }
+  const bytes = Number(m[1]) * unit;
+  if (bytes > 65_536 * gib) return refuse(tooLarge);
+  if (m[2] === '' && bytes % gib !== 0) return refuse('is not a whole number of GiB');
+  if (bytes % mib !== 0) return refuse('is not a whole number of MiB');
+  return bytes < mib ? refuse('is too small (1 MiB at least)') : bytes;
+});
+
+/** A volume's size as people say it, exactly: `2` when it is whole GiB, else with its unit, as `volumeSize` takes it: `64MiB`. */
+export function sizeText(bytes: number): string {
+  if (bytes % gib === 0) return String(bytes / gib);
+  if (bytes % mib === 0) return `${bytes / mib}MiB`;
+  return bytes % 1024 === 0 ? `${bytes / 1024}KiB` : `${bytes}B`;
+}
+
+/** The same in a sentence: `2 GiB`, `64 MiB`. */
+export function sizeWords(bytes: number): string {
+  const text = sizeText(bytes);
+  return /^\d+$/.test(text) ? `${text} GiB` : text.replace(/[A-Z]/, ' $&');
+}
 
 /** Bytes for people, in binary units: `1.5 GiB`. */
 export function formatBytes(bytes: number): string {

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { volumeId } from './ids.ts';
+import { sizeBytes } from './sizes.ts';
 
 /** A snapshot's row in the registry. A volume that has one does not migrate, whatever the snapshot's status. */
 export const snapshot = z.object({
@@ -8,7 +9,7 @@ export const snapshot = z.object({
   tenantId: z.string(),
   name: z.string().nullable(),
   description: z.string().nullable(),
-  sizeGib: z.number().int().positive(),
+  sizeBytes,
   status: z.enum(['creating', 'available', 'deleting', 'error', 'error_deleting']),
   createdAt: z.date(),
 });

@@ -4,7 +4,7 @@ import type { KeptSource } from './kept-source.ts';
 import type { MigrationRecord, MigrationRequest } from './migration.ts';
 import { deviceName } from './names.ts';
 import { downReason, reasonsNotToLeave, type MigrationFacts } from './preconditions.ts';
-import { formatBytes, gib } from './sizes.ts';
+import { formatBytes, sizeWords } from './sizes.ts';
 import { reasonLacking } from './volume-type.ts';
 
 /** All that is known when it is decided whether a volume may go back to the source that its last migration kept. */
@@ -43,11 +43,11 @@ export function reasonsNotToUndo(f: UndoFacts, asked: UndoRequest | null = null)
       details: { volumeId: f.volumeId, lastMigrationId: f.last.id },
     });
   }
-  if (f.kept.sizeBytes !== f.volume.sizeGib * gib) {
+  if (f.kept.sizeBytes !== f.volume.sizeBytes) {
     reasons.push({
       type: 'SizeMismatch',
-      message: `Volume ${f.volumeId} has been extended since: it has ${f.volume.sizeGib} GiB, its kept source ${formatBytes(f.kept.sizeBytes)}. To go back with what it holds now: ferry migrate ${f.volumeId} ${f.kept.backEnd}`,
-      details: { sizeBytes: f.volume.sizeGib * gib, keptBytes: f.kept.sizeBytes },
+      message: `Volume ${f.volumeId} has been extended since: it has ${sizeWords(f.volume.sizeBytes)}, its kept source ${formatBytes(f.kept.sizeBytes)}. To go back with what it holds now: ferry migrate ${f.volumeId} ${f.kept.backEnd}`,
+      details: { sizeBytes: f.volume.sizeBytes, keptBytes: f.kept.sizeBytes },
     });
   }
   if (f.destination && backEndState(f.destination, f.now) === 'down')

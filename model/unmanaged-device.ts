@@ -1,4 +1,4 @@
-import { formatBytes, gib } from './sizes.ts';
+import { sizeBytes as sizeOfVolume } from './sizes.ts';
 
 /** A device on a back end that is none of Ferry's. */
 export interface UnmanagedDevice {
@@ -8,13 +8,11 @@ export interface UnmanagedDevice {
   obstacle: string | null;
 }
 
-const largestGib = 65_536;
-
-/** Why a device of that size cannot become a volume; null when it can: volumes are whole GiB. */
+/** Why a device of that size cannot become a volume; null when it can. */
 export function sizeObstacle(sizeBytes: number): string | null {
-  if (sizeBytes === 0 || sizeBytes % gib !== 0) {
-    const next = Math.ceil(Math.max(1, sizeBytes) / gib);
-    return `its size, ${formatBytes(sizeBytes)} (${sizeBytes} bytes), is not whole GiB; extend it to ${next} GiB first`;
-  }
-  return sizeBytes > largestGib * gib ? `it is larger than ${largestGib} GiB` : null;
+  const parsed = sizeOfVolume.safeParse(sizeBytes);
+  if (parsed.success) return null;
+  const next = Math.ceil(Math.max(1, sizeBytes) / 512) * 512;
+  const mend = sizeBytes % 512 === 0 && sizeBytes > 0 ? '' : `; extend it to ${next} bytes first`;
+  return `its size, ${sizeBytes} bytes, ${parsed.error.issues[0]!.message}${mend}`;
 }

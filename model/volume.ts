@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { backEndName, tenantId, volumeId } from './ids.ts';
+import { sizeBytes } from './sizes.ts';
 
 /** Cinder's volume statuses, as far as Ferry uses them. */
 export const volumeStatus = z.enum([
@@ -30,7 +31,7 @@ export const volume = z.object({
   tenantId,
   name: z.string().nullable(),
   description: z.string().nullable(),
-  sizeGib: z.number().int().positive(),
+  sizeBytes,
   status: volumeStatus,
   /** The back end that holds it: `node@name`. */
   host: backEndName,

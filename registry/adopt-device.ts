@@ -1,7 +1,6 @@
 import { FerryError } from '../model/errors.ts';
 import { deviceName, nameIdOf } from '../model/names.ts';
 import type { FoundDevice } from '../model/repair.ts';
-import { gib } from '../model/sizes.ts';
 import { volume, type Volume } from '../model/volume.ts';
 import type { Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
@@ -25,10 +24,10 @@ export function adoptFoundDevice(registry: Registry, found: FoundDevice): Promis
     if (row) {
       await q.rows(
         noColumns,
-        `UPDATE volumes v SET host = b.name, name_id = $3, generation = $4, device_identity = $5, size_gib = $6,
+        `UPDATE volumes v SET host = b.name, name_id = $3, generation = $4, device_identity = $5, size_bytes = $6,
            migration_epoch = greatest(v.migration_epoch, $4), availability_zone = b.availability_zone
          FROM back_ends b WHERE b.name = $2 AND v.id = $1`,
-        [volumeId, backEnd, asNameId, generation, identity, found.sizeBytes / gib],
+        [volumeId, backEnd, asNameId, generation, identity, found.sizeBytes],
       );
     } else {
       if (found.tenantId === null)
@@ -36,7 +35,7 @@ export function adoptFoundDevice(registry: Registry, found: FoundDevice): Promis
       await q.rows(
         noColumns,
         `INSERT INTO volumes (
-           id, tenant_id, name, size_gib, status, host, name_id, generation, migration_epoch, device_identity,
+           id, tenant_id, name, size_bytes, status, host, name_id, generation, migration_epoch, device_identity,
            availability_zone, volume_type)
          SELECT $1, $7, $8, $6, 'available', b.name, $3, $4, $4, $5, b.availability_zone, $9 FROM back_ends b WHERE b.name = $2`,
         [
@@ -45,7 +44,7 @@ export function adoptFoundDevice(registry: Registry, found: FoundDevice): Promis
           asNameId,
           generation,
           identity,
-          found.sizeBytes / gib,
+          found.sizeBytes,
           found.tenantId,
           found.name,
           type?.name ?? null,

@@ -8,7 +8,7 @@ import { volumeOrNull } from './volumes.ts';
 
 export interface AdoptedVolume extends Ticket {
   tenantId: string;
-  sizeGib: number;
+  sizeBytes: number;
   backEnd: string;
   name?: string | null | undefined;
   description?: string | null | undefined;
@@ -29,7 +29,7 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
       volume,
       `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'manage', $3))
        INSERT INTO volumes (
-         id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_gib, host,
+         id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_bytes, host,
          availability_zone, bootable
        )
        SELECT $1, 'manage', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8
@@ -41,7 +41,7 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
         adopted.tenantId,
         adopted.name ?? null,
         adopted.description ?? null,
-        adopted.sizeGib,
+        adopted.sizeBytes,
         adopted.backEnd,
         adopted.bootable ?? false,
       ],

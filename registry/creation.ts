@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
-import { gib } from '../model/sizes.ts';
 import { volume, type Volume } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
 import type { Queries, Registry } from './open-registry.ts';
@@ -12,7 +11,7 @@ import { volumeOrNull } from './volumes.ts';
 
 export interface NewVolume extends Ticket {
   tenantId: string;
-  sizeGib: number;
+  sizeBytes: number;
   backEnd: string;
   name?: string | null | undefined;
   description?: string | null | undefined;
@@ -36,7 +35,7 @@ export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volu
     const [reason] = await reasonsAgainstPlacing(q, {
       backEnd: wanted.backEnd,
       what: `volume ${wanted.volumeId}`,
-      neededBytes: wanted.sizeGib * gib,
+      neededBytes: wanted.sizeBytes,
       volumeType,
     });
     const record = await recordOf(q, 'create', wanted);
@@ -58,7 +57,7 @@ async function insertVolume(q: Queries, wanted: NewVolume): Promise<Volume> {
     volume,
     `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'create', $3))
      INSERT INTO volumes (
-       id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_gib, host,
+       id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_bytes, host,
        availability_zone, volume_type, bootable, snapshot_id, source_volume_id, metadata
      )
      SELECT $1, 'create', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8, $9, $10, $11, $12
@@ -70,7 +69,7 @@ async function insertVolume(q: Queries, wanted: NewVolume): Promise<Volume> {
       wanted.tenantId,
       wanted.name ?? null,
       wanted.description ?? null,
-      wanted.sizeGib,
+      wanted.sizeBytes,
       wanted.backEnd,
       wanted.volumeType ?? null,
       wanted.bootable ?? false,

@@ -1,5 +1,5 @@
 import { FerryError } from '../model/errors.ts';
-import { gib } from '../model/sizes.ts';
+import { sizeWords } from '../model/sizes.ts';
 import type { Volume } from '../model/volume.ts';
 import type { Registry } from './open-registry.ts';
 import { beginOperation, type Ticket } from './operations.ts';
@@ -10,21 +10,21 @@ import { reasonsAgainstPlacing } from './placement.ts';
  * any operation, and with `InvalidInput` for a size that is not larger, and `InsufficientSpace`. Ends with `finishOperation`, which is told
  * the size.
  */
-export function beginExtend(registry: Registry, ticket: Ticket & { sizeGib: number }): Promise<Volume> {
+export function beginExtend(registry: Registry, ticket: Ticket & { sizeBytes: number }): Promise<Volume> {
   return registry.transaction(async (q) => {
     const volume = await beginOperation(q, 'extend', ticket);
-    if (ticket.sizeGib <= volume.sizeGib) {
+    if (ticket.sizeBytes <= volume.sizeBytes) {
       throw new FerryError(
         'InvalidInput',
-        `Volume ${volume.id} has ${volume.sizeGib} GiB; the new size must be larger than that, not ${ticket.sizeGib} GiB.`,
-        { sizeGib: volume.sizeGib, wantedGib: ticket.sizeGib },
+        `Volume ${volume.id} has ${sizeWords(volume.sizeBytes)}; the new size must be larger than that, not ${sizeWords(ticket.sizeBytes)}.`,
+        { sizeBytes: volume.sizeBytes, wantedBytes: ticket.sizeBytes },
       );
     }
     // The back end's row is not locked after the volume's: claims lock them the other way round. The device has the last word.
     const reasons = await reasonsAgainstPlacing(q, {
       backEnd: volume.host,
       what: `volume ${volume.id}`,
-      neededBytes: (ticket.sizeGib - volume.sizeGib) * gib,
+      neededBytes: ticket.sizeBytes - volume.sizeBytes,
       volumeType: null,
     });
     const space = reasons.find((reason) => reason.type === 'InsufficientSpace');

@@ -85,7 +85,7 @@ const volumeUse = z.object({
   generation: z.number(),
   migrationEpoch: z.number(),
   deviceIdentity: z.string().nullable(),
-  sizeGib: z.number(),
+  sizeBytes: z.number(),
 });
 
 /** A volume, as far as it tells whether something of it may be removed. */
@@ -95,7 +95,7 @@ export type VolumeUse = z.infer<typeof volumeUse>;
 export function volumeUses(registry: Queries, volumeIds: readonly string[]): Promise<VolumeUse[]> {
   return registry.rows(
     volumeUse,
-    `SELECT v.id, v.host, v.name_id, v.generation, v.migration_epoch, v.device_identity, v.size_gib, v.migration_owner IS NOT NULL OR v.operation IS NOT NULL AS held,
+    `SELECT v.id, v.host, v.name_id, v.generation, v.migration_epoch, v.device_identity, v.size_bytes, v.migration_owner IS NOT NULL OR v.operation IS NOT NULL AS held,
        EXISTS (SELECT FROM attachments a WHERE a.volume_id = v.id) AS attached
      FROM volumes v WHERE v.id = ANY ($1::uuid[])`,
     [volumeIds],

@@ -13,7 +13,6 @@ import {
 } from '../model/evacuation.ts';
 import { FerryError, refusal, type Reason } from '../model/errors.ts';
 import { chooseMoves, planBalance, planEvacuation, reasonsAgainstDestinations } from '../model/plan-moves.ts';
-import { gib } from '../model/sizes.ts';
 import { backEndsOf, gatherMoveFacts } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
@@ -40,7 +39,7 @@ export type PlanRecord = z.infer<typeof planRecord>;
 
 export const plannedMoveRecord = z.object({
   volumeId: z.uuid(),
-  sizeGib: z.number(),
+  sizeBytes: z.number(),
   attached: z.boolean(),
   source: z.string(),
   destination: z.string().nullable(),
@@ -157,18 +156,18 @@ async function writePlan(q: Queries, planId: string, plan: MovePlan): Promise<vo
   );
   await q.rows(
     noColumns,
-    `INSERT INTO planned_moves AS m (plan_id, volume_id, position, size_gib, attached, source, destination, state, reasons)
-     SELECT $1, r.* FROM unnest($2::uuid[], $3::int[], $4::int[], $5::boolean[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
-       AS r (volume_id, position, size_gib, attached, source, destination, state, reasons)
+    `INSERT INTO planned_moves AS m (plan_id, volume_id, position, size_bytes, attached, source, destination, state, reasons)
+     SELECT $1, r.* FROM unnest($2::uuid[], $3::int[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
+       AS r (volume_id, position, size_bytes, attached, source, destination, state, reasons)
      ON CONFLICT (plan_id, volume_id) DO UPDATE SET
-       position = excluded.position, size_gib = excluded.size_gib, attached = excluded.attached, source = excluded.source,
+       position = excluded.position, size_bytes = excluded.size_bytes, attached = excluded.attached, source = excluded.source,
        destination = excluded.destination, state = excluded.state, reasons = excluded.reasons
      WHERE m.state IN ('waiting', 'later', 'stays', 'gone', 'moved')`,
     [
       planId,
       rows.map((r) => r.volumeId),
       rows.map((_, i) => i),
-      rows.map((r) => r.sizeGib),
+      rows.map((r) => r.sizeBytes),
       rows.map((r) => r.attached),
       rows.map((r) => r.source),
       rows.map((r) => r.destination),
@@ -274,18 +273,18 @@ async function takeMoves(
   limits: MoveLimits,
 ): Promise<PlannedMove[]> {
   const moveRow = plannedMoveRecord
-    .pick({ volumeId: true, sizeGib: true, attached: true, source: true })
+    .pick({ volumeId: true, sizeBytes: true, attached: true, source: true })
     .extend({ destination: z.string() });
   const begun = await q.rows(
     moveRow,
-    `SELECT volume_id, size_gib, attached, source, destination FROM planned_moves WHERE plan_id = $1 AND state = 'moving' ORDER BY position`,
+    `SELECT volume_id, size_bytes, attached, source, destination FROM planned_moves WHERE plan_id = $1 AND state = 'moving' ORDER BY position`,
     [planId],
   );
   const lost = begun.filter(({ volumeId }) => !running.includes(volumeId));
   const full = nodesAtTheirLimit(begun, limits);
   const waiting = await q.rows(
     moveRow,
-    `SELECT volume_id, size_gib, attached, source, destination FROM planned_moves
+    `SELECT volume_id, size_bytes, attached, source, destination FROM planned_moves
      WHERE plan_id = $1 AND state = 'waiting'
        AND split_part(source, '@', 1) <> ALL ($2) AND split_part(destination, '@', 1) <> ALL ($3)
      ORDER BY position LIMIT $4`,
@@ -318,18 +317,18 @@ function nodesAtTheirLimit(
   };
 }
 
-const tallyRow = z.object({ state: moveState, volumes: z.number(), gibs: z.number() });
+const tallyRow = z.object({ state: moveState, volumes: z.number(), bytes: z.number() });
 
 async function tallyOf(q: Queries, planId: string): Promise<MoveTally> {
   const rows = await q.rows(
     tallyRow,
-    `SELECT state, count(*)::int AS volumes, sum(size_gib)::int AS gibs FROM planned_moves WHERE plan_id = $1 GROUP BY state`,
+    `SELECT state, count(*)::int AS volumes, sum(size_bytes)::bigint AS bytes FROM planned_moves WHERE plan_id = $1 GROUP BY state`,
     [planId],
   );
   const tally = emptyTally();
-  for (const { state, volumes, gibs } of rows) {
+  for (const { state, volumes, bytes } of rows) {
     tally.volumes[state] = volumes;
-    tally.bytes[state] = gibs * gib;
+    tally.bytes[state] = bytes;
   }
   return tally;
 }

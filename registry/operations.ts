@@ -75,7 +75,7 @@ async function factsOf(registry: Queries, found: Volume) {
 export interface Result {
   /** As it was before, if not given. */
   status?: VolumeStatus | undefined;
-  sizeGib?: number | undefined;
+  sizeBytes?: number | undefined;
   volumeType?: string | undefined;
   /** Of the device that holds it. */
   identity?: string | undefined;
@@ -119,7 +119,7 @@ async function endOperation(
     outcome,
     error,
     result.status ?? null,
-    result.sizeGib ?? null,
+    result.sizeBytes ?? null,
     result.volumeType ?? null,
     result.identity ?? null,
   ]);

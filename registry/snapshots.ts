@@ -46,8 +46,8 @@ export function beginSnapshot(registry: Registry, wanted: NewSnapshot): Promise<
     await beginOperation(q, 'snapshot', wanted);
     await q.rows(
       noColumns,
-      `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_gib, status)
-       SELECT $1, v.id, v.tenant_id, $3, $4, v.size_gib, 'creating' FROM volumes v WHERE v.id = $2
+      `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status)
+       SELECT $1, v.id, v.tenant_id, $3, $4, v.size_bytes, 'creating' FROM volumes v WHERE v.id = $2
        ON CONFLICT (id) DO NOTHING`,
       [wanted.snapshotId, wanted.volumeId, wanted.name ?? null, wanted.description ?? null],
     );

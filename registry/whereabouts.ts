@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { deviceName } from '../model/names.ts';
-import { gib } from '../model/sizes.ts';
 import type { Whereabouts } from '../model/device.ts';
 import type { Queries } from './open-registry.ts';
 
@@ -8,7 +7,7 @@ const place = z.object({
   id: z.uuid(),
   nameId: z.uuid().nullable(),
   host: z.string(),
-  sizeGib: z.number(),
+  sizeBytes: z.number(),
   deviceIdentity: z.string().nullable(),
   generation: z.number(),
 });
@@ -20,7 +19,7 @@ const place = z.object({
 export async function whereabouts(registry: Queries, volumeId: string): Promise<Whereabouts> {
   const [found] = await registry.rows(
     place,
-    'SELECT id, name_id, host, size_gib, device_identity, generation FROM volumes WHERE id = $1',
+    'SELECT id, name_id, host, size_bytes, device_identity, generation FROM volumes WHERE id = $1',
     [volumeId],
   );
   if (found) {
@@ -30,7 +29,7 @@ export async function whereabouts(registry: Queries, volumeId: string): Promise<
       deviceName: deviceName(found),
       identity: found.deviceIdentity,
       generation: found.generation,
-      sizeBytes: found.sizeGib * gib,
+      sizeBytes: found.sizeBytes,
     };
   }
   const [ended] = await registry.rows(

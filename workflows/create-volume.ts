@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../model/ids.ts';
 import { labelTags, liveTags } from '../model/device.ts';
 import { deviceName } from '../model/names.ts';
-import { gib, sizeGib } from '../model/sizes.ts';
+import { sizeBytes } from '../model/sizes.ts';
 import { volumeTypeName } from '../model/volume-type.ts';
 import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
@@ -17,7 +17,7 @@ export const createVolumeRequest = z.object({
   tenantId,
   name: label.nullable().default(null),
   description: label.nullable().default(null),
-  sizeGib,
+  sizeBytes,
   backEnd: backEndName,
   metadata: metadata.default({}),
   bootable: z.boolean().default(false),
@@ -43,7 +43,7 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
         {
           backEnd: request.backEnd,
           deviceName: deviceName({ id: request.volumeId, nameId: null }),
-          sizeBytes: request.sizeGib * gib,
+          sizeBytes: request.sizeBytes,
           tags: [...liveTags(request.volumeId), ...labelTags(request)],
         },
       ],

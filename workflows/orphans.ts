@@ -1,7 +1,6 @@
 import type { LeftoverFacts } from '../activities/repair/create-repair-activities.ts';
 import type { LeftoverDevice, LeftoverExport } from '../activities/storage/inventory.ts';
 import { deviceName } from '../model/names.ts';
-import { gib } from '../model/sizes.ts';
 import type { Orphan } from '../model/repair.ts';
 import type { CleanUpStep } from './clean-up-steps.ts';
 
@@ -79,12 +78,12 @@ function judgeMade(device: LeftoverDevice, migrationId: string, facts: LeftoverF
 /** It says that it holds the volume, as the registry does. */
 function settling(
   { backEnd, name, witness }: LeftoverDevice,
-  { id: volumeId, generation, deviceIdentity, sizeGib }: LeftoverFacts['volumes'][number],
+  { id: volumeId, generation, deviceIdentity, sizeBytes }: LeftoverFacts['volumes'][number],
   migrationId: string,
   kept: { keptBy?: string } = {},
 ): CleanUpStep {
   const identity = deviceIdentity ?? witness.identity;
-  const device = { backEnd, deviceName: name, identity, volumeId, generation, sizeBytes: sizeGib * gib };
+  const device = { backEnd, deviceName: name, identity, volumeId, generation, sizeBytes };
   return { kind: 'settleDestination', ...device, migrationId, ...kept };
 }
 

@@ -96,9 +96,9 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     },
     failUnmanage: async (failed: Failed): Promise<void> => void (await failOperation(registry, 'unmanage', failed)),
 
-    beginExtend: (ticket: Ticket & { sizeGib: number }) => beginExtend(registry, ticket),
-    finishExtend: async (ticket: Ticket & { sizeGib: number }): Promise<void> =>
-      void (await finishOperation(registry, 'extend', ticket, { sizeGib: ticket.sizeGib })),
+    beginExtend: (ticket: Ticket & { sizeBytes: number }) => beginExtend(registry, ticket),
+    finishExtend: async (ticket: Ticket & { sizeBytes: number }): Promise<void> =>
+      void (await finishOperation(registry, 'extend', ticket, { sizeBytes: ticket.sizeBytes })),
     /** `untouched`: the device is as it was, and so the volume is available again; else it is `error_extending`. */
     failExtend: async (failed: Failed & { untouched?: boolean | undefined }): Promise<void> =>
       void (await failOperation(registry, 'extend', failed, failed.untouched ? 'available' : undefined)),

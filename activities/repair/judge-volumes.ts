@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { deviceName } from '../../model/names.ts';
 import { judgeVolume, type RegistryWord, type Witness } from '../../model/judge-volume.ts';
 import { deviceWitness, type Discrepancy, type FoundDevice, type VolumeRepair } from '../../model/repair.ts';
-import { gib } from '../../model/sizes.ts';
 import { recordDiscrepancies } from '../../registry/discrepancies.ts';
 import { volumeUses } from '../../registry/leftovers.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -47,7 +46,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
           deviceName: deviceName(row),
           identity: row.deviceIdentity,
           generation: row.generation,
-          sizeGib: row.sizeGib,
+          sizeBytes: row.sizeBytes,
           isHeld: row.held,
         }
       : null;
@@ -89,13 +88,13 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
   return judged;
 }
 
-function asRegistered({ backEnd, deviceName: name, identity, generation, sizeGib }: RegistryWord): Witness {
+function asRegistered({ backEnd, deviceName: name, identity, generation, sizeBytes }: RegistryWord): Witness {
   return {
     backEnd,
     deviceName: name,
     identity: identity ?? '',
     generation,
-    sizeBytes: sizeGib * gib,
+    sizeBytes,
     role: 'live',
     migrationId: null,
     keptBy: null,

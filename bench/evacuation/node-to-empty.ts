@@ -67,7 +67,7 @@ export class NodeToEmpty {
           this.#client.workflow.execute('createVolume', {
             taskQueue: controlQueue,
             workflowId: operationWorkflowId('create', volumeId),
-            args: [{ volumeId, tenantId: 'bench', sizeGib: 1, backEnd: first }],
+            args: [{ volumeId, tenantId: 'bench', sizeBytes: 1024 ** 3, backEnd: first }],
           }),
         ),
       );

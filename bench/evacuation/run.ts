@@ -56,8 +56,8 @@ async function emptyVolumes(node: NodeToEmpty, count: number): Promise<void> {
 async function planning({ registry }: NodeToEmpty): Promise<void> {
   await registry.rows(
     noColumns,
-    `INSERT INTO volumes (id, tenant_id, size_gib, status, host, availability_zone)
-     SELECT gen_random_uuid(), 'bench', 1, 'available', $1, 'zone1' FROM generate_series(1, $2)`,
+    `INSERT INTO volumes (id, tenant_id, size_bytes, status, host, availability_zone)
+     SELECT gen_random_uuid(), 'bench', 1073741824, 'available', $1, 'zone1' FROM generate_series(1, $2)`,
     [first, planned],
   );
   const start = performance.now();

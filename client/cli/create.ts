@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { backEndName, tenantId } from '../../model/ids.ts';
-import { sizeGib } from '../../model/sizes.ts';
+import { volumeSize } from '../../model/sizes.ts';
 import { isAdmin } from '../identity.ts';
 import { checked, pairs } from './arguments.ts';
 import { withFerry } from './session.ts';
@@ -25,7 +25,11 @@ export function addCreate(program: Command): void {
   program
     .command('create')
     .description('make a volume; waits until it is available')
-    .addOption(new Option('--size <GiB>', 'its size').argParser(checked('size', sizeGib)).makeOptionMandatory())
+    .addOption(
+      new Option('--size <size>', 'in GiB, or with a unit: 64MiB')
+        .argParser(checked('size', volumeSize))
+        .makeOptionMandatory(),
+    )
     .option('--name <name>', 'what people call it', checked('name', label))
     .option('--description <text>', 'what it is for', checked('description', label))
     .option(
@@ -47,7 +51,7 @@ export function addCreate(program: Command): void {
         const { size, host, zone, tenant, type, ...rest } = o;
         const made = await ferry.createVolume({
           ...rest,
-          sizeGib: size,
+          sizeBytes: size,
           backEnd: host,
           availabilityZone: zone,
           tenantId: tenant,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { formatBytes, gib } from '../../model/sizes.ts';
+import { formatBytes } from '../../model/sizes.ts';
 import { movesArgument } from './moves-options.ts';
 import { withFerry } from './session.ts';
 import { propertyTable, table } from './table.ts';
@@ -27,7 +27,7 @@ export function addEvacuationShow(evacuation: Command): void {
         });
         const rows = moves.map((m) => [
           m.volumeId,
-          formatBytes(m.sizeGib * gib),
+          formatBytes(m.sizeBytes),
           m.state,
           m.destination ?? '',
           m.reasons.map(({ message }) => message).join(' '),

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { backEndName, tenantId } from '../../model/ids.ts';
+import { sizeText } from '../../model/sizes.ts';
 import { volumeStatus, type Volume } from '../../model/volume.ts';
 import { isAdmin } from '../identity.ts';
 import { checked } from './arguments.ts';
@@ -47,7 +48,7 @@ export function volumeTable(volumes: readonly Volume[], admin: boolean): string 
       v.id,
       v.status,
       v.name ?? '',
-      String(v.sizeGib),
+      sizeText(v.sizeBytes),
       propertyText(v.bootable),
       ...(admin ? [v.tenantId, v.host, propertyText(v.migrationStatus)] : []),
     ]),

@@ -1,16 +1,16 @@
 import type { MovePlan, MovesReport, PlannedMove } from '../../model/evacuation.ts';
-import { formatBytes, gib } from '../../model/sizes.ts';
+import { formatBytes } from '../../model/sizes.ts';
 import type { PlannedMoveRecord } from '../../registry/move-plans.ts';
 import { table } from './table.ts';
 
-const bytesOf = (volumes: readonly { sizeGib: number }[]) =>
-  formatBytes(volumes.reduce((sum, { sizeGib }) => sum + sizeGib, 0) * gib);
+const bytesOf = (volumes: readonly { sizeBytes: number }[]) =>
+  formatBytes(volumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
 
 /** The moves of a plan, one a line. */
 export function movesTable(moves: readonly PlannedMove[]): string {
   return table(
     ['Volume', 'Size', 'In use', 'From', 'To'],
-    moves.map((m) => [m.volumeId, formatBytes(m.sizeGib * gib), m.attached ? 'yes' : '', m.source, m.destination]),
+    moves.map((m) => [m.volumeId, formatBytes(m.sizeBytes), m.attached ? 'yes' : '', m.source, m.destination]),
   );
 }
 

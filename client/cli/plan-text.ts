@@ -1,6 +1,6 @@
 import type { UndoPlan } from '../kept-sources.ts';
 import { pythonTime } from './volume-properties.ts';
-import { formatBytes, gib } from '../../model/sizes.ts';
+import { formatBytes } from '../../model/sizes.ts';
 import type { MigrationPlan } from '../migrations.ts';
 
 const how: Record<MigrationPlan['flow'], string> = {
@@ -13,7 +13,7 @@ const how: Record<MigrationPlan['flow'], string> = {
 /** What a migration would do, or every reason why it would be refused. */
 export function planText(plan: MigrationPlan): string {
   const { facts } = plan;
-  const size = (facts.volume?.sizeGib ?? 0) * gib;
+  const size = facts.volume?.sizeBytes ?? 0;
   if (!plan.allowed) {
     return [
       `Volume ${facts.volumeId} would not move to ${facts.destinationName}:`,

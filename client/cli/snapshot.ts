@@ -7,7 +7,7 @@ import { checked } from './arguments.ts';
 import { withFerry } from './session.ts';
 import { propertyTable, table } from './table.ts';
 import { volumeArgument } from './volume-argument.ts';
-import { pythonTime } from './volume-properties.ts';
+import { pythonTime, sizeProperty } from './volume-properties.ts';
 
 interface Options {
   name?: string;
@@ -66,7 +66,7 @@ function snapshotProperties(s: Snapshot) {
     description: s.description,
     id: s.id,
     name: s.name,
-    size: s.sizeGib,
+    size: sizeProperty(s.sizeBytes),
     status: s.status,
     volume_id: s.volumeId,
   };

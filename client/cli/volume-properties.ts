@@ -1,3 +1,4 @@
+import { gib, sizeText } from '../../model/sizes.ts';
 import type { Attachment } from '../../model/volume.ts';
 import type { VolumeWithAttachments } from '../volumes.ts';
 
@@ -26,7 +27,7 @@ export function volumeProperties(
         }
       : {}),
     'os-vol-tenant-attr:tenant_id': v.tenantId,
-    size: v.sizeGib,
+    size: sizeProperty(v.sizeBytes),
     snapshot_id: v.snapshotId,
     source_volid: v.sourceVolumeId,
     status: v.status,
@@ -41,6 +42,11 @@ function attachmentProperties(a: Attachment, admin: boolean): Record<string, unk
     ...(admin ? { host_name: a.computeHost } : {}),
     device: a.device,
   };
+}
+
+/** Cinder's number of GiB; a size that is none, with its unit: `64MiB`. */
+export function sizeProperty(bytes: number): number | string {
+  return bytes % gib === 0 ? bytes / gib : sizeText(bytes);
 }
 
 /** `2013-09-01T14:53:22.000000`: UTC, microseconds, no zone. */

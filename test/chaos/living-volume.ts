@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Ferry } from '../../client/open-ferry.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
+import { gib } from '../../model/sizes.ts';
 import type { Place } from '../end-to-end/sight.ts';
 import type { Stage } from '../end-to-end/stage.ts';
 import { type Answer, ask, until, Violation } from './answers.ts';
@@ -58,7 +59,7 @@ export abstract class LivingVolume {
     const name = `life-${randomUUID()}`;
     const tries = [this.home, ...backEnds.filter((other) => other !== this.home)];
     for (const backEnd of tries) {
-      const made = await this.ask('create', () => this.ferry.createVolume({ sizeGib: 1, name, backEnd }));
+      const made = await this.ask('create', () => this.ferry.createVolume({ sizeBytes: gib, name, backEnd }));
       if (made.how === 'done') {
         this.id = made.value.volume.id;
         this.#firstHost = backEnd;

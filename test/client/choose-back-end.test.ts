@@ -33,13 +33,13 @@ test('the enabled, running back end with the most free space is chosen, the firs
     backEnd('n@a', 20),
     backEnd('n@small', 10),
   ];
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }).name, 'n@a');
+  assert.equal(chooseBackEnd(backEnds, { sizeBytes: gib }).name, 'n@a');
 });
 
 test('a zone narrows the choice', () => {
   const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { availabilityZone: 'zone2' })];
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone2' }).name, 'n@b');
-  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 1, availabilityZone: 'zone3' }), {
+  assert.equal(chooseBackEnd(backEnds, { sizeBytes: gib, availabilityZone: 'zone2' }).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeBytes: gib, availabilityZone: 'zone3' }), {
     type: 'BackEndNotFound',
     message: 'No back end in zone zone3 is enabled and running. See: ferry host list --long',
   });
@@ -47,23 +47,23 @@ test('a zone narrows the choice', () => {
 
 test('one that can only be left is not chosen', () => {
   const failing = backEnd('n@a', 20, { placementFault: 'a disk is missing' });
-  assert.equal(chooseBackEnd([failing, backEnd('n@b', 10)], { sizeGib: 1 }).name, 'n@b');
-  assert.throws(() => chooseBackEnd([failing], { sizeGib: 1 }), { type: 'BackEndNotFound' });
+  assert.equal(chooseBackEnd([failing, backEnd('n@b', 10)], { sizeBytes: gib }).name, 'n@b');
+  assert.throws(() => chooseBackEnd([failing], { sizeBytes: gib }), { type: 'BackEndNotFound' });
 });
 
 test('a type narrows the choice to the back ends that have what it asks for', () => {
   const backEnds = [backEnd('n@a', 20), backEnd('n@b', 10, { capabilities: { media: 'ssd' } })];
   const volumeType = { name: 'fast', extraSpecs: { media: 'ssd' } };
-  assert.equal(chooseBackEnd(backEnds, { sizeGib: 1, volumeType }).name, 'n@b');
-  assert.throws(() => chooseBackEnd(backEnds, { sizeGib: 11, volumeType }), { type: 'InsufficientSpace' });
-  assert.throws(() => chooseBackEnd(backEnds.slice(0, 1), { sizeGib: 1, volumeType }), {
+  assert.equal(chooseBackEnd(backEnds, { sizeBytes: gib, volumeType }).name, 'n@b');
+  assert.throws(() => chooseBackEnd(backEnds, { sizeBytes: 11 * gib, volumeType }), { type: 'InsufficientSpace' });
+  assert.throws(() => chooseBackEnd(backEnds.slice(0, 1), { sizeBytes: gib, volumeType }), {
     type: 'CapabilityMissing',
     message: 'No enabled, running back end has what volume type fast asks for. See: ferry type show fast',
   });
 });
 
 test('when nothing is large enough, it is said how much there is', () => {
-  assert.throws(() => chooseBackEnd([backEnd('n@a', 20)], { sizeGib: 21 }), {
+  assert.throws(() => chooseBackEnd([backEnd('n@a', 20)], { sizeBytes: 21 * gib }), {
     type: 'InsufficientSpace',
     message: 'No back end has 21.0 GiB free; n@a has the most, 20.0 GiB.',
   });

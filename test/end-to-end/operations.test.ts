@@ -75,6 +75,17 @@ describe('delete', () => {
   });
 });
 
+describe('create', () => {
+  test('a volume has as many whole MiB as were asked for; what is no whole extents is refused and says what is', async () => {
+    const { id, size } = await ferry<{ id: string; size: unknown }>('create', '--size', '64MiB', '--host', server1);
+    assert.equal(size, '64MiB');
+    assert.equal(await run('blockdev', '--getsize64', device(id)), String(64 * 1024 ** 2));
+    await ferry('delete', id);
+    const uneven = await refused('create', '--size', '65MiB', '--host', server1);
+    assert.deepEqual([uneven.type, /the next size that is: 68MiB/.test(uneven.message)], ['SizeMismatch', true]);
+  });
+});
+
 describe('extend', () => {
   test('keeps the old bytes; the new ones are zeros, whatever was on the disk', async () => {
     const id = await create();
@@ -204,16 +215,13 @@ describe('manage and unmanage', () => {
 
   test('a logical volume becomes a volume and is let go again, its bytes untouched', async () => {
     await make('precious', '--size', '1g');
-    await make('odd', '--size', '1500m');
     await make('busy', '--size', '1g');
     const holder = await stage.nodes.spawn(node, ['flock', '--no-fork', `/dev/${group}/busy`, 'sleep', 'infinity']);
     await scribble(`/dev/${group}/precious`, 8, 500);
     const contents = await digest('precious');
     const found = Object.fromEntries((await ferry<Found[]>('discover', server1)).map((d) => [d.name, d]));
     assert.deepEqual([found['precious']?.sizeBytes, found['precious']?.obstacle], [gib, null]);
-    assert.match(found['odd']?.obstacle ?? '', /not whole GiB; extend it to 2 GiB/);
     assert.match(found['busy']?.obstacle ?? '', /in use/);
-    assert.equal((await refused('manage', server1, 'odd')).type, 'SizeMismatch');
     assert.equal((await refused('manage', server1, 'busy')).type, 'NotOwned');
     assert.equal((await refused('manage', server1, 'nothing')).type, 'DeviceMissing');
     for (const name of ['../etc/passwd', 'a/b', 'x'.repeat(101), '💾']) {
@@ -249,6 +257,29 @@ describe('manage and unmanage', () => {
     assert.equal(await stage.checker.contents(again.id), contents);
     await ferry('delete', again.id);
     await stage.nodes.kill(node, holder);
-    for (const name of ['odd', 'busy']) await run('lvremove', '--yes', `${group}/${name}`);
+    await run('lvremove', '--yes', `${group}/busy`);
+  });
+
+  test('a logical volume that is not whole GiB becomes a volume, moves, grows and goes on its own back end again', async () => {
+    await make('odd', '--size', '100m');
+    await scribble(`/dev/${group}/odd`, 8, 92);
+    const contents = await digest('odd');
+    const found = (await ferry<Found[]>('discover', server1)).find(({ name }) => name === 'odd');
+    assert.deepEqual([found?.sizeBytes, found?.obstacle], [100 * 1024 ** 2, null]);
+    const { id, size } = await ferry<{ id: string; size: unknown }>('manage', server1, 'odd');
+    assert.equal(size, '100MiB');
+    assert.equal(await stage.outcome(await stage.migrate(id)), 'success');
+    assert.equal(await stage.checker.contents(id), contents);
+    assert.equal((await refused('extend', id, '96MiB')).type, 'InvalidInput');
+    const uneven = await refused('extend', id, '101MiB');
+    assert.deepEqual([uneven.type, await status(id)], ['SizeMismatch', 'available']);
+    assert.match(
+      uneven.message,
+      /101 MiB are not whole extents of 4 MiB in lvmstorage-2; the next size that is: 104MiB/,
+    );
+    assert.equal((await ferry<{ size: unknown }>('extend', id, '104MiB')).size, '104MiB');
+    const moved = await stage.migrate(id, { destination: server1 });
+    assert.equal(await stage.outcome(moved), 'success');
+    await ferry('delete', id);
   });
 });

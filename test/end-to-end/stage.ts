@@ -8,6 +8,7 @@ import { execa } from 'execa';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
 import { seedNodes, startSystem, type PlainSystem, type System, type SystemOptions } from '../../testbed/system.ts';
 import { createChecker, type Checker } from './checker.ts';
 import { directorySight, lvmSight, type Place, type Sight } from './sight.ts';
@@ -100,7 +101,7 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
     await client.workflow.execute('createVolume', {
       taskQueue: controlQueue,
       workflowId: `create/${id}`,
-      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeBytes: gib, backEnd }],
     });
     return { id, contents: await checker.fill(id) };
   };

@@ -120,7 +120,7 @@ export class FaultStage {
     await this.stage.client.workflow.execute('createVolume', {
       taskQueue: controlQueue,
       workflowId: `create-${id}`,
-      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeGib: 1, backEnd }],
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeBytes: gib, backEnd }],
     });
     return id;
   }

@@ -49,7 +49,7 @@ function volume(
       tenantId: 't',
       name: null,
       description: null,
-      sizeGib,
+      sizeBytes: sizeGib * gib,
       status: 'available',
       host,
       nameId: null,
@@ -93,8 +93,8 @@ const plan = (
     now,
   });
 
-const arriving = (moves: { destination: string; sizeGib: number }[], to: string) =>
-  moves.filter(({ destination }) => destination === to).reduce((sum, { sizeGib }) => sum + sizeGib, 0);
+const arriving = (moves: { destination: string; sizeBytes: number }[], to: string) =>
+  moves.filter(({ destination }) => destination === to).reduce((sum, { sizeBytes }) => sum + sizeBytes / gib, 0);
 
 describe('an evacuation', () => {
   test('fills its destinations evenly, by the part of their capacity that is used', () => {
@@ -177,11 +177,11 @@ describe('an evacuation', () => {
       [room('a@1', 0), room('b@1', 100)],
     );
     assert.deepEqual(
-      moves.map(({ sizeGib }) => sizeGib),
+      moves.map(({ sizeBytes }) => sizeBytes / gib),
       [1],
     );
     assert.deepEqual(
-      stays.map(({ sizeGib, passing, reasons }) => [sizeGib, passing, reasons.map(({ type }) => type)]),
+      stays.map(({ sizeBytes, passing, reasons }) => [sizeBytes / gib, passing, reasons.map(({ type }) => type)]),
       [
         [5, false, ['VolumeStatusRefused']],
         [4, true, ['VolumeMigrating']],
@@ -212,14 +212,14 @@ describe('an evacuation', () => {
       rooms,
     );
     assert.deepEqual(
-      moves.map(({ sizeGib, destination }) => [sizeGib, destination]),
+      moves.map(({ sizeBytes, destination }) => [sizeBytes / gib, destination]),
       [
         [6, 'b@1'],
         [5, 'c@1'],
       ],
     );
     assert.deepEqual(
-      stays.map(({ sizeGib, passing, reasons }) => [sizeGib, passing, reasons.map(({ type }) => type)]),
+      stays.map(({ sizeBytes, passing, reasons }) => [sizeBytes / gib, passing, reasons.map(({ type }) => type)]),
       [[7, false, ['CapabilityMissing']]],
     );
     assert.match(
@@ -227,7 +227,7 @@ describe('an evacuation', () => {
       /can go nowhere: no other enabled, running back end in zone zone1 has what volume type tape asks for \(media=tape\)\.$/,
     );
     assert.deepEqual(
-      homeless.map(({ sizeGib, reasons }) => [sizeGib, reasons[0]!.type, reasons[0]!.details?.['freeBytes']]),
+      homeless.map(({ sizeBytes, reasons }) => [sizeBytes / gib, reasons[0]!.type, reasons[0]!.details?.['freeBytes']]),
       [[30, 'InsufficientSpace', 20 * gib]],
     );
   });
@@ -236,7 +236,7 @@ describe('an evacuation', () => {
     const volumes = [volume(30), volume(25, 'a@1', {}, { type: ssd })];
     const { moves, homeless } = plan(volumes, [room('a@1', 0), room('b@1', 50, withSsd), room('c@1', 30)]);
     assert.deepEqual(
-      [homeless, moves.map(({ sizeGib, destination }) => [sizeGib, destination])],
+      [homeless, moves.map(({ sizeBytes, destination }) => [sizeBytes / gib, destination])],
       [
         [],
         [
@@ -251,7 +251,7 @@ describe('an evacuation', () => {
     const attachments = [{ instanceId: 'i', mode: 'rw' as const }];
     const volumes = [volume(2), volume(3, 'a@1', { status: 'in-use' }, { attachments }), volume(1)];
     const rooms = [room('a@1', 0), room('b@1', 100)];
-    const sizes = (order: MoveOrder) => plan(volumes, rooms, { order }).moves.map(({ sizeGib }) => sizeGib);
+    const sizes = (order: MoveOrder) => plan(volumes, rooms, { order }).moves.map(({ sizeBytes }) => sizeBytes / gib);
     assert.deepEqual(sizes('largest'), [3, 2, 1]);
     assert.deepEqual(sizes('smallest'), [1, 2, 3]);
     assert.deepEqual(sizes('detached-first'), [2, 1, 3]);
@@ -292,7 +292,7 @@ describe('a balancing', () => {
   test('evens out, with as few bytes as it takes', () => {
     const moves = balance([...[20, 10, 10, 5].map((size) => volume(size, 'a@1'))], [room('a@1', 20), room('b@1', 60)]);
     assert.deepEqual(
-      moves.map(({ sizeGib, source, destination }) => [sizeGib, source, destination]),
+      moves.map(({ sizeBytes, source, destination }) => [sizeBytes / gib, source, destination]),
       [[20, 'a@1', 'b@1']],
     );
   });

@@ -92,7 +92,7 @@ describe('the guard in SQL and the decision in the model', () => {
     await put(registry, 'volumes', {
       id,
       tenant_id: 't',
-      size_gib: w.sizeGib,
+      size_bytes: w.sizeGib * gib,
       volume_type: w.type,
       status: w.status,
       host,
@@ -136,7 +136,7 @@ describe('the guard in SQL and the decision in the model', () => {
       await put(registry, 'volumes', {
         id: randomUUID(),
         tenant_id: 't',
-        size_gib: 1,
+        size_bytes: gib,
         status: 'creating',
         host: destination,
         availability_zone: 'z',

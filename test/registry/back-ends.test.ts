@@ -110,9 +110,9 @@ describe('back ends', () => {
       await free('p1@a', 3);
       const { claim } = await claimVolume(
         registry,
-        claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p1@a' }),
+        claimArguments(await putVolume(registry, { size_bytes: 2 * gib }), { destination: 'p1@a' }),
       );
-      const another = () => putVolume(registry, { size_gib: 2 });
+      const another = () => putVolume(registry, { size_bytes: 2 * gib });
       assert.equal(await promised('p1@a'), 2);
       await assert.rejects(
         claimVolume(registry, claimArguments(await another(), { destination: 'p1@a' })),
@@ -152,10 +152,13 @@ describe('back ends', () => {
     test('to a volume that is being created', async () => {
       await free('p4@a', 3);
       const ticket = { volumeId: randomUUID(), owner: anOwner('create') };
-      await beginCreate(registry, { ...ticket, tenantId: 't', sizeGib: 2, backEnd: 'p4@a' });
+      await beginCreate(registry, { ...ticket, tenantId: 't', sizeBytes: 2 * gib, backEnd: 'p4@a' });
       assert.equal(await promised('p4@a'), 2);
       await assert.rejects(
-        claimVolume(registry, claimArguments(await putVolume(registry, { size_gib: 2 }), { destination: 'p4@a' })),
+        claimVolume(
+          registry,
+          claimArguments(await putVolume(registry, { size_bytes: 2 * gib }), { destination: 'p4@a' }),
+        ),
         ferryError('InsufficientSpace'),
       );
       await failCreate(registry, { ...ticket, reason: { type: 'ToolFailed', message: 'no' } });
@@ -204,7 +207,7 @@ describe('back ends', () => {
       await failingNow([]);
       const ticket = { volumeId: randomUUID(), owner: anOwner('create') };
       await assert.rejects(
-        beginCreate(registry, { ...ticket, tenantId: 't', sizeGib: 1, backEnd: failing }),
+        beginCreate(registry, { ...ticket, tenantId: 't', sizeBytes: gib, backEnd: failing }),
         ferryError('BackEndUnavailable'),
       );
     });

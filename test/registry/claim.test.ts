@@ -29,7 +29,7 @@ describe('claim of a volume', () => {
   });
 
   test('takes the volume, tells what the flow needs and opens the record', async () => {
-    const id = await putVolume(registry, { size_gib: 2, device_identity: 'device-1' });
+    const id = await putVolume(registry, { size_bytes: 2 * gib, device_identity: 'device-1' });
     const args = claimArguments(id, { requestedBy: 'alice' });
     const claimed = await claimVolume(registry, args);
     assert.deepEqual(claimed, {
@@ -118,7 +118,7 @@ describe('claim of a volume', () => {
   test('is refused with every reason at once, and nothing changes', async () => {
     await putBackEnd(registry, 'server9@small', { freeBytes: gib });
     await setDisabled(registry, 'server9@small', true, 'maintenance');
-    const id = await putVolume(registry, { size_gib: 5, status: 'error' });
+    const id = await putVolume(registry, { size_bytes: 5 * gib, status: 'error' });
     await putSnapshot(registry, id);
     await assert.rejects(claimVolume(registry, claimArguments(id, { destination: 'server9@small' })), (error) => {
       ferryError('MigrationRefused')(error);

@@ -71,7 +71,7 @@ describe('a source that is kept', () => {
     const nameId = randomUUID();
     const { volumeId, migrationId } = await moved(
       { keepSourceSeconds: day },
-      { name_id: nameId, size_gib: 3, device_identity: 'device-1' },
+      { name_id: nameId, size_bytes: 3 * gib, device_identity: 'device-1' },
     );
     const row = await kept(volumeId);
     assert.deepEqual(
@@ -163,7 +163,7 @@ describe('a source that is kept', () => {
   test('takes no room twice: an undo promises no bytes, and needs none', async () => {
     const full = 'server3@full';
     await putBackEnd(registry, full, { freeBytes: 2 * gib });
-    const m = await moved({ keepSourceSeconds: day }, { host: full, size_gib: 2 });
+    const m = await moved({ keepSourceSeconds: day }, { host: full, size_bytes: 2 * gib });
     await putBackEnd(registry, full, { freeBytes: 0 });
     const { claim } = await claimVolume(registry, {
       ...undoArguments(m),
@@ -198,7 +198,7 @@ describe('a source that is kept', () => {
     ['snapshotted', ({ volumeId }) => putSnapshot(registry, volumeId), 'VolumeHasSnapshots', /delete them first/],
     [
       'extended',
-      ({ volumeId }) => sql(`UPDATE volumes SET size_gib = 2 WHERE id = $1`, volumeId),
+      ({ volumeId }) => sql(`UPDATE volumes SET size_bytes = ${2 * gib} WHERE id = $1`, volumeId),
       'SizeMismatch',
       /extended since/,
     ],

@@ -6,6 +6,8 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
+import * as z from 'zod';
+import { gib } from '../../model/sizes.ts';
 import { migrate } from '../../registry/migrate.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { listVolumeTypes } from '../../registry/volume-types.ts';
@@ -106,6 +108,45 @@ describe('migrations of the schema', () => {
     );
     const names = (await listVolumes(registry)).map((v) => v.volumeType);
     assert.deepEqual([names.length, names.filter((name) => name === 'gold').length], [3, 2]);
+    await registry.close();
+  });
+
+  test('make bytes of the sizes in GiB that were there, also of snapshots and plans', async () => {
+    const url = await emptyDatabase();
+    const older = path.join(folder, 'in-gib');
+    await mkdir(older);
+    const sql = new URL('../../registry/sql/', import.meta.url);
+    for (const name of (await readdir(sql)).toSorted()) {
+      if (readFileSync(new URL(name, sql), 'utf8').includes('RENAME COLUMN size_gib TO size_bytes')) break;
+      await copyFile(new URL(name, sql), path.join(older, name));
+    }
+    const pool = new pg.Pool({ connectionString: url });
+    await migrate(pool, pathToFileURL(`${older}/`));
+    await pool.query(
+      `INSERT INTO back_ends (name, node, availability_zone, driver, total_bytes, free_bytes, heartbeat_at)
+       VALUES ('n@a', 'n', 'z', 'lvm', 1, 1, now());
+       INSERT INTO volumes (id, tenant_id, size_gib, status, host, availability_zone)
+       VALUES (gen_random_uuid(), 't', 65536, 'available', 'n@a', 'z');
+       INSERT INTO snapshots (id, volume_id, tenant_id, size_gib, status)
+       SELECT gen_random_uuid(), id, 't', 3, 'available' FROM volumes;
+       INSERT INTO move_plans (id, kind, source, requested_by) VALUES (gen_random_uuid(), 'evacuation', 'n', 'me');
+       INSERT INTO planned_moves (plan_id, volume_id, position, size_gib, attached, source, state)
+       SELECT p.id, v.id, 0, 2, false, 'n@a', 'stays' FROM move_plans p, volumes v`,
+    );
+    await pool.end();
+    const registry = await openRegistry(url);
+    assert.deepEqual(
+      (await listVolumes(registry)).map((v) => v.sizeBytes),
+      [65_536 * gib],
+    );
+    const rows = await registry.rows(
+      z.object({ sizeBytes: z.number() }),
+      'SELECT size_bytes FROM snapshots UNION ALL SELECT size_bytes FROM planned_moves ORDER BY 1',
+    );
+    assert.deepEqual(
+      rows.map(({ sizeBytes }) => sizeBytes),
+      [2 * gib, 3 * gib],
+    );
     await registry.close();
   });
 

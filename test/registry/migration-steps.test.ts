@@ -229,7 +229,7 @@ describe('steps of a migration', () => {
     const id = await putVolume(registry);
     const seen = async () => {
       const v = await findVolume(registry, id);
-      return { status: v.status, name: v.name, updatedAt: v.updatedAt, sizeGib: v.sizeGib, metadata: v.metadata };
+      return { status: v.status, name: v.name, updatedAt: v.updatedAt, sizeBytes: v.sizeBytes, metadata: v.metadata };
     };
     const before = await seen();
     const { claim } = await claimVolume(registry, claimArguments(id));

@@ -3,6 +3,7 @@ import { afterEach, describe, mock, test } from 'node:test';
 import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
 import { chooseBackEnd } from '../../client/choose-back-end.ts';
 import { backEndState } from '../../model/back-end.ts';
+import { gib } from '../../model/sizes.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
 import { planMigration } from '../../registry/migration-facts.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -34,7 +35,7 @@ describe('what has a heartbeat or a time in the registry is judged by Postgresâ€
         backEnds.map((b) => backEndState(b, b.asOf)),
         ['up', 'up', 'down'],
       );
-      assert.equal(chooseBackEnd(backEnds, { sizeGib: 1 }).name, source);
+      assert.equal(chooseBackEnd(backEnds, { sizeBytes: gib }).name, source);
       assert.deepEqual((await planMigration(registry, { volumeId, destination })).reasons, []);
       assert.deepEqual(await repairOf(registry).listNodes(), [
         { node: 'server1', up: true },

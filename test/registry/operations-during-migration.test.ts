@@ -56,7 +56,7 @@ const attempts: Record<string, Attempt> = {
   '`os-begin_detaching`': detach,
   '`attachment-create`, `os-reserve`, `os-attach`': (registry, volumeId) =>
     beginAttach(registry, { ...ticket(volumeId), attachmentId: randomUUID(), instanceId: 'vm-2', computeHost: 'hv2' }),
-  extend: (registry, volumeId) => beginExtend(registry, { ...ticket(volumeId), sizeGib: 2 }),
+  extend: (registry, volumeId) => beginExtend(registry, { ...ticket(volumeId), sizeBytes: 2 * gib }),
   '`os-detach`': detach,
   '`reset-state`': (registry, volumeId) => resetState(registry, { volumeId, status: 'error' }),
   'set-bootable': (registry, volumeId) => describeVolume(registry, volumeId, { bootable: true }),

@@ -63,15 +63,15 @@ describe('operations on a volume', () => {
       from: 'available',
       during: 'extending',
       after: 'available',
-      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
-      end: (t) => a().finishExtend({ ...t, sizeGib: 3 }),
+      begin: (t) => a().beginExtend({ ...t, sizeBytes: 3 * gib }),
+      end: (t) => a().finishExtend({ ...t, sizeBytes: 3 * gib }),
     },
     {
       name: 'a failed extend',
       from: 'available',
       during: 'extending',
       after: 'error_extending',
-      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
+      begin: (t) => a().beginExtend({ ...t, sizeBytes: 3 * gib }),
       end: (t) => a().failExtend({ ...t, reason }),
     },
     {
@@ -79,7 +79,7 @@ describe('operations on a volume', () => {
       from: 'available',
       during: 'extending',
       after: 'available',
-      begin: (t) => a().beginExtend({ ...t, sizeGib: 3 }),
+      begin: (t) => a().beginExtend({ ...t, sizeBytes: 3 * gib }),
       end: (t) => a().failExtend({ ...t, reason, untouched: true }),
     },
     {
@@ -188,7 +188,7 @@ describe('operations on a volume', () => {
       owner: anOwner('create'),
       tenantId: 't',
       name: 'n',
-      sizeGib: 2,
+      sizeBytes: 2 * gib,
       backEnd: source,
       metadata: { k: 'v' },
     };
@@ -206,7 +206,13 @@ describe('operations on a volume', () => {
   });
 
   test('a failed create leaves the volume with status error, and it can be deleted', async () => {
-    const wanted = { volumeId: randomUUID(), owner: anOwner('create'), tenantId: 't', sizeGib: 2, backEnd: source };
+    const wanted = {
+      volumeId: randomUUID(),
+      owner: anOwner('create'),
+      tenantId: 't',
+      sizeBytes: 2 * gib,
+      backEnd: source,
+    };
     await activities.beginCreate(wanted);
     await activities.failCreate({ ...wanted, reason });
     await activities.failCreate({ ...wanted, reason });
@@ -268,12 +274,12 @@ describe('operations on a volume', () => {
   test('an extension to a size that is not larger, or that does not fit, is refused and changes nothing', async () => {
     const t = await subject('available');
     const before = await state(t);
-    await assert.rejects(activities.beginExtend({ ...t, sizeGib: 1 }), ferryError('InvalidInput'));
-    await assert.rejects(activities.beginExtend({ ...t, sizeGib: 6000 }), ferryError('InsufficientSpace'));
+    await assert.rejects(activities.beginExtend({ ...t, sizeBytes: gib }), ferryError('InvalidInput'));
+    await assert.rejects(activities.beginExtend({ ...t, sizeBytes: 6000 * gib }), ferryError('InsufficientSpace'));
     assert.deepEqual(await state(t), before);
-    await activities.beginExtend({ ...t, sizeGib: 2 });
-    await activities.finishExtend({ ...t, sizeGib: 2 });
-    assert.equal((await findVolume(registry, t.volumeId)).sizeGib, 2);
+    await activities.beginExtend({ ...t, sizeBytes: 2 * gib });
+    await activities.finishExtend({ ...t, sizeBytes: 2 * gib });
+    assert.equal((await findVolume(registry, t.volumeId)).sizeBytes, 2 * gib);
   });
 
   test('a deletion is refused while the volume is attached or has snapshots, also by force', async () => {

@@ -47,7 +47,7 @@ describe('races', () => {
   const claim: Contender = (id) => claimVolume(registry, claimArguments(id));
   const attach: Contender = (id) =>
     beginAttach(registry, { ...ticket(id), attachmentId: randomUUID(), instanceId: randomUUID(), computeHost: 'hv1' });
-  const extend: Contender = (id) => beginExtend(registry, { ...ticket(id), sizeGib: 2 });
+  const extend: Contender = (id) => beginExtend(registry, { ...ticket(id), sizeBytes: 2 * gib });
   const snapshot: Contender = (id) => beginSnapshot(registry, { ...ticket(id), snapshotId: randomUUID() });
   const remove: Contender = (id) => beginOperation(registry, 'delete', ticket(id));
   const detach: Contender = (id, attachmentId) => beginDetach(registry, { ...ticket(id), attachmentId });
@@ -176,7 +176,7 @@ describe('races', () => {
     for (let round = 0; round < 20; round += 1) {
       const small = `server3@small-${round}`;
       await putBackEnd(registry, small, { freeBytes: 7 * gib });
-      const volumes = await Promise.all(Array.from({ length: 6 }, () => putVolume(registry, { size_gib: 2 })));
+      const volumes = await Promise.all(Array.from({ length: 6 }, () => putVolume(registry, { size_bytes: 2 * gib })));
       const results = await Promise.allSettled([
         ...volumes.map((id) => claimVolume(registry, claimArguments(id, { destination: small }))),
         ...[1, 2].map(() =>
@@ -184,7 +184,7 @@ describe('races', () => {
             volumeId: randomUUID(),
             owner: anOwner('create'),
             tenantId: 't',
-            sizeGib: 2,
+            sizeBytes: 2 * gib,
             backEnd: small,
           }),
         ),

@@ -139,7 +139,7 @@ describe('refusals', () => {
       of: 'in-use',
       begin: (id, attachmentId) => beginDetach(registry, { ...ticket(id), attachmentId }),
     },
-    { name: 'extend', begin: (id) => beginExtend(registry, { ...ticket(id), sizeGib: 2 }) },
+    { name: 'extend', begin: (id) => beginExtend(registry, { ...ticket(id), sizeBytes: 2 * gib }) },
     {
       name: 'reset-state',
       begin: (id) => resetState(registry, { volumeId: id, status: 'available', abandon: 'somebody' }),
@@ -189,17 +189,17 @@ describe('refusals', () => {
     assert.equal(volume.migrationStatus, 'starting');
   });
 
-  const creations: { when: string; type: FerryErrorType; on: string; sizeGib?: number }[] = [
+  const creations: { when: string; type: FerryErrorType; on: string; sizeBytes?: number }[] = [
     { when: 'the back end is not known', type: 'BackEndNotFound', on: 'server1@nowhere' },
     { when: 'the back end is disabled', type: 'BackEndDisabled', on: 'server3@disabled' },
     { when: 'the back end is down', type: 'BackEndDown', on: 'server6@silent' },
-    { when: 'the back end has too little room', type: 'InsufficientSpace', on: destination, sizeGib: 1000 },
+    { when: 'the back end has too little room', type: 'InsufficientSpace', on: destination, sizeBytes: 1000 * gib },
   ];
-  for (const { when, type, on, sizeGib } of creations) {
+  for (const { when, type, on, sizeBytes } of creations) {
     test(`a volume is not created when ${when}: ${type}`, async () => {
       const id = randomUUID();
       await assert.rejects(
-        beginCreate(registry, { ...ticket(id), tenantId: 't', sizeGib: sizeGib ?? 1, backEnd: on }),
+        beginCreate(registry, { ...ticket(id), tenantId: 't', sizeBytes: sizeBytes ?? gib, backEnd: on }),
         ferryError(type),
       );
       await assert.rejects(findVolume(registry, id), ferryError('VolumeNotFound'));
@@ -225,7 +225,9 @@ describe('refusals', () => {
     { name: 'an operation without an owner', row: { operation: 'extend' } },
     { name: 'a status of transition that nobody is at', row: { status: 'attaching' } },
     { name: 'a back end that is not known', row: { host: 'server1@nowhere' } },
-    { name: 'a size of nothing', row: { size_gib: 0 } },
+    { name: 'a size of nothing', row: { size_bytes: 0 } },
+    { name: 'a size that is not whole sectors', row: { size_bytes: gib + 1 } },
+    { name: 'a size above 64 TiB', row: { size_bytes: 65_536 * gib + 512 } },
     { name: 'an unknown status', row: { status: 'lost' } },
   ];
   for (const { name, row } of wrong) {

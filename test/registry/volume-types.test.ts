@@ -87,7 +87,7 @@ describe('volume types', () => {
         volumeId: randomUUID(),
         owner: anOwner('create'),
         tenantId: 't',
-        sizeGib: 1,
+        sizeBytes: gib,
         backEnd,
         volumeType,
       });
@@ -201,7 +201,7 @@ describe('volume types', () => {
         volumeId: randomUUID(),
         owner: anOwner('create'),
         tenantId: 't',
-        sizeGib: 1,
+        sizeBytes: gib,
         backEnd: hdd,
         volumeType: name,
       });

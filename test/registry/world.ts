@@ -43,7 +43,7 @@ export async function putVolume(registry: Queries, row: Record<string, unknown> 
     id,
     tenant_id: 'tenant-1',
     name: 'test',
-    size_gib: 1,
+    size_bytes: gib,
     status: 'available',
     host: source,
     availability_zone: 'zone1',
@@ -81,7 +81,7 @@ export async function putSnapshot(
     id,
     volume_id: volumeId,
     tenant_id: 'tenant-1',
-    size_gib: 1,
+    size_bytes: gib,
     status: 'available',
     ...row,
   });

@@ -6,6 +6,7 @@ import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } f
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
 import { seedNodes, startSystem, type PlainSystem } from '../../testbed/system.ts';
 
 /** Ferry with nodes of plain directories: for what is said to migrations, not for what they do. */
@@ -45,7 +46,7 @@ export async function setLightStage(): Promise<LightStage> {
       await client.workflow.execute('createVolume', {
         taskQueue: controlQueue,
         workflowId: `create/${volumeId}`,
-        args: [{ volumeId, tenantId: 'tenant-1', sizeGib: 1, backEnd: 'server1@lvmstorage-1' }],
+        args: [{ volumeId, tenantId: 'tenant-1', sizeBytes: gib, backEnd: 'server1@lvmstorage-1' }],
       });
       const path = join(directory, 'nodes/server1/lvmstorage-1/volumes', deviceName({ id: volumeId, nameId: null }));
       await using file = await open(path, 'r+');

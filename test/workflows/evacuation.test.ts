@@ -82,7 +82,7 @@ function holdCopies(): { let: () => void; running: () => number; most: () => num
 
 describe('an evacuation', () => {
   test('disables every back end of the node, moves every volume, and fills the others evenly', async () => {
-    const ids = [...(await volumes(8)), ...(await volumes(4, { host: a2, size_gib: 3 }))];
+    const ids = [...(await volumes(8)), ...(await volumes(4, { host: a2, size_bytes: 3 * gib }))];
     const result = await report(await evacuate({ reason: 'new disks' }));
     assert.deepEqual([result.outcome, result.tally.volumes.moved, result.tally.bytes.moved], ['emptied', 12, 20 * gib]);
     for (const name of [a1, a2]) {
@@ -90,7 +90,7 @@ describe('an evacuation', () => {
       assert.deepEqual([disabled, disabledReason], [true, 'new disks']);
     }
     const found = await Promise.all(ids.map((id) => findVolume(nodes.registry, id)));
-    const gibOn = (host: string) => found.filter((v) => v.host === host).reduce((sum, v) => sum + v.sizeGib, 0);
+    const gibOn = (host: string) => found.filter((v) => v.host === host).reduce((sum, v) => sum + v.sizeBytes / gib, 0);
     assert.deepEqual([gibOn(b), gibOn(c)], [10, 10]);
     const plan = await findPlan(nodes.registry, 'server1');
     assert.equal(plan?.outcome, 'emptied');
@@ -134,7 +134,7 @@ describe('an evacuation', () => {
   });
 
   test('that fits nowhere is refused as a whole, and nothing is touched', async () => {
-    const [huge, small] = [...(await volumes(1, { size_gib: 15_000 })), ...(await volumes(1))];
+    const [huge, small] = [...(await volumes(1, { size_bytes: 15_000 * gib })), ...(await volumes(1))];
     await assert.rejects(evacuate(), (error: Error & { cause?: { type?: string; message?: string } }) => {
       assert.equal(error.cause?.type, 'EvacuationRefused');
       assert.match(error.cause.message!, new RegExp(`1 of 2 volumes fit nowhere.*${huge}`, 's'));
@@ -363,7 +363,7 @@ test('back ends are balanced', async () => {
   await putBackEnd(nodes.registry, a2, { totalBytes: 100 * gib, freeBytes: 55 * gib });
   await putBackEnd(nodes.registry, b, { totalBytes: 100 * gib, freeBytes: 90 * gib });
   await putBackEnd(nodes.registry, c, { totalBytes: 100 * gib, freeBytes: 55 * gib });
-  await volumes(8, { size_gib: 10 });
+  await volumes(8, { size_bytes: 10 * gib });
   const result = (await nodes.client.workflow.execute('balanceBackEnds', {
     workflowId: balanceWorkflowId,
     taskQueue: controlQueue,

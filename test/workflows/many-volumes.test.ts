@@ -50,8 +50,8 @@ for (const count of counts) {
   test(`an evacuation of ${count} volumes moves each, in runs of a bounded history`, async () => {
     await nodes.registry.rows(
       noColumns,
-      `INSERT INTO volumes (id, tenant_id, size_gib, status, host, availability_zone)
-       SELECT gen_random_uuid(), 'tenant-1', 1, 'available', $1, 'zone1' FROM generate_series(1, $2)`,
+      `INSERT INTO volumes (id, tenant_id, size_bytes, status, host, availability_zone)
+       SELECT gen_random_uuid(), 'tenant-1', 1073741824, 'available', $1, 'zone1' FROM generate_series(1, $2)`,
       [from, count],
     );
     const workflowId = evacuationWorkflowId('server1');

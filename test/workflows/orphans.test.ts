@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { LeftoverFacts } from '../../activities/repair/create-repair-activities.ts';
 import type { LeftoverDevice } from '../../activities/storage/inventory.ts';
 import { judgeDevice } from '../../workflows/orphans.ts';
+import { gib } from '../../model/sizes.ts';
 
 const [volumeId, migrationId] = [randomUUID(), randomUUID()];
 const [here, there] = ['server1@a', 'server2@b'];
@@ -41,7 +42,7 @@ const facts: LeftoverFacts = {
       generation: 1,
       migrationEpoch: 1,
       deviceIdentity: null,
-      sizeGib: 1,
+      sizeBytes: gib,
     },
   ],
   beingCleanedUp: [],

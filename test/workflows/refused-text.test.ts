@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { controlQueue } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { destination, putBackEnd, putVolume, source } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
@@ -18,10 +19,10 @@ const text = 'a\0b';
 
 /** What any service may start, with a text that Postgres cannot hold. */
 const starts: [workflow: string, input: object][] = [
-  ['createVolume', { volumeId, tenantId, sizeGib: 1, backEnd: source, name: text }],
-  ['createVolume', { volumeId, tenantId, sizeGib: 1, backEnd: source, description: text }],
-  ['createVolume', { volumeId, tenantId, sizeGib: 1, backEnd: source, metadata: { [text]: 'x' } }],
-  ['createVolume', { volumeId, tenantId, sizeGib: 1, backEnd: source, metadata: { x: '\ud800' } }],
+  ['createVolume', { volumeId, tenantId, sizeBytes: gib, backEnd: source, name: text }],
+  ['createVolume', { volumeId, tenantId, sizeBytes: gib, backEnd: source, description: text }],
+  ['createVolume', { volumeId, tenantId, sizeBytes: gib, backEnd: source, metadata: { [text]: 'x' } }],
+  ['createVolume', { volumeId, tenantId, sizeBytes: gib, backEnd: source, metadata: { x: '\ud800' } }],
   ['migrateVolume', { volumeId, destination, requestedBy: text }],
   ['evacuateHost', { source: 'server1', requestedBy: text }],
   ['evacuateHost', { source: 'server1', reason: text }],

@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { diskSource, type Connection } from '../../model/connection.ts';
 import { guestDevice, instanceId, nodeName, nodeOf } from '../../model/ids.ts';
 import { attachmentExportName, liveDevice } from '../../model/names.ts';
-import { gib } from '../../model/sizes.ts';
 import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
 import { reasonOf } from '../failures.ts';
@@ -69,7 +68,7 @@ function isLocal({ computeHost }: Wanted, volume: Volume): boolean {
 async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Promise<Connection> {
   const at = liveDevice(volume);
   const steps = storageSteps(nodeOf(volume.host), patienceSeconds);
-  const sized = { ...at, sizeBytes: volume.sizeGib * gib };
+  const sized = { ...at, sizeBytes: volume.sizeBytes };
   const served = { backEnd: volume.host, device: at.deviceName };
   if (hasWorker && isLocal(wanted, volume)) {
     return { protocol: 'local', ...(await steps.locateVolume({ ...sized, live: at, nobodys: true })), ...served };

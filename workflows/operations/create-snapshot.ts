@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import { snapshotTag } from '../../model/device.ts';
 import { deviceName, liveDevice, snapshotDeviceName } from '../../model/names.ts';
-import { gib } from '../../model/sizes.ts';
 import { label } from '../../model/text.ts';
 import { registry } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
@@ -33,7 +32,7 @@ export async function createSnapshot(input: unknown): Promise<{ snapshotId: stri
         [
           {
             ...liveDevice(volume),
-            sizeBytes: volume.sizeGib * gib,
+            sizeBytes: volume.sizeBytes,
             snapshotName: snapshotDeviceName(snapshotId),
             tags: [snapshotTag(snapshotId)],
           },

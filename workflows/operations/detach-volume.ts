@@ -4,7 +4,6 @@ import { connection as connectionSchema, diskSource } from '../../model/connecti
 import { nodeOf } from '../../model/ids.ts';
 import type { FerryErrorType } from '../../model/errors.ts';
 import { attachmentExportName, deviceName } from '../../model/names.ts';
-import { gib } from '../../model/sizes.ts';
 import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
 import { diskOf } from '../disk-of.ts';
@@ -65,11 +64,11 @@ const answers: ReadonlySet<FerryErrorType> = new Set(['DeviceMissing', 'NotOwned
 
 /** A guest must not lose its disk for a detach that cannot be ended: the storage node is asked first. */
 async function assertNodeAnswers(volume: Volume): Promise<void> {
-  const { host: backEnd, id: volumeId, sizeGib } = volume;
+  const { host: backEnd, id: volumeId, sizeBytes } = volume;
   try {
     await storageSteps(nodeOf(backEnd), patienceSeconds).locateVolume.executeWithOptions(
       { summary: `does the storage node of ${backEnd} answer?` },
-      [{ backEnd, deviceName: deviceName(volume), volumeId, sizeBytes: sizeGib * gib }],
+      [{ backEnd, deviceName: deviceName(volume), volumeId, sizeBytes }],
     );
   } catch (error) {
     // That there is no such device is an answer, too.

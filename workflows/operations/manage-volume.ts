@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../../model/ids.ts';
 import { labelTags } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
-import { gib } from '../../model/sizes.ts';
 import { label } from '../../model/text.ts';
 import { registry, repair, storageSteps } from '../activities.ts';
 import { failureOf, reasonOf } from '../failures.ts';
@@ -50,7 +49,7 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
   }
   let identity: string | undefined;
   await runOperation({
-    begin: () => registry.beginManage({ ...request, ...ticket, sizeGib: sizeBytes / gib }),
+    begin: () => registry.beginManage({ ...request, ...ticket, sizeBytes }),
     work: async () => {
       const adopted = await node.adoptDevice.executeWithOptions(
         { summary: `adopt ${request.deviceName} on ${backEnd}` },

@@ -1,4 +1,5 @@
 import { FerryError } from '../../../model/errors.ts';
+import { sizeText, sizeWords } from '../../../model/sizes.ts';
 import type { StorageMark, StorageSeen } from '../../../model/storage-identity.ts';
 import { type Admit, markChanged } from '../admission.ts';
 import { deviceExists } from '../refusals.ts';
@@ -192,7 +193,7 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
       if (sizeBytes % extentBytes === 0) return;
       throw new FerryError(
         'SizeMismatch',
-        `${sizeBytes} bytes are not whole extents of ${extentBytes} bytes in ${volumeGroup}`,
+        `${sizeWords(sizeBytes)} are not whole extents of ${sizeWords(extentBytes)} in ${volumeGroup}; the next size that is: ${sizeText(Math.ceil(sizeBytes / extentBytes) * extentBytes)}`,
         { sizeBytes, extentBytes },
       );
     },

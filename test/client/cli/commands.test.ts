@@ -90,8 +90,8 @@ async function seed(): Promise<void> {
   await reportBackEnds(registry, 'server2', [report('server2@lvmstorage-2')]);
   await registry.close();
   await query(
-    `INSERT INTO volumes (id, tenant_id, name, description, size_gib, status, host, availability_zone, created_at)
-     VALUES ($1, $2, 'test', 'test', 2, 'in-use', 'server1@lvmstorage-1', 'zone1', '2013-09-01T14:53:22Z')
+    `INSERT INTO volumes (id, tenant_id, name, description, size_bytes, status, host, availability_zone, created_at)
+     VALUES ($1, $2, 'test', 'test', 2147483648, 'in-use', 'server1@lvmstorage-1', 'zone1', '2013-09-01T14:53:22Z')
      ON CONFLICT DO NOTHING`,
     [seedId, seedTenant],
   );
@@ -196,7 +196,7 @@ test('a dry run needs no Temporal and tells every reason at once', async () => {
     /would move; nothing was done\.\n {2}from {3}server1@lvmstorage-1\n {2}to {5}server2@lvmstorage-2 \(10\.0 GiB free, 8\.0 GiB afterwards\)/,
   );
   await query(
-    `INSERT INTO snapshots (id, volume_id, tenant_id, size_gib, status) VALUES (gen_random_uuid(), $1, $2, 2, 'available')`,
+    `INSERT INTO snapshots (id, volume_id, tenant_id, size_bytes, status) VALUES (gen_random_uuid(), $1, $2, 2147483648, 'available')`,
     [seedId, seedTenant],
   );
   const refusedPlan = await noTemporal.run('migrate', seedId, 'server1@lvmstorage-1', '--dry-run', '--json');
@@ -404,7 +404,7 @@ test('migrate moves a volume, tells its phases on standard error and the result 
 test('everything that speaks against a migration is told at once, and nothing is left of it', async () => {
   const id = await filledVolume();
   await query(
-    `INSERT INTO snapshots (id, volume_id, tenant_id, size_gib, status) VALUES (gen_random_uuid(), $1, 'admin', 1, 'available')`,
+    `INSERT INTO snapshots (id, volume_id, tenant_id, size_bytes, status) VALUES (gen_random_uuid(), $1, 'admin', 1073741824, 'available')`,
     [id],
   );
   const { code, stdout, stderr } = await ferry.run('migrate', id, 'node1@files');

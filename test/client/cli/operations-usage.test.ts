@@ -12,8 +12,8 @@ const nowhere = ferryIn({});
 const wrongUsage: [args: string[], message: RegExp][] = [
   [['delete', '-rf'], /^error: unknown option '-rf'/],
   [['delete', '../volume'], /^error: volume: "\.\.\/volume" is not a volume id/],
-  [['extend', id], /^error: missing required argument 'GiB'/],
-  [['extend', id, '1.5'], /^error: GiB: |^error: size: "1\.5" is not a whole number of GiB/],
+  [['extend', id], /^error: missing required argument 'size'/],
+  [['extend', id, '1.5'], /^error: size: "1\.5" is not a whole number of GiB/],
   [['rename', id, 'n'.repeat(256)], /^error: name: "n+" is too long/],
   [['rename', id, '💾'.repeat(2500)], /^error: name: .* is too long/],
   [['rename', id, 'a\u001b[2Jb'], /^error: name: .* holds control characters/],

@@ -1,4 +1,5 @@
 import type { Attachment, Volume } from '../../../model/volume.ts';
+import { gib } from '../../../model/sizes.ts';
 
 /** The seed's volume. */
 export const seedVolume: Volume = {
@@ -6,7 +7,7 @@ export const seedVolume: Volume = {
   tenantId: '6bdd8f41203e4149b5d559769307365e',
   name: 'test',
   description: 'test',
-  sizeGib: 2,
+  sizeBytes: 2 * gib,
   status: 'in-use',
   host: 'server1@lvmstorage-1',
   nameId: null,
