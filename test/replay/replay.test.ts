@@ -13,7 +13,7 @@ const histories = await readHistories();
 
 /** Every path that a workflow can take has a history: a type that has none is not kept from breaking. */
 const index = await readFile(join(import.meta.dirname, '../../workflows/index.ts'), 'utf8');
-const types = [...index.matchAll(/^export \{ (\w+) \}/gm)].map(([, type]) => type).toSorted();
+const types = [...index.matchAll(/^export \{ (\w+) \}/gm)].map(([, type]) => type!).toSorted();
 
 async function replay({ workflowId, history }: RecordedHistory, codePath: string): Promise<void> {
   await Worker.runReplayHistory({ workflowBundle: { codePath } }, history, workflowId);
