@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
-import type { Place, Sight } from './sight.ts';
+import { filledParts, type Place, type Sight } from './sight.ts';
 
 /**
  * Looks at a volume the way somebody would who knows nothing of how Ferry works: rows in Postgres, devices and processes on the nodes,
@@ -9,7 +9,7 @@ import type { Place, Sight } from './sight.ts';
 export interface Checker {
   /** SHA-256 of the volume's device, found through the registry's row. */
   contents(volumeId: string): Promise<string>;
-  /** Writes recognizable data: `mib` MiB of random bytes at the start, in the middle and at the end; the rest stays zero. */
+  /** Writes recognizable data: `mib` MiB of random bytes at each of the places of `filledParts`; the rest stays zero. */
   fill(volumeId: string, mib?: number): Promise<string>;
   /**
    * The volume is wholly where `host` says, with `contents`, free, and nothing else of it is left anywhere. Polls: what a node
@@ -42,6 +42,7 @@ export interface Polling {
 
 interface VolumeRow {
   host: string;
+  size_bytes: string;
   name_id: string | null;
   status: string;
   migration_status: string | null;
@@ -133,7 +134,8 @@ export function createChecker(sight: Sight, databaseUrl: () => string): Checker 
   return {
     contents,
     async fill(volumeId, mib) {
-      await sight.fill(await place(volumeId), mib);
+      const sizeMib = Number((await row(volumeId)).size_bytes) / 1024 ** 2;
+      await sight.fill(await place(volumeId), filledParts(sizeMib, mib));
       return contents(volumeId);
     },
     async assertAt(volumeId, expected, polling) {

@@ -24,7 +24,7 @@ async function told(): Promise<{ freeBytes: number; state: string }> {
 describe('the device of the destination fails', { concurrency: 3 }, () => {
   test('a bad block in mid-copy: the volume stays where it is', async () => {
     const { id, handle, old } = await stage.midCopy();
-    await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'error-at', byte: 505 * 1024 ** 2 });
+    await stage.nodes.fault(...(await stage.destinationOf(handle)), { kind: 'error-at', byte: 40 * 1024 ** 2 });
     await stage.hurry(handle);
     assert.equal(await stage.outcome(handle), 'DestinationWriteFailed');
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
@@ -39,7 +39,7 @@ describe('the device of the destination fails', { concurrency: 3 }, () => {
   });
 
   test('a byte flipped before it is read back', async () => {
-    const { id, handle, old } = await stage.midCopy({ bandwidth: slowly });
+    const { id, handle, old } = await stage.midCopy({ bandwidth: slowly / 2 });
     const [node, group, volume] = await stage.destinationOf(handle);
     await stage.untilPhase(handle, 'verifying');
     await stage.nodes.exec(node, [
@@ -47,11 +47,12 @@ describe('the device of the destination fails', { concurrency: 3 }, () => {
       'if=/dev/urandom',
       `of=/dev/${group}/${volume}`,
       'bs=4096',
-      'seek=260000',
+      'seek=24000',
       'count=1',
       'oflag=direct',
       'conv=notrunc',
     ]);
+    await stage.hurry(handle);
     assert.equal(await stage.outcome(handle), 'ChecksumMismatch');
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
   });

@@ -38,7 +38,7 @@ describe('a node with real LVM', () => {
     const volumes = [await stage.volume(), await stage.volume()];
     const { planId } = await ferry<{ planId: string }>(
       ...['host', 'evacuate', 'server1', '--detach', '--reason', 'new disks'],
-      ...['--bandwidth', '48MiB/s', '--max-concurrent', '2'],
+      ...['--bandwidth', '24MiB/s', '--max-concurrent', '2'],
     );
     assert.ok(planId);
     const handle = stage.client.workflow.getHandle(evacuationWorkflowId('server1'));
@@ -67,7 +67,7 @@ describe('a node with real LVM', () => {
     assert.deepEqual([left.decommissioned, left.evacuation.tally.volumes.stays], [false, 1]);
     await ferry('snapshot', 'delete', snapshot);
     const plan = await stage.ferry('host', 'evacuate', 'server1', '--dry-run');
-    assert.match(plan.stdout, /1 volumes \(1.0 GiB\) would leave server1; nothing was done/);
+    assert.match(plan.stdout, /1 volumes \(64.0 MiB\) would leave server1; nothing was done/);
     const done = await ferry<DecommissionReport>('host', 'decommission', 'server1');
     assert.equal(done.decommissioned, true);
     assert.deepEqual(

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { NbdConnection } from '../../model/connection.ts';
-import { gib } from '../../model/sizes.ts';
 import { poll, server1, server2, setStage, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
@@ -12,6 +11,7 @@ before(async () => {
 });
 after(() => stage?.strike());
 
+const mib = 1024 ** 2;
 const node = 'server1';
 const group = 'lvmstorage-1';
 
@@ -25,13 +25,13 @@ const exportsOf = async (id: string) =>
     .split('\n')
     .filter((line) => line.startsWith('qemu-nbd ') && line.includes(id));
 const digest = (name: string) => stage.sight.digest([node, group, name]);
-const scribble = (path: string, mib: number, seekMib = 0) =>
+const scribble = (path: string, countMib: number, seekMib = 0) =>
   run(
     'dd',
     'if=/dev/urandom',
     `of=${path}`,
     'bs=1M',
-    `count=${mib}`,
+    `count=${countMib}`,
     `seek=${seekMib}`,
     'oflag=direct',
     'conv=notrunc',
@@ -79,7 +79,7 @@ describe('create', () => {
   test('a volume has as many whole MiB as were asked for; what is no whole extents is refused and says what is', async () => {
     const { id, size } = await ferry<{ id: string; size: unknown }>('create', '--size', '64MiB', '--host', server1);
     assert.equal(size, '64MiB');
-    assert.equal(await run('blockdev', '--getsize64', device(id)), String(64 * 1024 ** 2));
+    assert.equal(await run('blockdev', '--getsize64', device(id)), String(64 * mib));
     await ferry('delete', id);
     const uneven = await refused('create', '--size', '65MiB', '--host', server1);
     assert.deepEqual([uneven.type, /the next size that is: 68MiB/.test(uneven.message)], ['SizeMismatch', true]);
@@ -94,13 +94,13 @@ describe('extend', () => {
     await ferry('delete', stale);
     await scribble(device(id), 16);
     const before = await run('sh', '-c', `head -c 32M ${device(id)} | openssl dgst -sha256 -r`);
-    const extended = await ferry<{ size: number; status: string }>('extend', id, '2');
-    assert.deepEqual([extended.size, extended.status], [2, 'available']);
-    assert.equal(await run('blockdev', '--getsize64', device(id)), String(2 * gib));
+    const extended = await ferry<{ size: unknown; status: string }>('extend', id, '128MiB');
+    assert.deepEqual([extended.size, extended.status], ['128MiB', 'available']);
+    assert.equal(await run('blockdev', '--getsize64', device(id)), String(128 * mib));
     assert.equal(await run('sh', '-c', `head -c 32M ${device(id)} | openssl dgst -sha256 -r`), before);
-    await run('cmp', `--bytes=${gib}`, `--ignore-initial=${gib}:0`, device(id), '/dev/zero');
-    assert.equal((await refused('extend', id, '2')).type, 'InvalidInput');
-    assert.equal((await refused('extend', id, '1')).type, 'InvalidInput');
+    await run('cmp', `--bytes=${64 * mib}`, `--ignore-initial=${64 * mib}:0`, device(id), '/dev/zero');
+    assert.equal((await refused('extend', id, '128MiB')).type, 'InvalidInput');
+    assert.equal((await refused('extend', id, '64MiB')).type, 'InvalidInput');
     assert.equal((await refused('extend', id, '60000')).type, 'InsufficientSpace');
     assert.equal(await status(id), 'available');
     await ferry('delete', id);
@@ -214,13 +214,13 @@ describe('manage and unmanage', () => {
   }
 
   test('a logical volume becomes a volume and is let go again, its bytes untouched', async () => {
-    await make('precious', '--size', '1g');
-    await make('busy', '--size', '1g');
+    await make('precious', '--size', '96m');
+    await make('busy', '--size', '64m');
     const holder = await stage.nodes.spawn(node, ['flock', '--no-fork', `/dev/${group}/busy`, 'sleep', 'infinity']);
-    await scribble(`/dev/${group}/precious`, 8, 500);
+    await scribble(`/dev/${group}/precious`, 8, 80);
     const contents = await digest('precious');
     const found = Object.fromEntries((await ferry<Found[]>('discover', server1)).map((d) => [d.name, d]));
-    assert.deepEqual([found['precious']?.sizeBytes, found['precious']?.obstacle], [gib, null]);
+    assert.deepEqual([found['precious']?.sizeBytes, found['precious']?.obstacle], [96 * mib, null]);
     assert.match(found['busy']?.obstacle ?? '', /in use/);
     assert.equal((await refused('manage', server1, 'busy')).type, 'NotOwned');
     assert.equal((await refused('manage', server1, 'nothing')).type, 'DeviceMissing');
@@ -265,7 +265,7 @@ describe('manage and unmanage', () => {
     await scribble(`/dev/${group}/odd`, 8, 92);
     const contents = await digest('odd');
     const found = (await ferry<Found[]>('discover', server1)).find(({ name }) => name === 'odd');
-    assert.deepEqual([found?.sizeBytes, found?.obstacle], [100 * 1024 ** 2, null]);
+    assert.deepEqual([found?.sizeBytes, found?.obstacle], [100 * mib, null]);
     const { id, size } = await ferry<{ id: string; size: unknown }>('manage', server1, 'odd');
     assert.equal(size, '100MiB');
     assert.equal(await stage.outcome(await stage.migrate(id)), 'success');

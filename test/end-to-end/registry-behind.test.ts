@@ -23,7 +23,8 @@ const nodes = [
 
 let stage: Stage;
 before(async () => {
-  stage = await setStage({ backing: 'directory', nodes });
+  // Of no whole MiB, as what is managed may be: every sector comes along, and comes back into the registry.
+  stage = await setStage({ backing: 'directory', nodes, volumeBytes: 96 * 1024 ** 2 + 512 });
   await stage.client.schedule.getHandle(reconcileSchedule).pause();
 });
 after(() => stage?.strike());
@@ -76,7 +77,8 @@ describe('a registry that went back in time', () => {
       assert.equal(await stage.attempt(id, { destination: isAt === second ? server2 : second }), 'NeedsRepair');
       const [done] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
       assert.equal(done?.state, 'repaired', done?.note ?? '');
-      assert.equal((await volumeOf(id))['os-vol-host-attr:host'], isAt);
+      const row = await volumeOf(id);
+      assert.deepEqual([row['os-vol-host-attr:host'], row['size']], [isAt, '100663808B']);
       await stage.checker.assertAt(id, { host: isAt, contents }, { settleMs: 10_000 });
       assert.deepEqual((await repair()).volumes, []);
       // It moves again, and its next device is of a generation above all before.
@@ -95,7 +97,7 @@ describe('a registry that went back in time', () => {
     const [told] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
     assert.equal(told?.state, 'repaired', told?.note ?? told?.why);
     const row = await volumeOf(id);
-    assert.equal(row['os-vol-host-attr:host'], server2);
+    assert.deepEqual([row['os-vol-host-attr:host'], row['size']], [server2, '100663808B']);
     assert.equal(row['os-vol-tenant-attr:tenant_id'], 'tenant-1');
     assert.equal(row['display_name'], 'test');
     await stage.checker.assertAt(id, { host: server2, contents }, { settleMs: 10_000 });

@@ -12,9 +12,10 @@ const mib = 1024 ** 2;
 /** The checkout is in the nodes too, under the same path. */
 const digester = join(import.meta.dirname, 'digest-device.ts');
 
-/** Where recognizable data is in a filled volume: at its start, in the middle and at its end. MiB. */
-export const filledFrom = [0, 500, 992] as const;
-export const filledMib = 32;
+/** Where recognizable data is in a filled volume of that size: at its start, in the middle and at its end, a quarter or 32 MiB each. MiB. */
+export function filledParts(sizeMib: number, length = Math.min(32, sizeMib / 4)): { from: number; length: number }[] {
+  return [0, Math.floor((sizeMib - length) / 2), sizeMib - length].map((from) => ({ from, length }));
+}
 
 /** A device of a back end of a node: of a volume group, or of a thin pool. */
 export type Place = readonly [node: string, backEnd: string, device: string];
@@ -23,8 +24,8 @@ export type Place = readonly [node: string, backEnd: string, device: string];
 export interface Sight {
   /** A digest of all that a device shows, or of its first `gib` GiB. */
   digest(place: Place, gib?: number): Promise<string>;
-  /** Writes random bytes to where a filled volume has them: `mib` MiB (`filledMib` if not given) at each place. */
-  fill(place: Place, mib?: number): Promise<void>;
+  /** Writes random bytes to those parts of a device. MiB. */
+  fill(place: Place, parts: readonly { from: number; length: number }[]): Promise<void>;
   /** Every volume on every node, be it Ferry's or not. */
   devices(): Promise<{ place: Place; tags: string[] }[]>;
   /** Export servers, as `node: command line`. */
@@ -50,8 +51,8 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
       const argv = [process.execPath, digester, file(place), ...(gib === undefined ? [] : [String(gib)])];
       return (await nodes.exec(place[0], argv)).stdout.trim();
     },
-    async fill(place, length = filledMib) {
-      for (const seek of filledFrom) {
+    async fill(place, parts) {
+      for (const { from: seek, length } of parts) {
         const size = ['bs=1M', `count=${length}`, `seek=${seek}`];
         const output = [`of=${file(place)}`, 'oflag=direct', 'conv=notrunc'];
         await nodes.exec(place[0], ['dd', 'if=/dev/urandom', ...output, ...size]);
@@ -96,9 +97,9 @@ export function directorySight(folder: string): Sight {
   const list = (path: string) => readdir(path).catch(() => []);
   return {
     digest: (place, gib) => digestDevice(file(place), gib === undefined ? {} : { bytes: gib * 1024 * mib }),
-    async fill(place, length = filledMib) {
+    async fill(place, parts) {
       await using device = await open(file(place), 'r+');
-      for (const from of filledFrom) await device.write(randomBytes(length * mib), 0, null, from * mib);
+      for (const { from, length } of parts) await device.write(randomBytes(length * mib), 0, null, from * mib);
       await device.sync();
     },
     async devices() {

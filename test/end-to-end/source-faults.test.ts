@@ -12,7 +12,7 @@ after(() => stage?.strike());
 describe('the source fails in mid-copy', () => {
   test('a bad block: the volume stays where it is', async () => {
     const { id, handle, source, old } = await stage.midCopy();
-    await stage.nodes.fault(...source, { kind: 'error-at', byte: 505 * 1024 ** 2 });
+    await stage.nodes.fault(...source, { kind: 'error-at', byte: 40 * 1024 ** 2 });
     await stage.hurry(handle);
     assert.equal(await stage.outcome(handle), 'SourceReadFailed');
     await stage.nodes.fault(...source, { kind: 'heal' });

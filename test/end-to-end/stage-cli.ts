@@ -24,9 +24,9 @@ export function stageCli(stage: () => Stage) {
       assert.notEqual(exitCode, 0, `ferry ${args.join(' ')} was not refused: ${stdout}`);
       return (JSON.parse(stderr) as { error: Refusal }).error;
     },
-    /** Makes a volume of 1 GiB on server1; its id. */
+    /** Makes a volume of 64 MiB on server1; its id. */
     create: async (...options: string[]): Promise<string> =>
-      (await ferry<{ id: string }>('create', '--size', '1', '--host', server1, ...options)).id,
+      (await ferry<{ id: string }>('create', '--size', '64MiB', '--host', server1, ...options)).id,
     status: async (id: string): Promise<string> => (await ferry<{ status: string }>('show', id)).status,
   };
 }

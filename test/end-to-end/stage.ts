@@ -16,17 +16,20 @@ import { directorySight, lvmSight, type Place, type Sight } from './sight.ts';
 export const server1 = 'server1@lvmstorage-1';
 export const server2 = 'server2@lvmstorage-2';
 
-/** A slow copy leaves time to do harm in the middle of it: the 96 MiB of data of a filled volume take many seconds. */
-export const slowly = 16 * 1024 ** 2;
+/** On real LVM, where every MiB takes time. Three quarters of such a volume are data when it is filled. MiB. */
+export const lvmVolumeMib = 96;
+
+/** A slow copy leaves time to do harm in the middle of it: the 72 or 96 MiB of data of a filled volume take many seconds. */
+export const slowly = 12 * 1024 ** 2;
 /** Slower still: some 20 s are left to do it, which a test process on a machine under load may need. Then the test takes the cap off. */
-const creeping = 4 * 1024 ** 2;
+const creeping = 3 * 1024 ** 2;
 
 /** The whole of Ferry on real parts, and ways to tell it what to do and to see what comes of it. */
 export interface Stage extends PlainSystem {
   readonly sight: Sight;
   readonly checker: Checker;
   readonly client: Client;
-  /** A 1 GiB volume with recognizable data; its id and the data's SHA-256. */
+  /** A volume with recognizable data, of `lvmVolumeMib`, or of 1 GiB in a directory; its id and the data's SHA-256. */
   volume(backEnd?: string): Promise<{ id: string; contents: string }>;
   /** Starts a migration; resolves when it is claimed, rejects when it is refused. */
   migrate(volumeId: string, options?: Partial<MigrationRequestInput>): Promise<WorkflowHandle>;
@@ -78,6 +81,9 @@ const roomyNodes = seedNodes.map((node) => ({
 export async function setStage(options: StageOptions & { backing: 'directory' }): Promise<Stage>;
 export async function setStage(options?: StageOptions & { backing?: 'lvm' }): Promise<NodeStage>;
 export async function setStage(options: StageOptions & { backing?: 'lvm' | 'directory' } = {}): Promise<Stage> {
+  // Sparse files cost nothing, whatever their size.
+  const usualBytes = options.backing === 'directory' ? gib : lvmVolumeMib * 1024 ** 2;
+  const { volumeBytes: sizeBytes = usualBytes, ...systemOptions } = options;
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
@@ -86,7 +92,7 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
     await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
     await rm(directory, { recursive: true, force: true });
   };
-  const { system, sight } = await startBacked({ directory, nodes: roomyNodes, ...options }).catch(
+  const { system, sight } = await startBacked({ directory, nodes: roomyNodes, ...systemOptions }).catch(
     async (error: unknown) => {
       await remove();
       throw error;
@@ -101,7 +107,7 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
     await client.workflow.execute('createVolume', {
       taskQueue: controlQueue,
       workflowId: `create/${id}`,
-      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeBytes: gib, backEnd }],
+      args: [{ volumeId: id, tenantId: 'tenant-1', name: 'test', sizeBytes, backEnd }],
     });
     return { id, contents: await checker.fill(id) };
   };
@@ -197,7 +203,10 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
   };
 }
 
-type StageOptions = Omit<SystemOptions, 'directory'>;
+interface StageOptions extends Omit<SystemOptions, 'directory'> {
+  /** How large `volume` makes volumes, if not as it says. */
+  volumeBytes?: number;
+}
 
 async function startBacked(
   options: SystemOptions & { backing?: 'lvm' | 'directory' },

@@ -5,14 +5,15 @@ import { after, before, describe, test } from 'node:test';
 import { computeNode } from '../../testbed/compute-node.ts';
 import { fillImage, readRecords } from '../../testbed/guest/records.ts';
 import { Hypervisor } from '../activities/compute/hypervisor.ts';
+import { gib } from '../../model/sizes.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
-import { filledFrom, filledMib, type Place } from './sight.ts';
+import { filledParts, type Place } from './sight.ts';
 import { poll, setStage, slowly, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
 const mib = 1024 ** 2;
 /** What a filled volume has written. */
-const dataBytes = filledFrom.length * filledMib * mib;
+const dataBytes = filledParts(1024).reduce((sum, { length }) => sum + length, 0) * mib;
 
 const thick = 'server1@lvmstorage-1';
 const first = 'server1@pool-1';
@@ -53,7 +54,7 @@ const nodes = [
 
 let stage: NodeStage;
 before(async () => {
-  stage = await setStage({ nodes, nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
+  stage = await setStage({ nodes, nodeTimeoutSeconds: 120, noProgressSeconds: 30, volumeBytes: gib });
 });
 after(() => stage?.strike());
 const { ferry, create } = stageCli(() => stage);
@@ -66,7 +67,7 @@ async function allocated(node: string, lv: string): Promise<number> {
   const [percent, size] = stdout.trim().split(' ').map(Number) as [number, number];
   return (percent / 100) * size;
 }
-/** Two digits of the percents of 1 GiB, and the chunks at the edges of the data. */
+/** Two digits of the percents of a volume or pool, and the chunks at the edges of the data. */
 const tolerance = mib;
 
 async function place(id: string): Promise<Place> {
@@ -142,7 +143,7 @@ describe('volumes in thin pools', () => {
     await writeFile(image, '');
     await truncate(image, filledBytes);
     await fillImage(image);
-    const id = await create('--host', first);
+    const id = await create('--host', first, '--size', '1');
     const device = async () => {
       const [node, , name] = await place(id);
       return { node, lv: `lvmstorage-${node.slice(-1)}/${name}` };
