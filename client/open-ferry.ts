@@ -6,6 +6,7 @@ import { attachmentCommands } from './attachments.ts';
 import { backEndCommands } from './back-ends.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
+import { hypervisorCommands } from './hypervisors.ts';
 import { administrator, type Identity } from './identity.ts';
 import { keptSourceCommands } from './kept-sources.ts';
 import { migrationCommands } from './migrations.ts';
@@ -56,6 +57,7 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...volumeTypeCommands(context),
     ...retypeCommands(context),
     ...attachmentCommands(context),
+    ...hypervisorCommands(context),
     ...snapshotCommands(context),
     ...adoptionCommands(context),
     ...migrationCommands(context),

@@ -8,14 +8,20 @@ import { noColumns } from './rows.ts';
 /** The attachments that fit, the oldest first. */
 export function listAttachments(
   registry: Queries,
-  filter: { volumeId?: string | undefined; tenantId?: string | undefined; instanceId?: string | undefined } = {},
+  filter: {
+    volumeId?: string | undefined;
+    tenantId?: string | undefined;
+    instanceId?: string | undefined;
+    computeHost?: string | undefined;
+  } = {},
 ): Promise<Attachment[]> {
   return registry.rows(
     attachment,
     `SELECT a.* FROM attachments a JOIN volumes v ON v.id = a.volume_id
      WHERE ($1::uuid IS NULL OR a.volume_id = $1) AND ($2::text IS NULL OR v.tenant_id = $2) AND ($3::text IS NULL OR a.instance_id = $3)
+       AND ($4::text IS NULL OR a.compute_host = $4)
      ORDER BY a.created_at, a.id`,
-    [filter.volumeId ?? null, filter.tenantId ?? null, filter.instanceId ?? null],
+    [filter.volumeId ?? null, filter.tenantId ?? null, filter.instanceId ?? null, filter.computeHost ?? null],
   );
 }
 

@@ -1,3 +1,6 @@
+import * as z from 'zod';
+import { downAfterMs } from '../model/back-end.ts';
+import { FerryError } from '../model/errors.ts';
 import type { Queries } from './open-registry.ts';
 import { noColumns } from './rows.ts';
 
@@ -17,4 +20,26 @@ export async function reportComputeNode(registry: Queries, name: string): Promis
  */
 export async function hasComputeWorker(registry: Queries, name: string): Promise<boolean> {
   return (await registry.rows(noColumns, 'SELECT FROM compute_nodes WHERE name = $1', [name])).length > 0;
+}
+
+const heard = z.object({ heartbeatAt: z.date() });
+
+/**
+ * Forgets the hypervisor's compute worker: nothing waits for its answers any more. `VolumeInUse`: the worker is still heard of, so the
+ * hypervisor is not gone. One that reports later is a new one. May be repeated.
+ */
+export async function forgetComputeNode(registry: Queries, name: string): Promise<void> {
+  await registry.rows(
+    noColumns,
+    `DELETE FROM compute_nodes WHERE name = $1 AND now() - heartbeat_at > $2 * interval '1 ms'`,
+    [name, downAfterMs],
+  );
+  const [alive] = await registry.rows(heard, 'SELECT heartbeat_at FROM compute_nodes WHERE name = $1', [name]);
+  if (!alive) return;
+  throw new FerryError(
+    'VolumeInUse',
+    `Hypervisor ${name} is not gone: its compute worker was heard of at ${alive.heartbeatAt.toISOString()}. Detach its volumes ` +
+      `(ferry detach), or turn the machine off and try again ${downAfterMs / 1000} seconds later.`,
+    { hypervisor: name },
+  );
 }

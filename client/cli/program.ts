@@ -28,6 +28,7 @@ import { addHostEnable } from './host-enable.ts';
 import { addHostEvacuate } from './host-evacuate.ts';
 import { addHostList } from './host-list.ts';
 import { addHostRename } from './host-rename.ts';
+import { addHypervisorGone } from './hypervisor-gone.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addMigrationCancel } from './migration-cancel.ts';
@@ -71,6 +72,9 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addHostEvacuate(host);
   addHostDecommission(host);
   addHostRename(host);
+
+  const hypervisor = program.command('hypervisor').description('machines on which guests have volumes');
+  addHypervisorGone(hypervisor);
 
   const backEnd = program.command('back-end').description('what is behind the name of a back end');
   addBackEndAdopt(backEnd);

@@ -22,7 +22,10 @@ export function addResetState(program: Command): void {
         .argParser(checked('state', resettableStatus))
         .default('available'),
     )
-    .option('--detached', 'forget its attachments: only when no guest has it')
+    .option(
+      '--detached',
+      'forget its attachments: only when no guest has it; for a hypervisor that is gone, see ferry hypervisor gone',
+    )
     .option('--abandon <owner>', 'the owner of an operation that is known to be dead, as the refusal names it')
     .action((volumeId: string, { state, ...options }: Options, command: Command) =>
       withFerry(command, async (session) =>

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
+import type { FerryErrorType } from '../../model/errors.ts';
 import { controlQueue, operationWorkflowId } from '../../model/names.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { reportComputeNode } from '../../registry/compute-nodes.ts';
@@ -136,5 +137,40 @@ describe('a detach', () => {
     assert.equal(await detach(), 'success');
     assert.deepEqual(nodes.steps, ['locateVolume', 'detachDisk', ...Array<string>(3).fill('removeExport')]);
     assert.deepEqual(await standing(id), ['available', '']);
+  });
+});
+
+describe('a hypervisor that is gone for good', () => {
+  const detachWithout = async (hypervisorGone: 'unless-connected' | 'even-if-connected', ...told: FerryErrorType[]) => {
+    const id = await available();
+    const { attachmentId } = await attach(id);
+    nodes.steps.length = 0;
+    nodes.next('checkUnused', ...told);
+    const ended = await operate('detachVolume', id, { attachmentId, hypervisorGone });
+    return { ended, steps: nodes.steps, standing: await standing(id) };
+  };
+
+  test('is not asked: where nobody is connected, the export ends and the volume is available', async () => {
+    assert.deepEqual(await detachWithout('unless-connected'), {
+      ended: 'success',
+      steps: ['removeExport'],
+      standing: ['available', ''],
+    });
+  });
+
+  for (const told of ['VolumeInUse', 'InvalidInput'] as const) {
+    test(`keeps its export when the storage node says ${told}`, async () => {
+      const { ended, ...left } = await detachWithout('unless-connected', told);
+      assert.match(ended, new RegExp(`^${told}`));
+      assert.deepEqual(left, { steps: [], standing: ['in-use', 'attached'] });
+    });
+  }
+
+  test('loses its export though somebody is connected, if the operator says so; not while somebody is left', async () => {
+    const done = { steps: ['removeExport'], standing: ['available', ''] };
+    assert.deepEqual(await detachWithout('even-if-connected'), { ended: 'success', ...done });
+    const { ended, ...left } = await detachWithout('even-if-connected', 'VolumeInUse');
+    assert.match(ended, /^VolumeInUse/);
+    assert.deepEqual(left, { steps: ['removeExport'], standing: ['in-use', 'attached'] });
   });
 });

@@ -10,6 +10,7 @@ import type { GuestSide, RepairReport } from '../../model/repair.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { listKeptSources } from '../../registry/kept-sources.ts';
 import { findMigration } from '../../registry/migrations.ts';
+import { noColumns } from '../../registry/rows.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { destination, source } from '../registry/world.ts';
 import { playedQemu, PlayedNodes, untilCancelled } from './played-nodes.ts';
@@ -232,6 +233,31 @@ describe('a cancel', () => {
     assert.deepEqual(nodes.steps.slice(-2), ['removeExport', 'deleteDestination']);
     await assertOn(id, source, 'cancelled');
   });
+});
+
+describe('a hypervisor that is gone for good', () => {
+  for (const [word, host, outcome] of [
+    ['source', source, 'error'],
+    ['destination', destination, 'success'],
+  ] as const) {
+    test(`in the middle of a turn is waited for until it is declared gone; then an operator says "${word}"`, async () => {
+      const id = await nodes.attached();
+      nodes.next('pivotDisk', ...Array<'NodeUnavailable'>(1000).fill('NodeUnavailable'));
+      nodes.next('abortMirror', ...Array<'NodeUnavailable'>(1000).fill('NodeUnavailable'));
+      const handle = await nodes.migrate(id, { nodeTimeoutSeconds: 2 });
+      await untilWaiting(handle, /the hypervisor hv1/);
+      await nodes.stopCompute();
+      try {
+        await nodes.registry.rows(noColumns, 'DELETE FROM compute_nodes');
+        await untilWaiting(handle, /an operator/);
+        await resolveAs(handle, word);
+        assert.equal(await failure(handle.result()), word === 'source' ? 'NodeUnavailable' : 'success');
+        await assertOn(id, host, outcome);
+      } finally {
+        await nodes.startCompute();
+      }
+    });
+  }
 });
 
 describe('it cannot be told which side the guest writes to', () => {

@@ -201,7 +201,7 @@ export class PlayedNodes {
       exportDestination: this.#step('exportDestination', address),
       examineSource: async () => [],
       examineDestination: async () => [],
-      checkUnused: async () => undefined,
+      checkUnused: async () => this.#turn('checkUnused'),
       holdSource: this.#step('holdSource', { lastWrite: null }),
       checkSource: this.#step('checkSource', undefined),
       releaseSource: this.#step('releaseSource', undefined),
@@ -240,12 +240,16 @@ export class PlayedNodes {
   #step<I, O>(name: string, answer: O | ((input: I) => O)) {
     return async (input: I): Promise<O> => {
       this.steps.push(name);
-      const turn = this.#turns.get(name)?.shift();
-      if (typeof turn === 'string') throw new FerryError(turn, `played: ${turn}`);
-      await turn?.();
+      await this.#turn(name);
       await this.#during.get(name)?.(input);
       return typeof answer === 'function' ? (answer as (input: I) => O)(input) : answer;
     };
+  }
+
+  async #turn(name: string): Promise<void> {
+    const turn = this.#turns.get(name)?.shift();
+    if (typeof turn === 'string') throw new FerryError(turn, `played: ${turn}`);
+    await turn?.();
   }
 
   async #play(queue: string, activities: object): Promise<void> {

@@ -79,7 +79,7 @@ export class AttachedEnding {
           if (reason.type === 'InstanceNotReady' && !this.#uncertain) throw error;
           this.#uncertain = true;
           if (reason.type === 'NoProgress') await this.#destination.endExport();
-          else if (mayAnswerLater(reason)) run.waitFor(this.#hypervisor(reason));
+          else if (await this.#isAway(reason)) run.waitFor(this.#hypervisor(reason));
           else {
             const side = await this.#ask(reason);
             if (side === 'source') throw failureOf(decided(side, reason));
@@ -103,12 +103,11 @@ export class AttachedEnding {
         } catch (error) {
           const reason = reasonOf(error);
           if (reason.type === 'PastPointOfNoReturn') return 'destination';
+          // Where nobody has asked for a pivot: without its export the destination is out of the mirror's reach, and the guest stays.
+          if (mayAnswerLater(reason) && this.#destination.isExported && !this.#uncertain) return 'source';
           if (reason.type === 'NoProgress') await this.#destination.endExport();
-          else if (mayAnswerLater(reason)) {
-            // Where nobody has asked for a pivot: without its export the destination is out of the mirror's reach, and the guest stays.
-            if (this.#destination.isExported && !this.#uncertain) return 'source';
-            this.#run.waitFor(this.#hypervisor(reason));
-          } else {
+          else if (await this.#isAway(reason)) this.#run.waitFor(this.#hypervisor(reason));
+          else {
             const side = this.#word ?? (await this.#ask(reason));
             if (side !== 'again') return side;
           }
@@ -169,6 +168,13 @@ export class AttachedEnding {
 
   #steps(patienceSeconds: number, awaySeconds?: number) {
     return computeSteps(this.#disk.computeHost, patienceSeconds, awaySeconds);
+  }
+
+  /** The hypervisor does not answer now and may later. One that was declared gone never will: an operator is asked instead. */
+  async #isAway(reason: Reason): Promise<boolean> {
+    if (reason.type !== 'NodeUnavailable') return mayAnswerLater(reason);
+    const name = this.#disk.computeHost;
+    return registry.hasComputeWorker.executeWithOptions({ summary: `was ${name} declared gone for good?` }, [{ name }]);
   }
 
   #hypervisor(reason: Reason): string {

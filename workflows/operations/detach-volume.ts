@@ -15,15 +15,18 @@ export const detachVolumeRequest = operationRequest.extend({
   attachmentId: z.uuid(),
   /** The attachment was named by its id: an instance that is called otherwise by now is meant all the same. */
   evenIfRenamed: z.boolean().default(false),
+  /** An operator declared the hypervisor gone for good: whether its export ends though somebody is connected. Null: it is not gone. */
+  hypervisorGone: z.enum(['unless-connected', 'even-if-connected']).nullable().default(null),
 });
 
 /**
  * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, whoever is
  * connected where nobody could be told before, and the volume is available again. When the guest keeps it, somebody else uses it
- * (`VolumeInUse`), or a node does not answer, all stays as it was.
+ * (`VolumeInUse`), or a node does not answer, all stays as it was. A hypervisor that is gone for good is not asked: the end of the export
+ * keeps its guest out.
  */
 export async function detachVolume(input: unknown): Promise<void> {
-  const { volumeId, asTenant, attachmentId, evenIfRenamed } = parsed(detachVolumeRequest, input);
+  const { volumeId, asTenant, attachmentId, evenIfRenamed, hypervisorGone } = parsed(detachVolumeRequest, input);
   const ticket = { volumeId, attachmentId, owner: workflowOwner() };
   await runOperation({
     begin: async () => {
@@ -32,7 +35,7 @@ export async function detachVolume(input: unknown): Promise<void> {
         registry.findVolume({ volumeId }),
         registry.hasComputeWorker({ name: attachment.computeHost }),
       ]);
-      return { attachment, volume, hasWorker };
+      return { attachment, volume, hasWorker: hasWorker && hypervisorGone === null };
     },
     work: async ({ attachment, volume, hasWorker }) => {
       const { computeHost, instanceId } = attachment;
@@ -46,6 +49,7 @@ export async function detachVolume(input: unknown): Promise<void> {
       }
       const exportName = connection?.protocol === 'nbd' ? connection.exportName : attachmentExportName(attachmentId);
       const end = () => endExport(volume, exportName);
+      if (hypervisorGone === 'unless-connected') await assertNobodyConnected(volume, exportName);
       // Whoever is still there is another guest, or the same one under another name, and writes.
       if (hasWorker) await assertNobodyLeft(volume, exportName);
       // The guest has let go of it for good: from here on there is only one way.
@@ -86,6 +90,14 @@ async function assertNobodyLeft({ host: backEnd, ...volume }: Volume, exportName
   } catch (error) {
     if (reasonOf(error).type === 'VolumeInUse') throw error;
   }
+}
+
+/** The same, before the export ends and without the guest's word: a storage node that does not answer is no witness. */
+function assertNobodyConnected({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
+  return storageSteps(nodeOf(backEnd), patienceSeconds).checkUnused.executeWithOptions(
+    { summary: `see that nobody is connected to ${deviceName(volume)}: its hypervisor is gone` },
+    [{ backEnd, deviceName: deviceName(volume), exportName }],
+  );
 }
 
 function endExport({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
