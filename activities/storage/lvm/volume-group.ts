@@ -22,6 +22,9 @@ import {
 /** lvm2's exit code for "could not": no room, name taken, not found, in use. */
 export const refusedByLvm = 5;
 
+/** How often a mark is tried to be put on a group that others change meanwhile. */
+const triesToMark = 20;
+
 /** One volume group, or one thin pool of it, by lvm2's own commands. */
 export type VolumeGroupCommands = ReturnType<typeof createVolumeGroup>;
 
@@ -100,19 +103,25 @@ export function createVolumeGroup({ volumeGroup, thinPool, otherPools, run, admi
   /** Puts the mark on the group, or on the pool in it, in the place of `instead`. */
   async function mark(next: StorageMark, instead: StorageMark | null): Promise<void> {
     const named = thinPool === null ? groupName : `thin pool ${where}`;
-    const seen = await identify();
-    if (seen.mark?.id !== instead?.id) throw markChanged(named);
-    const removed = instead ? markTags(instead).filter((tag) => !markTags(next).includes(tag)) : [];
-    await ask([
-      thinPool === null ? 'vgchange' : 'lvchange',
-      ...markTags(next).flatMap((tag) => ['--addtag', tag]),
-      ...removed.flatMap((tag) => ['--deltag', tag]),
-      // Only if nobody has changed anything since it was looked at: that is looked at under lvm2's own lock.
-      ...['--select', `vg_seqno=${seen.sequence}`],
-      '--',
-      where,
-    ]);
-    if ((await identify()).mark?.id !== next.id) throw markChanged(named);
+    const tags = markTags(next);
+    const removed = instead ? markTags(instead).filter((tag) => !tags.includes(tag)) : [];
+    let seen = await identify();
+    for (let tries = 0; tries < triesToMark; tries += 1) {
+      if (seen.mark?.id !== instead?.id) throw markChanged(named);
+      await ask([
+        thinPool === null ? 'vgchange' : 'lvchange',
+        ...tags.flatMap((tag) => ['--addtag', tag]),
+        ...removed.flatMap((tag) => ['--deltag', tag]),
+        // Only if nobody has changed anything since it was looked at: that is looked at under lvm2's own lock.
+        ...['--select', `vg_seqno=${seen.sequence}`],
+        '--',
+        where,
+      ]);
+      seen = await identify();
+      if (seen.mark?.id === next.id && seen.mark.backEnd === next.backEnd) return;
+      // Something else of the group was changed: another back end of it was marked, say.
+    }
+    throw unavailable(named, 'its volume group is changed all the time, so that it could not be marked');
   }
 
   /** Everything in the group that has one of these names, or all; and the thin pool, if there must be one. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
 import { createThinLvmDriver } from '../../../../activities/storage/lvm/thin-lvm-driver.ts';
+import type { RunCommand } from '../../../../activities/storage/run-command.ts';
 import type { StorageSeen } from '../../../../model/storage-identity.ts';
 import { refuses } from '../driver-conformance.ts';
 import { mib, startLvmNode, type LvmNode } from './lvm-node.ts';
@@ -65,5 +66,36 @@ describe("a volume group's mark", () => {
     );
     const elsewhere = createLvmDriver({ ...common, volumeGroup: 'vg-b', otherPools: ['pool'] });
     assert.deepEqual(await elsewhere.identify().then(({ mark: its, uuid }) => [its, uuid]), [second, group.uuid]);
+  });
+
+  test('is put on although something else of the group is changed meanwhile, but never over another mark', async () => {
+    const { lockDirectory } = node;
+    const group = 'vg-b';
+    /** What is done by somebody else between the look and the mark. */
+    const meanwhile: (readonly [string, ...string[]])[] = [];
+    const run: RunCommand = async (argv, options) => {
+      const others = argv[0].endsWith('change') ? meanwhile.shift() : undefined;
+      if (others) await node.run(others);
+      return node.run(argv, options);
+    };
+    const thick = createLvmDriver({ volumeGroup: group, run, lockDirectory, otherPools: ['pool'] });
+    const { mark: before } = await thick.identify();
+    const [third, stranger] = [mark('server1@vg-b'), mark('server2@vg-b')];
+    meanwhile.push(['lvchange', '--addtag', 'a', `${group}/pool`], ['lvchange', '--addtag', 'b', `${group}/pool`]);
+    await thick.mark(third, before);
+    assert.deepEqual((await thick.identify()).mark, third);
+    const renamed = { ...third, backEnd: 'server3@vg-b' };
+    meanwhile.push(['lvchange', '--deltag', 'a', `${group}/pool`]);
+    await thick.mark(renamed, third);
+    assert.deepEqual((await thick.identify()).mark, renamed);
+    const change = (tag: string, to: string) => [
+      '--deltag',
+      `ferry.${tag}=${third.id}`,
+      '--addtag',
+      `ferry.${tag}=${to}`,
+    ];
+    meanwhile.push(['vgchange', ...change('storage', stranger.id), group]);
+    await refuses(thick.mark(mark('server1@vg-b'), renamed), 'BackEndUnavailable');
+    assert.equal((await thick.identify()).mark?.id, stranger.id);
   });
 });
