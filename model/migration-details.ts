@@ -37,6 +37,9 @@ const verifyMeaning = {
   none: 'not at all',
 } as const;
 
+/** Whatever was asked for: the bytes of a disk that is written to meanwhile have no digest. */
+export const guestProof = "a running guest's disk is mirrored by its hypervisor, and nothing is read back or compared";
+
 const verifyLeftOpen = 'both where the way is not TLS, else reread';
 
 const proofMeaning: Record<Proof, string> = {
@@ -58,7 +61,7 @@ export function migrationPlan(request: MigrationRequest): string {
     ...(request.newType === null ? [] : [`- **Its type becomes:** ${codeSpan(request.newType)}`]),
     `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
     request.undoes === null
-      ? `- **Verify:** ${request.verify ?? verifyLeftOpen}`
+      ? `- **Verify:** ${request.verify ?? verifyLeftOpen}; not at all under a running guest`
       : `- **Takes back:** migration \`${request.undoes}\`, if the volume has not been written since`,
     ...(request.keepSourceSeconds === null
       ? []
@@ -130,7 +133,7 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
 }
 
 function verifyText({ flow, verify }: MigrationState): string {
-  if (flow === 'generic-attached') return 'not at all: what a running guest writes cannot be compared';
+  if (flow === 'generic-attached') return `not at all: ${guestProof}`;
   return verify === null ? verifyLeftOpen : `${verify}: ${verifyMeaning[verify]}`;
 }
 

@@ -86,7 +86,7 @@ export async function nameDestination(registry: Queries, claim: Claim, nameId: s
 /**
  * The point of no return: from its commit on, the volume is on the destination, under the claim's name, and has the new type if it gets
  * one. Everything in one statement: also that the source is kept, if it shall be, and that one which the volume goes back to is kept no
- * more.
+ * more. Where nobody says how the copy was proven, the record says `none`.
  * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
  */
 export async function switchVolume(registry: Queries, claim: Claim, found: Switch = {}): Promise<void> {
@@ -97,7 +97,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
        UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
          phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
-         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof),
+         digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof, 'none'),
          destination_identity = coalesce($10, m.destination_identity)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
        RETURNING m.*

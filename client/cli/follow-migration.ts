@@ -1,4 +1,5 @@
 import { FerryError } from '../../model/errors.ts';
+import { guestProof } from '../../model/migration-details.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import { formatBytes, formatSeconds } from '../../model/sizes.ts';
 import type { MigrationEvent } from '../watch-migration.ts';
@@ -72,7 +73,8 @@ export function resultLine(r: MigrationRecord): string {
   const kept = r.keptUntil
     ? `\nThe source is kept until ${r.keptUntil.toISOString()}. Go back to it: ferry migration undo ${r.volumeId}`
     : '';
-  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}${kept}`;
+  const proof = r.flow === 'generic-attached' && r.proof === 'none' ? `\nProof: none; ${guestProof}.` : '';
+  return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}${proof}${kept}`;
 }
 
 /** Short ones with a tenth: half a second is not `1s`. */

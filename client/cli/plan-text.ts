@@ -2,6 +2,7 @@ import type { UndoPlan } from '../kept-sources.ts';
 import { pythonTime } from './volume-properties.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import type { MigrationPlan } from '../migrations.ts';
+import { guestProof } from '../../model/migration-details.ts';
 
 const how: Record<MigrationPlan['flow'], string> = {
   assisted: 'the storage moves it itself',
@@ -27,6 +28,7 @@ export function planText(plan: MigrationPlan): string {
     `  to     ${facts.destinationName} (${formatBytes(free)} free, ${formatBytes(free - size)} afterwards)`,
     `  bytes  ${formatBytes(size)}`,
     `  flow   ${plan.flow}: ${how[plan.flow]}`,
+    ...(plan.flow === 'generic-attached' ? [`  proof  none, whatever --verify says: ${guestProof}`] : []),
     ...(plan.unasked ? [`  The nodes were not asked what they see: ${plan.unasked}`] : []),
   ].join('\n');
 }

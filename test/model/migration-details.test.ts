@@ -49,5 +49,5 @@ test('how its copy is verified is told as soon as it is known', () => {
     /\*\*Verify:\*\* both where the way is not TLS, else reread/,
   );
   assert.match(copying(0, gib, { flow: 'assisted', verify: 'both' }), /\*\*Verify:\*\* both: source and destination/);
-  assert.match(copying(0, gib, { verify: 'both' }), /\*\*Verify:\*\* not at all: what a running guest writes/);
+  assert.match(copying(0, gib, { verify: 'both' }), /\*\*Verify:\*\* not at all: a running guest's disk is mirrored/);
 });

@@ -139,6 +139,17 @@ describe('steps of a migration', () => {
     assert.equal(volume.migrationOwner, claim.owner);
   });
 
+  test('what nobody says a proof of is recorded as not proven; what is known stays known', async () => {
+    const claim = await claimed();
+    const proofAfter = async (found?: Parameters<typeof switchVolume>[2]) => {
+      await switchVolume(registry, claim, found);
+      return (await state(claim)).record.proof;
+    };
+    assert.equal(await proofAfter(), 'none');
+    assert.equal(await proofAfter({ proof: 'both' }), 'both');
+    assert.equal(await proofAfter(), 'both');
+  });
+
   test('what is being undone is not switched', async () => {
     const claim = await claimed();
     await enterPhase(registry, claim, 'undoing');

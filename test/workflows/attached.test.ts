@@ -84,6 +84,16 @@ describe('a volume that a guest has', () => {
     await assertOn(id, destination, 'success');
   });
 
+  for (const verify of ['both', 'inline'] as const) {
+    test(`is recorded without a proof or a digest, also when ${verify} was asked for: nothing was compared`, async () => {
+      const id = await nodes.attached();
+      assert.equal(await failure((await nodes.migrate(id, { verify })).result()), 'success');
+      const { outcome, proof, digest } = await findMigration(nodes.registry, id);
+      assert.deepEqual([outcome, proof, digest], ['success', 'none', null]);
+      assert.ok(!nodes.steps.includes('digestVolume'));
+    });
+  }
+
   test('stays where it is when its disk cannot be mirrored, and nothing is made', async () => {
     const id = await nodes.attached();
     nodes.next('inspectDisk', 'InstanceNotReady');

@@ -52,6 +52,12 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would move; nothing was done.
   );
 });
 
+test("a plan to move a running guest's disk says that nothing will be compared, and no other one does", () => {
+  const plan = (flow: 'generic-attached' | 'assisted') => planText({ allowed: true, flow, facts, reasons: [] });
+  assert.match(plan('generic-attached'), /^  proof  none, whatever --verify says: /m);
+  assert.doesNotMatch(plan('assisted'), /proof/);
+});
+
 test('a plan that would be refused tells every reason', () => {
   const reasons = [
     { type: 'VolumeHasSnapshots' as const, message: 'It has 1 snapshot; delete it first.' },
