@@ -1,6 +1,7 @@
 import { FerryError } from '../../model/errors.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
 import { diskXml } from './disk-xml.ts';
+import { refuseHeld } from './domain-job.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { type DiskOfInstance, listDomains } from './find-domain.ts';
 import { findHolders, refuseOtherHolders } from './find-holders.ts';
@@ -21,6 +22,7 @@ export async function attachDisk(
   tools: ObservationTools,
   input: AttachInput,
 ): Promise<{ device: string; domain: string }> {
+  await refuseHeld(tools.virsh, input);
   const seen = await observeDisk(tools, input);
   assertDomain(seen, input);
   const domain = seen.domain!.uuid;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import { assertDomain } from './attach-disk.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
+import { findHold, heldBy } from './domain-job.ts';
 import type { DomainDisk } from './domain-xml.ts';
 import type { DiskOfInstance, LocatedDisk } from './find-domain.ts';
 import { findHolders, refuseOtherHolders, refuseSavedMemory } from './find-holders.ts';
@@ -23,13 +24,16 @@ export interface DetachInput extends DiskOfInstance {
 const releaseMs = 60_000;
 const askAgainEveryMs = 5_000;
 const lookEveryMs = 300;
+/** libvirt lets a call wait for 30 s until a job that holds the domain is over; then the call has failed. */
+const queuedMs = 32_000;
 
 /**
  * Takes the disk out of the running guest, waits until the guest has let go of it, and only then takes it out of the definition: what
  * fails before leaves both as they were.
  */
-export async function detachDisk(tools: ObservationTools, at: DetachInput): Promise<void> {
+export async function detachDisk(tools: ObservationTools, at: DetachInput, mayBeQueuedMs = queuedMs): Promise<void> {
   await endLateAttach(at.volumeId);
+  if ((await waitOutHold(tools, at, mayBeQueuedMs)) === 'never-came') return;
   const deadline = Date.now() + releaseMs;
   let askedAt = 0;
   for (let isFirst = true; ; isFirst = false) {
@@ -66,6 +70,24 @@ export async function detachDisk(tools: ObservationTools, at: DetachInput): Prom
     }
     await sleep(lookEveryMs);
   }
+}
+
+/**
+ * While the guest is migrated, or its memory saved, nothing is taken out of it. To take back an attach that was refused for that there is
+ * nothing, and nothing will come: what may still be queued in libvirt is waited for.
+ */
+async function waitOutHold(
+  { virsh }: ObservationTools,
+  at: DetachInput,
+  mayBeQueuedMs: number,
+): Promise<'free' | 'never-came'> {
+  if (!(await findHold(virsh, at))) return 'free';
+  if (at.takesBack) await sleep(mayBeQueuedMs);
+  const hold = await findHold(virsh, at);
+  if (!hold) return 'free';
+  const holders = at.takesBack ? await findHolders(virsh, { volumeId: at.volumeId, source: at.source ?? null }) : null;
+  if (holders?.every(({ domain }) => domain.uuid !== hold.domain)) return 'never-came';
+  throw heldBy(hold, at);
 }
 
 /** What the operator names may not be what the operator means. */

@@ -1,6 +1,7 @@
 import { FerryError, type Reason, refusal } from '../../model/errors.ts';
 import { assertDomain } from './attach-disk.ts';
 import { describePlace, type DiskSource, placeOf, samePlace } from './disk-source.ts';
+import { findDomainJob, refuseHeld } from './domain-job.ts';
 import type { DiskOfInstance } from './find-domain.ts';
 import { findHolders, refuseOtherHolders, refuseSavedMemory } from './find-holders.ts';
 import { askMonitor, observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
@@ -23,6 +24,7 @@ export async function inspectDisk(
   tools: ObservationTools,
   input: InspectInput,
 ): Promise<{ device: string; sizeBytes: number }> {
+  await refuseHeld(tools.virsh, input);
   const seen = await observeDisk(tools, input);
   assertDomain(seen, input);
   const holders = await findHolders(tools.virsh, input);
@@ -35,7 +37,7 @@ export async function inspectDisk(
     libvirt: readDaemonVersion(await tools.virsh('version', '--daemon')),
     qemu: readVersion(await askMonitor(tools.virsh, seen.domain.uuid, 'query-version')),
   };
-  const domainJob = readDomainJob(await tools.virsh('domjobinfo', '--domain', seen.domain.uuid));
+  const domainJob = await findDomainJob(tools.virsh, seen.domain.uuid);
   const qemuIsSeen = (await tools.findQemuProcess(seen.domain)) !== null;
   const [first, ...more] = mirrorRefusals({ ...seen, domainJob, qemuIsSeen }, input, versions);
   if (first) throw refusal([first, ...more]);
@@ -75,7 +77,7 @@ export function mirrorRefusals(
   const jobs = [
     ...(live?.mirror ? [`a copy to ${describePlace(live.mirror.place)} (${live.mirror.job})`] : []),
     ...(qemu?.others ?? []),
-    ...(domainJob === null ? [] : [domainJob]),
+    ...(domainJob === null ? [] : [`${domainJob} of the whole instance`]),
   ];
   if (jobs.length > 0)
     refuse(
@@ -106,13 +108,6 @@ export function mirrorRefusals(
     }
   }
   return reasons;
-}
-
-/** What libvirt does with the whole domain, in `virsh domjobinfo`'s words: a backup, a migration, a save. Null: nothing. */
-export function readDomainJob(text: string): string | null {
-  const valueOf = (name: string) => new RegExp(`^${name}: +(.+?) *$`, 'm').exec(text)?.[1] ?? null;
-  const type = valueOf('Job type');
-  return type === null || type === 'None' ? null : `${valueOf('Operation') ?? type} of the whole instance`;
 }
 
 /** libvirtd's version from what `virsh version --daemon` prints. */

@@ -3,6 +3,7 @@ import { FerryError } from '../../model/errors.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { convergence } from './convergence.ts';
 import { destinationXml } from './disk-xml.ts';
+import { refuseHeld } from './domain-job.ts';
 import type { LocatedDisk } from './find-domain.ts';
 import { askMonitor, located, type ObservationTools } from './observe-disk.ts';
 import { resumeMirror, setMirrorBandwidth } from './mirror-speed.ts';
@@ -54,6 +55,7 @@ export async function mirrorDisk(
   while (!signal.aborted) {
     const { stands, seen } = await probeDisk(tools, input);
     if (stands.kind === 'not-started' && !begun) {
+      await refuseHeld(tools.virsh, input);
       await startMirror(tools.virsh, input, located(input, seen), seen.live!.device);
       begun = true;
       movedAt = Date.now();

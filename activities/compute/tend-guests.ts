@@ -4,6 +4,7 @@ import type { GuestDisk } from '../../registry/guest-disks.ts';
 import { endMirror } from './abort-mirror.ts';
 import { describePlace, type DiskSource, nameOf, placeOf, samePlace } from './disk-source.ts';
 import { diskXml } from './disk-xml.ts';
+import { findHold } from './domain-job.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { domainOf, type DomainName, listDomains } from './find-domain.ts';
 import { canonical } from './find-holders.ts';
@@ -171,6 +172,9 @@ async function putRight(tools: TendingTools, disk: GuestDisk, domain: string, fi
   const { virsh } = tools;
   const at = { instance, volumeId, domain };
   try {
+    // What libvirt is told now it does when the job is over, and that may be long after it was true.
+    const hold = finding.kind === 'note-domain' ? null : await findHold(virsh, at);
+    if (hold) return told(`${finding.kind} waits until a job of libvirt is over: ${hold.job}`, false);
     switch (finding.kind) {
       case 'note-domain':
         await tools.noteDomain(disk, finding.domain);

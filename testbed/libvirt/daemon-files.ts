@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -27,6 +28,8 @@ export async function writeDaemonFiles(settings: DaemonSettings): Promise<void> 
     'unix_sock_rw_perms = "0700"',
     'auth_unix_ro = "none"',
     'auth_unix_rw = "none"',
+    // The machine's own would be that of every other one here: guests do not migrate from a host to itself.
+    `host_uuid = ${quote(randomUUID())}`,
     'log_level = 3',
     `log_outputs = ${quote(`3:file:${join(folder, 'libvirtd.log')}`)}`,
     ...(mode === 'system' ? ['unix_sock_group = "root"'] : []),

@@ -3,7 +3,9 @@
 # standard input is open, so whoever holds the other end, however that one ends, takes all of them along; then it removes
 # their folder. bash, because it also reaps the QEMUs, which are daemons and no children of libvirtd.
 # Orders on standard input, one a line: start, crash, look. Each is answered by a line: is a libvirtd "up" or "gone"?
-folder=$1 mode=$2
+folder=$1 mode=$2 host=$3
+
+if [ -n "$host" ]; then echo "$host" >/proc/sys/kernel/hostname || exit 1; fi
 
 add_account() {
 	cp "/etc/$1" "$folder/$1"

@@ -26,11 +26,12 @@ export interface PrivateLibvirt {
  * Starts a libvirtd of our own, in namespaces of its own: as root in system mode, so that it may open block devices; as an
  * ordinary user in session mode, with no rights at all. It never meets a libvirt of the machine. It ends with the process
  * that started it, however that one ends. Its guests' disks are reached over this machine's network, or that of `network` (`nsenter`'s arguments).
+ * Guests migrate live only between two that have a `hostName` of their own each.
  *
  * @throws Error when a program is missing or the daemon does not answer, with its last words.
  */
 export async function startLibvirt(
-  options: { tlsFolder?: string; patienceMs?: number; network?: readonly string[] } = {},
+  options: { tlsFolder?: string; patienceMs?: number; network?: readonly string[]; hostName?: string } = {},
 ): Promise<PrivateLibvirt> {
   const settings: DaemonSettings = {
     // A short name: a guest's monitor socket lies deep inside, and a socket's path has 107 bytes at most.
@@ -41,7 +42,7 @@ export async function startLibvirt(
   await writeDaemonFiles(settings);
   const { folder, mode } = settings;
   const uri = `qemu:///${mode}?socket=${join(socketFolder(settings), 'libvirt-sock')}`;
-  const room = openRoom(settings, options.network ?? null);
+  const room = openRoom(settings, options.network ?? null, options.hostName ?? null);
   const patienceMs = options.patienceMs ?? 90_000;
   const libvirt: PrivateLibvirt = {
     uri,
@@ -67,8 +68,11 @@ export async function startLibvirt(
 }
 
 /** The namespaces, with room.sh as their first process. Its standard input is its life line. */
-function openRoom({ folder, mode }: DaemonSettings, network: readonly string[] | null) {
-  const namespaces = mode === 'system' ? [] : ['--user', '--map-current-user'];
+function openRoom({ folder, mode }: DaemonSettings, network: readonly string[] | null, hostName: string | null) {
+  const namespaces = [
+    ...(mode === 'system' ? [] : ['--user', '--map-current-user']),
+    ...(hostName === null ? [] : ['--uts']),
+  ];
   const [program, ...inNetwork] = network ? ['nsenter', ...network, '--', 'unshare'] : ['unshare'];
   const child = spawn(
     program,
@@ -85,6 +89,7 @@ function openRoom({ folder, mode }: DaemonSettings, network: readonly string[] |
       join(import.meta.dirname, 'room.sh'),
       folder,
       mode,
+      hostName ?? '',
     ],
     // A group of its own: Ctrl-C is for the one who started us to answer, by stopping.
     { stdio: ['pipe', 'pipe', 'pipe'], detached: true, env: { ...process.env, PATH: systemPath, LC_ALL: 'C' } },

@@ -61,7 +61,9 @@ export class Hypervisor {
     this.activities = createComputeActivities(this.deps);
   }
 
-  static async start(options: { tlsFolder?: string; network?: readonly string[] } = {}): Promise<Hypervisor> {
+  static async start(
+    options: { tlsFolder?: string; network?: readonly string[]; hostName?: string } = {},
+  ): Promise<Hypervisor> {
     const libvirt = await startLibvirt(options);
     try {
       return new Hypervisor(libvirt, await buildGuest(join(libvirt.folder, 'guest')));

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import type { Place } from '../../../activities/compute/disk-source.ts';
 import type { DomainDisk } from '../../../activities/compute/domain-xml.ts';
 import type { InspectInput } from '../../../activities/compute/inspect-disk.ts';
-import { mirrorRefusals, readDaemonVersion, readDomainJob } from '../../../activities/compute/inspect-disk.ts';
+import { readDomainJob } from '../../../activities/compute/domain-job.ts';
+import { mirrorRefusals, readDaemonVersion } from '../../../activities/compute/inspect-disk.ts';
 import type { Observations } from '../../../activities/compute/observe-disk.ts';
 import type { QemuJob } from '../../../activities/compute/qmp.ts';
 import { verdict, type Verdict } from '../../../activities/compute/verdict.ts';
@@ -212,7 +213,7 @@ describe('a disk that cannot be mirrored', () => {
   it('is one that somebody else works on', () => {
     const mirrored = { ...running, live: diskOn(source, mirrorTo(elsewhere)) };
     const backedUp = { ...running, qemu: { ...on(source), others: ['backup-vda-libvirt-3-format (backup)'] } };
-    for (const seen of [mirrored, backedUp, { ...running, domainJob: 'Backup of the whole instance' }])
+    for (const seen of [mirrored, backedUp, { ...running, domainJob: 'Backup' }])
       assert.deepEqual(because(seen), ['foreign-job']);
     const [refused] = mirrorRefusals(mirrored, input, versions);
     assert.match(refused!.message, /\/dev\/other/);
