@@ -2,6 +2,7 @@ import { execa } from 'execa';
 import type { FerryErrorType } from '../../model/errors.ts';
 import { nbdConnection } from '../../model/connection.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
 import type { Attachment } from '../../model/volume.ts';
 import { Violation } from './answers.ts';
 import { blank, type Bytes, written, wrongBytes } from './bytes.ts';
@@ -37,7 +38,7 @@ export class TenantLife extends LivingVolume {
         return this.#attached((url) => this.#read(url, step.slot));
       case 'extend': {
         const size = Math.max(...this.#sizes) + 1;
-        const extended = await this.ask('extend', () => this.ferry.extendVolume(this.id, size));
+        const extended = await this.ask('extend', () => this.ferry.extendVolume(this.id, size * gib));
         if (extended.how === 'done') this.#sizes = new Set([size]);
         if (extended.how === 'unclear') this.#sizes.add(size);
         return this.afterwards(extended);
