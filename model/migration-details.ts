@@ -32,7 +32,7 @@ const flowMeaning = {
 
 const verifyMeaning = {
   both: 'source and destination are read once more, each by its own node, and compared',
-  reread: 'the destination is read back and compared',
+  reread: 'the destination is read back and compared; the source too where the way is not TLS',
   inline: 'the digest of what arrived is recorded',
   none: 'not at all',
 } as const;

@@ -8,7 +8,7 @@ import { label } from './text.ts';
 /**
  * `both`: the source's own node reads its device a second time, the destination is read back from its device after the flush, and both
  * must equal what arrived.
- * `reread`: only the destination is read back and must equal what arrived.
+ * `reread`: the destination is read back and must equal what arrived; where the way itself notices no changes, `both` is done.
  * `inline`: the digest of what arrived is recorded, the destination is not read back.
  * `none`: no digest at all.
  */
@@ -16,11 +16,12 @@ export const verifyMode = z.enum(['both', 'reread', 'inline', 'none']);
 export type VerifyMode = z.infer<typeof verifyMode>;
 
 /**
- * How a copy is verified when nobody said how. TLS notices bytes that change on their way; without it, and within one node too (its memory
- * and its copier are the way there), only the source itself can tell what should have arrived.
+ * How a copy is verified. TLS notices bytes that change on their way; without it, and within one node too (its memory and its copier are
+ * the way there), only the source itself can tell what should have arrived. So who asked for `reread`, or for nothing, gets `both` there:
+ * a source is never deleted because of a comparison that did not span the whole way, unless somebody asked for no comparison at all.
  */
 export function verifyModeFor(asked: VerifyMode | null, way: { tls: boolean }): VerifyMode {
-  return asked ?? (way.tls ? 'reread' : 'both');
+  return asked === null || asked === 'reread' ? (way.tls ? 'reread' : 'both') : asked;
 }
 
 /**

@@ -203,8 +203,10 @@ describe('a bit that flips', () => {
     fault = 'on the wire';
     await assertBack(await migrate(far), far, waySays);
     assert.equal(await hashOf(one), contents);
-    const { outcome, proof, error } = await migrate(far, { verify: 'reread' });
-    assert.deepEqual([outcome, proof, error], ['success', 'reread', null]);
+    await assertBack(await migrate(far, { verify: 'reread' }), far, waySays);
+    assert.equal(await hashOf(one), contents);
+    const { outcome, proof, error } = await migrate(far, { verify: 'inline' });
+    assert.deepEqual([outcome, proof, error], ['success', 'inline', null]);
     assert.notEqual(await hashOf(far), contents, 'the wire did flip it');
   });
 
@@ -212,6 +214,8 @@ describe('a bit that flips', () => {
     fault = 'in the copier of the node';
     // A source that is kept is copied, also where a second name would do.
     await assertBack(await migrate(other, { keepSourceSeconds: 3600 }), other, waySays);
+    assert.equal(await hashOf(one), contents);
+    await assertBack(await migrate(other, { keepSourceSeconds: 3600, verify: 'reread' }), other, waySays);
     assert.equal(await hashOf(one), contents);
   });
 
@@ -249,7 +253,12 @@ describe('the record of a migration says how its copy was proven', () => {
     assert.equal(await hashOf(other), contents);
   });
 
-  for (const verify of ['reread', 'inline', 'none'] as const)
+  test('at both ends, where reading back was asked for and the way notices no changes', async () => {
+    const { outcome, proof } = await migrate(far, { verify: 'reread' });
+    assert.deepEqual([outcome, proof], ['success', 'both']);
+  });
+
+  for (const verify of ['inline', 'none'] as const)
     test(`as ${verify}, when that was asked for`, async () => {
       const { outcome, proof, digest } = await migrate(far, { verify });
       assert.deepEqual([outcome, proof, digest === null], ['success', verify, verify === 'none']);
