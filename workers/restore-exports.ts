@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
-import type { Exports } from '../activities/storage/exports.ts';
+import { endExport, type Exports } from '../activities/storage/exports.ts';
 import { reasonNotLive, standingOf, volumeTag } from '../model/device.ts';
 import { listConnectedAttachments, reconnect, type ConnectedAttachment } from '../registry/connected-attachments.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -50,6 +50,6 @@ async function restore(
   const address = await exports.ensure(spec);
   // Detached or moved while the export came up: it must not stay.
   const isWanted = await reconnect(registry, attachment, { protocol: 'nbd', ...address, backEnd, device: deviceName });
-  if (!isWanted) return exports.remove(exportName);
+  if (!isWanted) return endExport(exports, exportName);
   if (address.port !== port) log.warn({ volumeId, port: address.port }, 'an attached volume has a new address');
 }

@@ -5,9 +5,11 @@ import { refuseHeld } from './domain-job.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { type DiskOfInstance, listDomains } from './find-domain.ts';
 import { findHolders, refuseOtherHolders } from './find-holders.ts';
+import type { CutConnection } from './cut-connection.ts';
 import { attachFile } from './late-attach.ts';
 import { observeDisk, type Observations, type ObservationTools } from './observe-disk.ts';
 import { hopelessVerdict } from './probe-disk.ts';
+import { whileOpening, whyUnreachable } from './reach-export.ts';
 import { withFile } from './virsh.ts';
 
 export interface AttachInput extends DiskOfInstance {
@@ -19,7 +21,7 @@ export interface AttachInput extends DiskOfInstance {
 
 /** Puts the disk into the running guest and into its definition, each if it is not there. `domain`: the instance's UUID. */
 export async function attachDisk(
-  tools: ObservationTools,
+  tools: ObservationTools & { cut: CutConnection },
   input: AttachInput,
 ): Promise<{ device: string; domain: string }> {
   await refuseHeld(tools.virsh, input);
@@ -35,13 +37,27 @@ export async function attachDisk(
     ...(seen.persistent && !seen.saved ? ['--config'] : []),
   ];
   if (flags.length === 0) return { device, domain };
+  const isLive = flags.includes('--live');
+  if (isLive) await assertReachable(input);
   const xml = diskXml({ source: input.source, device, volumeId: input.volumeId, readOnly: input.mode === 'ro' });
+  const attach = (file: string) => tools.virsh('attach-device', '--domain', domain, '--file', file, ...flags);
   await withFile(
     xml,
-    (file) => tools.virsh('attach-device', '--domain', domain, '--file', file, ...flags),
+    (file) => (isLive ? whileOpening(tools, input.source, () => attach(file)) : attach(file)),
     attachFile(input.volumeId),
   );
   return { device, domain };
+}
+
+async function assertReachable({ source, instance, volumeId }: AttachInput): Promise<void> {
+  const why = await whyUnreachable(source);
+  if (why === null) return;
+  throw new FerryError(
+    'InstanceNotReady',
+    `Volume ${volumeId} is not put into instance ${instance}, which would stand still: from its hypervisor ${why}. See to the network between ` +
+      'them, then try again.',
+    { instance, because: 'export-unreachable' },
+  );
 }
 
 /** A guest whose memory is saved comes back with the disks that it had then. */

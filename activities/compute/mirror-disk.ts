@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { convergence } from './convergence.ts';
+import type { CutConnection } from './cut-connection.ts';
 import { destinationXml } from './disk-xml.ts';
 import { refuseHeld } from './domain-job.ts';
 import type { LocatedDisk } from './find-domain.ts';
@@ -9,6 +10,7 @@ import { askMonitor, located, type ObservationTools } from './observe-disk.ts';
 import { resumeMirror, setMirrorBandwidth } from './mirror-speed.ts';
 import { type DiskMove, hopelessVerdict, probeDisk } from './probe-disk.ts';
 import { readJob } from './qmp.ts';
+import { whileOpening, whyUnreachable } from './reach-export.ts';
 import type { MirrorPosition } from './verdict.ts';
 import { refusalIn, type Virsh, withFile } from './virsh.ts';
 
@@ -37,7 +39,7 @@ const burstBytes = 64 * 1024 ** 2;
 
 /** Starts the mirror or takes over the one that runs, and stays with it until both disks hold the same. */
 export async function mirrorDisk(
-  tools: ObservationTools,
+  tools: ObservationTools & { cut: CutConnection },
   input: MirrorInput,
   options: MirrorOptions,
 ): Promise<{ ready: boolean; position: MirrorPosition | null }> {
@@ -56,7 +58,7 @@ export async function mirrorDisk(
     const { stands, seen } = await probeDisk(tools, input);
     if (stands.kind === 'not-started' && !begun) {
       await refuseHeld(tools.virsh, input);
-      await startMirror(tools.virsh, input, located(input, seen), seen.live!.device);
+      await startMirror(tools, input, located(input, seen), seen.live!.device);
       begun = true;
       movedAt = Date.now();
       continue;
@@ -154,21 +156,34 @@ async function adopt(
   if (position.paused) await resumeMirror(virsh, disk, device);
 }
 
-async function startMirror(virsh: Virsh, input: MirrorInput, disk: LocatedDisk, device: string): Promise<void> {
+async function startMirror(
+  tools: { virsh: Virsh; cut: CutConnection },
+  input: MirrorInput,
+  disk: LocatedDisk,
+  device: string,
+): Promise<void> {
+  const { virsh } = tools;
+  const why = await whyUnreachable(input.destination);
+  if (why !== null)
+    throw new FerryError('MirrorFailed', `The mirror of ${input.volumeId} is not begun: from the hypervisor ${why}.`, {
+      because: 'destination-unreachable',
+    });
   const cap = input.bandwidth === null ? [] : ['--bandwidth', String(input.bandwidth), '--bytes'];
   try {
     await withFile(destinationXml(input.destination), (file) =>
-      virsh(
-        'blockcopy',
-        '--domain',
-        disk.domain,
-        '--path',
-        device,
-        '--xml',
-        file,
-        '--reuse-external',
-        '--transient-job',
-        ...cap,
+      whileOpening(tools, input.destination, () =>
+        virsh(
+          'blockcopy',
+          '--domain',
+          disk.domain,
+          '--path',
+          device,
+          '--xml',
+          file,
+          '--reuse-external',
+          '--transient-job',
+          ...cap,
+        ),
       ),
     );
   } catch (error) {

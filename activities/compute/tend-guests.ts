@@ -9,6 +9,7 @@ import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { domainOf, type DomainName, listDomains } from './find-domain.ts';
 import { canonical } from './find-holders.ts';
 import { attachFile } from './late-attach.ts';
+import { whyUnreachable } from './reach-export.ts';
 import { guestRuns, isFerrysPlace } from './resume-guest.ts';
 import { saveSource } from './saved-definition.ts';
 import { refusalIn, type Virsh, withFile } from './virsh.ts';
@@ -185,6 +186,9 @@ async function putRight(tools: TendingTools, disk: GuestDisk, domain: string, fi
       case 'give-back': {
         if ((await guestRuns(virsh, domain)) !== 'running') return [];
         const source = diskSource(connection);
+        const why = await whyUnreachable(source);
+        if (why !== null)
+          return told(`the guest had let go of ${finding.device}, and does not get it back: ${why}`, false);
         const xml = diskXml({ source, device: finding.device, volumeId, readOnly: mode === 'ro' });
         const attach = (file: string) => virsh('attach-device', '--domain', domain, '--file', file, '--live');
         await withFile(xml, attach, attachFile(volumeId));

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { CopySlots } from './copy-slots.ts';
-import type { Exports, ExportAddress } from './exports.ts';
+import { endExport, type Exports, type ExportAddress } from './exports.ts';
 import type { Copier, CopyJob, SourceExport, TlsFiles } from './copy-job.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
@@ -376,10 +376,15 @@ export function createStorageActivities(deps: StorageDependencies) {
       await endUnmapping(await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId)), markOf(input));
     }),
 
-    /** Ends an export; its server's process is gone on return. */
-    removeExport: beating(async (input: { backEnd: string; exportName: string }): Promise<void> => {
-      await deps.exports.remove(input.exportName);
-    }),
+    /**
+     * Ends an export; its server's process is gone on return. Somebody is connected to it and stays: `VolumeInUse`. `cut`: the mirror that
+     * hangs in it is freed by that, and nobody writes through it that anybody waits for.
+     */
+    removeExport: beating(
+      async (input: { backEnd: string; exportName: string; cut?: boolean | undefined }): Promise<void> => {
+        await (input.cut ? deps.exports.remove(input.exportName) : endExport(deps.exports, input.exportName));
+      },
+    ),
 
     /** Every device and export of a back end, Ferry's or not, in words. Changes nothing. */
     listEverything: beating(async ({ backEnd }: { backEnd: string }): Promise<string[]> => {

@@ -20,7 +20,7 @@ import { inspectDevice } from './copier/block-device.ts';
 import { lockDevice } from './copier/device-lock.ts';
 import type { StorageDependencies } from './create-storage-activities.ts';
 import type { Device, VolumeDriver } from './driver.ts';
-import { endExports } from './exports.ts';
+import { endExport, endExports } from './exports.ts';
 import { refuseIfOrigin } from './guard-device.ts';
 import { readEnds } from './read-ends.ts';
 
@@ -215,7 +215,7 @@ export function createSuccessionActivities(
     retireSource: beating(async (input: Left & { proof: LiveProof | null }): Promise<void> => {
       const { backEnd, deviceName, volumeId, migrationId, proof } = input;
       const driver = driverOf(backEnd);
-      await deps.exports.remove(input.exportName);
+      await endExport(deps.exports, input.exportName);
       const device = await driver.find(deviceName);
       if (!device) return;
       const standing = standingOf(device.tags);
@@ -239,7 +239,7 @@ export function createSuccessionActivities(
      */
     keepSource: beating(async (input: Left): Promise<void> => {
       const { backEnd, deviceName, volumeId, migrationId } = input;
-      await deps.exports.remove(input.exportName);
+      await endExport(deps.exports, input.exportName);
       const device = await driverOf(backEnd).find(deviceName);
       if (!device) return;
       const { role, generation, volumeId: of } = standingOf(device.tags);

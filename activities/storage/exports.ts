@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExportAddress } from '../../model/connection.ts';
-import { volumeInUse } from './refusals.ts';
+import { exportInUse, volumeInUse } from './refusals.ts';
 
 export type { ExportAddress };
 
@@ -47,11 +47,29 @@ export interface Exports {
  */
 export async function endExports(exports: Exports, path: string, but: string | null = null): Promise<void> {
   const others = (await exports.list()).filter((each) => each.path === path && each.exportName !== but);
-  await untilUnused(path, async () => {
+  const refusal = (users: readonly string[]) => volumeInUse(path, users);
+  await untilUnused(refusal, async () => {
     const connected = await Promise.all(others.map(({ exportName }) => exports.clients(exportName)));
     return others.flatMap(({ exportName }, i) => clientsOf(exportName, connected[i] ?? []));
   });
   for (const { exportName } of others) await exports.remove(exportName);
+}
+
+/** What only a migration's own copy reads through; nobody's writes are cut off with it. */
+const isOfCopy = ({ exportName, writable }: { exportName: string; writable: boolean }) =>
+  !writable && exportName.startsWith('migration-');
+
+/**
+ * Ends one export. `VolumeInUse` when somebody is connected to it and stays, whoever that is: a guest may write through it, under whatever
+ * name it runs by now. What a copy reads through is ended all the same. Not there: nothing happens.
+ */
+export async function endExport(exports: Exports, exportName: string): Promise<void> {
+  const found = (await exports.list()).find((each) => each.exportName === exportName);
+  if (found && !isOfCopy(found)) {
+    const refusal = (clients: readonly string[]) => exportInUse(exportName, clients);
+    await untilUnused(refusal, () => exports.clients(exportName), farewells);
+  }
+  await exports.remove(exportName);
 }
 
 /** Who writes, or could write, to the device through Ferry's exports of it; in words. */
@@ -73,16 +91,19 @@ const clientsOf = (exportName: string, addresses: readonly string[]) =>
 const tries = 5;
 const pauseMs = 400;
 
-/** Asks until there is no user; throws `VolumeInUse` with those that stay. */
+/** A guest that has let go of its disk is heard before its QEMU has closed it: it is asked for so often. */
+export const farewells = 25;
+
+/** Asks until there is no user; throws the refusal that names those that stay. */
 export async function untilUnused(
-  path: string,
+  refusal: (users: readonly string[]) => Error,
   users: () => Promise<readonly string[]>,
   attempts = tries,
 ): Promise<void> {
   for (let left = attempts; ; left -= 1) {
     const found = await users();
     if (found.length === 0) return;
-    if (left === 1) throw volumeInUse(path, found);
+    if (left === 1) throw refusal(found);
     await sleep(pauseMs);
   }
 }

@@ -1,8 +1,8 @@
 import { FerryError } from '../../model/errors.ts';
 import { foreignUsers } from './device-users.ts';
 import type { Expected, Surroundings, VolumeDriver } from './driver.ts';
-import { type Exports, untilUnused, writersThroughExports } from './exports.ts';
-import { hasSnapshots, writtenMeanwhile } from './refusals.ts';
+import { type Exports, farewells, untilUnused, writersThroughExports } from './exports.ts';
+import { hasSnapshots, volumeInUse, writtenMeanwhile } from './refusals.ts';
 
 interface Guarded {
   driver: VolumeDriver;
@@ -33,12 +33,10 @@ async function whenUnused({ driver, exports, name, but }: Guarded): Promise<Surr
     isFirst = false;
     return usersOfDevice(around, exports, but);
   };
-  await untilUnused(around.device.path, users);
+  const { path } = around.device;
+  await untilUnused((found) => volumeInUse(path, found), users);
   return around;
 }
-
-/** A guest that has let go of its disk is heard before its QEMU has closed it: it is asked for so often. */
-const farewells = 25;
 
 /**
  * The end of an attachment: throws `VolumeInUse` if somebody still uses the device, or is connected to the attachment's own export, which
@@ -58,7 +56,7 @@ export async function refuseIfStillUsed(guarded: Guarded & { but: string }): Pro
       ...foreignUsers((around?.users ?? []).filter(({ pid }) => pid === null || !servers.has(pid))),
     ];
   };
-  await untilUnused(device.path, others, farewells);
+  await untilUnused((found) => volumeInUse(device.path, found), others, farewells);
 }
 
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */

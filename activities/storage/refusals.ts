@@ -63,6 +63,15 @@ export function volumeInUse(path: string, users: readonly string[]): FerryError 
   );
 }
 
+/** For an export that is to end while somebody is connected to it. */
+export function exportInUse(exportName: string, users: readonly string[]): FerryError {
+  return new FerryError(
+    'VolumeInUse',
+    `the export ${exportName} is not ended: ${users.join('; ')} is connected to it, and may write. Let whoever that is close the disk, then try again`,
+    { exportName, users },
+  );
+}
+
 /** For a device that should be nobody's, and that somebody has written to nevertheless. */
 export function writtenMeanwhile(path: string): FerryError {
   return new FerryError(

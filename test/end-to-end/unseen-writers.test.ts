@@ -130,6 +130,35 @@ describe('nobody writes to a detached volume unseen', () => {
     await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
   });
 
+  test('at the end of an attachment somebody is connected, whom no hypervisor was asked about: he is named, and writes on', async () => {
+    const { id } = await stage.volume();
+    const { connection } = await ferry<{ connection: { port: number; exportName: string } }>(
+      'attach',
+      id,
+      'guest-1',
+      'some-hypervisor',
+    );
+    const guest = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${connection.port}/${connection.exportName}`], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    guest.stdout.setEncoding('utf8');
+    const wrote = async () => {
+      guest.stdin.write('write -f -P 7 600M 4k\n');
+      for (let said = ''; !/wrote 4096\/4096/.test(said);) said += String((await once(guest.stdout, 'data'))[0]);
+    };
+    try {
+      await wrote();
+      assert.match(await refused('detach', id), /127\.0\.0\.1:\d+ is connected to it/);
+      await wrote();
+      assert.equal((await ferry<{ status: string }>('show', id)).status, 'in-use');
+    } finally {
+      guest.kill('SIGKILL');
+      await once(guest, 'exit');
+    }
+    await ferry('detach', id);
+    assert.equal((await ferry<{ status: string }>('show', id)).status, 'available');
+  });
+
   test('nobody can begin to write to it while it is copied; taken back, it can be written to again', async () => {
     for (const end of ['cancelled', 'terminated'] as const) {
       const { id, contents } = await stage.volume();

@@ -99,7 +99,7 @@ export class AttachedDestination {
     const { backEnd, deviceName } = this.there;
     try {
       await this.#steps().removeExport.executeWithOptions({ summary: `end the export of ${deviceName}: it hangs` }, [
-        { backEnd, exportName: deviceName },
+        { backEnd, exportName: deviceName, cut: true },
       ]);
     } catch (error) {
       if (isCancellation(error)) throw error;

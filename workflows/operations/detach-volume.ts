@@ -20,10 +20,10 @@ export const detachVolumeRequest = operationRequest.extend({
 });
 
 /**
- * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, whoever is
- * connected where nobody could be told before, and the volume is available again. When the guest keeps it, somebody else uses it
- * (`VolumeInUse`), or a node does not answer, all stays as it was. A hypervisor that is gone for good is not asked: the end of the export
- * keeps its guest out.
+ * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, and the volume
+ * is available again. Nobody is cut off: when the guest keeps it, somebody else uses it or is connected (`VolumeInUse`), or a node does not
+ * answer, all stays as it was. A hypervisor that is gone for good is not asked: the end of the export keeps its guest out, and an operator
+ * may say that whoever is connected is cut off.
  */
 export async function detachVolume(input: unknown): Promise<void> {
   const { volumeId, asTenant, attachmentId, evenIfRenamed, hypervisorGone } = parsed(detachVolumeRequest, input);
@@ -48,7 +48,7 @@ export async function detachVolume(input: unknown): Promise<void> {
         );
       }
       const exportName = connection?.protocol === 'nbd' ? connection.exportName : attachmentExportName(attachmentId);
-      const end = () => endExport(volume, exportName);
+      const end = () => endExport(volume, exportName, hypervisorGone === 'even-if-connected');
       if (hypervisorGone === 'unless-connected') await assertNobodyConnected(volume, exportName);
       // Whoever is still there is another guest, or the same one under another name, and writes.
       if (hasWorker) await assertNobodyLeft(volume, exportName);
@@ -100,10 +100,11 @@ function assertNobodyConnected({ host: backEnd, ...volume }: Volume, exportName:
   );
 }
 
-function endExport({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
+/** `cut`: whoever is connected. */
+function endExport({ host: backEnd, ...volume }: Volume, exportName: string, cut: boolean): Promise<void> {
   return storageSteps(nodeOf(backEnd), patienceSeconds).removeExport.executeWithOptions(
     { summary: `end the export of ${deviceName(volume)} on ${backEnd}` },
-    [{ backEnd, exportName }],
+    [{ backEnd, exportName, ...(cut ? { cut } : {}) }],
   );
 }
 
