@@ -67,7 +67,7 @@ export async function endExport(exports: Exports, exportName: string): Promise<v
   const found = (await exports.list()).find((each) => each.exportName === exportName);
   if (found && !isOfCopy(found)) {
     const refusal = (clients: readonly string[]) => exportInUse(exportName, clients);
-    await untilUnused(refusal, () => exports.clients(exportName), farewells);
+    await untilUnused(refusal, () => exports.clients(exportName), farewellMs);
   }
   await exports.remove(exportName);
 }
@@ -87,23 +87,24 @@ export async function writersThroughExports(exports: Exports, path: string, but?
 const clientsOf = (exportName: string, addresses: readonly string[]) =>
   addresses.map((address) => `${address}, connected to the export ${exportName}`);
 
-/** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */
-const tries = 5;
+/** Who used a device until just now may not have let go of it yet: it is asked for so long, with a pause in between. Milliseconds. */
+const lettingGoMs = 2_000;
 const pauseMs = 400;
 
-/** A guest that has let go of its disk is heard before its QEMU has closed it: it is asked for so often. */
-export const farewells = 25;
+/** A guest that has let go of its disk is heard before its QEMU has closed it. Milliseconds. */
+export const farewellMs = 10_000;
 
 /** Asks until there is no user; throws the refusal that names those that stay. */
 export async function untilUnused(
   refusal: (users: readonly string[]) => Error,
   users: () => Promise<readonly string[]>,
-  attempts = tries,
+  patienceMs = lettingGoMs,
 ): Promise<void> {
-  for (let left = attempts; ; left -= 1) {
+  // By the clock: on a node that is busy a single look takes seconds, and whoever asks does not wait for ever.
+  for (const deadline = performance.now() + patienceMs; ;) {
     const found = await users();
     if (found.length === 0) return;
-    if (left === 1) throw refusal(found);
+    if (performance.now() >= deadline) throw refusal(found);
     await sleep(pauseMs);
   }
 }

@@ -1,7 +1,7 @@
 import { FerryError } from '../../model/errors.ts';
 import { foreignUsers } from './device-users.ts';
 import type { Expected, Surroundings, VolumeDriver } from './driver.ts';
-import { type Exports, farewells, untilUnused, writersThroughExports } from './exports.ts';
+import { type Exports, farewellMs, untilUnused, writersThroughExports } from './exports.ts';
 import { hasSnapshots, volumeInUse, writtenMeanwhile } from './refusals.ts';
 
 interface Guarded {
@@ -56,7 +56,7 @@ export async function refuseIfStillUsed(guarded: Guarded & { but: string }): Pro
       ...foreignUsers((around?.users ?? []).filter(({ pid }) => pid === null || !servers.has(pid))),
     ];
   };
-  await untilUnused((found) => volumeInUse(device.path, found), others, farewells);
+  await untilUnused((found) => volumeInUse(device.path, found), others, farewellMs);
 }
 
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */

@@ -85,7 +85,7 @@ describe('an export that cannot be opened from the hypervisor', { timeout: 240_0
       assertFailure(await failureBeside(mirrorTo(destination.source)), 'MirrorFailed');
       const refused = await failureBeside(attach(destination.source));
       assertFailure(refused, 'InstanceNotReady');
-      assert.match((refused as Error).message, /does not answer within 3 s/);
+      assert.match((refused as Error).message, /does not answer within 3s/);
     } finally {
       destination.goOn();
     }
