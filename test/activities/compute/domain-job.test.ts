@@ -89,7 +89,7 @@ describe('a guest is held', () => {
 });
 
 describe('of a guest that is held', () => {
-  const tools = (virsh: Virsh) => ({ virsh, findQemuProcess: async () => null });
+  const tools = (virsh: Virsh) => ({ virsh, findQemuProcess: async () => null, cut: async () => {} });
   const doings = {
     mirrored: (virsh: Virsh) => inspectDisk(tools(virsh), { ...at, source, sizeBytes: 1 }),
     attached: (virsh: Virsh) => attachDisk(tools(virsh), { ...at, source, device: null, mode: 'rw' }),
