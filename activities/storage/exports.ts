@@ -11,7 +11,7 @@ export type { ExportAddress };
 export interface Exports {
   /**
    * Exports `path` under `exportName`. Already exported so and alive: the same address again. A leftover of another path or a
-   * dead server is replaced. A writable export takes one client only: the fence against two writers. `port`: that one, if nobody
+   * dead server is replaced, unless somebody is connected to it: `VolumeInUse`. A writable export takes one client only: the fence against two writers. `port`: that one, if nobody
    * has it, so that clients of a server that is gone find the new one.
    */
   ensure(spec: {
@@ -56,7 +56,7 @@ export async function endExports(exports: Exports, path: string, but: string | n
 }
 
 /** What only a migration's own copy reads through; nobody's writes are cut off with it. */
-const isOfCopy = ({ exportName, writable }: { exportName: string; writable: boolean }) =>
+export const isOfCopy = ({ exportName, writable }: { exportName: string; writable: boolean }) =>
   !writable && exportName.startsWith('migration-');
 
 /**

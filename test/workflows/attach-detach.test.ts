@@ -138,6 +138,17 @@ describe('a detach', () => {
     assert.deepEqual(nodes.steps, ['locateVolume', 'detachDisk', ...Array<string>(3).fill('removeExport')]);
     assert.deepEqual(await standing(id), ['available', '']);
   });
+
+  test('to whose export somebody else is connected by then says so, cuts nobody off, and can be asked for again', async () => {
+    const { id, detach } = await attached();
+    // The node was away when it was asked who uses the device.
+    nodes.next('removeExport', 'ServiceUnreachable', 'VolumeInUse');
+    assert.match(await detach(), /^VolumeInUse/);
+    assert.deepEqual(nodes.steps.slice(-2), ['removeExport', 'removeExport']);
+    assert.deepEqual(await standing(id), ['in-use', 'attached']);
+    assert.equal(await detach(), 'success');
+    assert.deepEqual(await standing(id), ['available', '']);
+  });
 });
 
 describe('a hypervisor that is gone for good', () => {

@@ -52,7 +52,7 @@ export async function detachVolume(input: unknown): Promise<void> {
       if (hypervisorGone === 'unless-connected') await assertNobodyConnected(volume, exportName);
       // Whoever is still there is another guest, or the same one under another name, and writes.
       if (hasWorker) await assertNobodyLeft(volume, exportName);
-      // The guest has let go of it for good: from here on there is only one way.
+      // The guest has let go of it for good: from here on there is only one way, but over nobody else.
       await (hasWorker ? CancellationScope.nonCancellable(() => untilDone(end, volume.host)) : end());
       if (!hasWorker) await assertNobodyLeft(volume, exportName, { mustAnswer: true });
     },
@@ -116,12 +116,14 @@ function endExport({ host: backEnd, ...volume }: Volume, exportName: string, cut
   );
 }
 
+/** A node that is away is waited for, however long. Somebody who is connected is not: he came while it could not be asked, and stays. */
 async function untilDone(step: () => Promise<void>, host: string): Promise<void> {
   for (;;) {
     try {
       await step();
       return setCurrentDetails('');
     } catch (error) {
+      if (reasonOf(error).type === 'VolumeInUse') throw error;
       setCurrentDetails(`The guest has let go. Waits for the storage node of ${host}: ${reasonOf(error).message}`);
       await sleep('15s');
     }

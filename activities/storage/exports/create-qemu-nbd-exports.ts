@@ -3,8 +3,9 @@ import { BlockList } from 'node:net';
 import { join, resolve } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
 import { checkName, checkTags } from '../device-name.ts';
-import type { ExportAddress, Exports } from '../exports.ts';
+import { type ExportAddress, type Exports, isOfCopy } from '../exports.ts';
 import { withNamedLock } from '../file-lock.ts';
+import { exportInUse } from '../refusals.ts';
 import type { RunCommand } from '../run-command.ts';
 import { createRecords } from './records.ts';
 import { pidFile, type ServerSettings } from './server-command.ts';
@@ -53,6 +54,14 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     return withNamedLock(join(folder, 'locks'), exportName, action);
   }
 
+  /** What is set otherwise now, the node's address or its certificates, is no reason to take a guest's disk away. */
+  async function refuseIfConnected(servers: readonly Server[]): Promise<void> {
+    for (const server of servers.filter((each) => !isOfCopy(each))) {
+      const clients = await clientsOf(server);
+      if (clients.length > 0) throw exportInUse(server.exportName, clients);
+    }
+  }
+
   async function endServers(servers: readonly Server[], exportName: string): Promise<void> {
     await Promise.all(servers.map(endServer));
     await rm(pidFile(folder, exportName), { force: true });
@@ -77,6 +86,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
           await records.write(exportName, { tags, port: server.port });
           return addressOf(server);
         }
+        await refuseIfConnected(named);
         await endServers(named, exportName);
         await records.write(exportName, { tags, port: preferred ?? null });
         try {

@@ -235,6 +235,30 @@ describe('exports by qemu-nbd', () => {
     assert.equal((await exportsOf().list()).length, 1);
   });
 
+  test('a server of another address, mode or path is not replaced while somebody is connected to it', async () => {
+    const other = join(folder, 'other-2');
+    await writeFile(other, '');
+    await truncate(other, 16 * mib);
+    const { port } = await exportsOf().ensure(writable());
+    const pid = await pidOf();
+    const client = await greeted(port);
+    for (const replace of [
+      () => exportsOf({ address: '127.0.0.2' }).ensure(writable()),
+      () => exportsOf().ensure(readOnly()),
+      () => exportsOf().ensure({ ...writable(), path: other }),
+    ]) {
+      await refuses(replace(), 'VolumeInUse');
+      assert.deepEqual([isAlive(pid), client.closed], [true, false]);
+    }
+    client.destroy();
+    for (let tries = 0; (await exportsOf().clients('volume-1')).length > 0; tries += 1) {
+      assert.ok(tries < 100, 'it is connected still');
+      await sleep(50);
+    }
+    await exportsOf({ address: '127.0.0.2' }).ensure(writable());
+    assert.equal(isAlive(pid), false);
+  });
+
   test('remove ends the server, also with a client on it, and leaves nothing', async () => {
     const { port } = await exportsOf().ensure(writable());
     const pid = await pidOf();
