@@ -22,15 +22,20 @@ export interface ManagedWorker {
   isRunning(): boolean;
 }
 
-/** A worker as a child process of this one, with which it ends. */
-export function processWorker(args: readonly string[], env: Record<string, string>, log: string): ManagedWorker {
+/** A worker as a child process of this one, with which it ends. `within`: a command line that runs what follows it, as `nsenter` does. */
+export function processWorker(
+  args: readonly string[],
+  env: Record<string, string>,
+  log: string,
+  within: readonly string[] = [],
+): ManagedWorker {
   let child: ChildProcess | null = null;
   const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null;
   return {
     async start() {
       await using output = await open(log, 'a+');
       const from = (await output.stat()).size;
-      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', node, ferryMain, ...args], {
+      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', ...within, node, ferryMain, ...args], {
         env: { ...process.env, ...env },
         stdio: ['ignore', output.fd, output.fd],
       });

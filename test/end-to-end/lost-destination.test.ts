@@ -37,15 +37,7 @@ async function loseDestination(request: Parameters<Stage['migrate']>[1] = {}) {
 async function bringBack(): Promise<void> {
   await rename(elsewhere(), disks());
   await stage.storage['server2']!.start();
-  await untilHeardOf();
-}
-
-/** What comes next may be placed there again. */
-async function untilHeardOf(): Promise<void> {
-  await poll(async () => {
-    const { stdout } = await stage.ferry('host', 'list', '--json');
-    return (JSON.parse(stdout) as { state: string }[]).every(({ state }) => state === 'up');
-  });
+  await stage.untilUp();
 }
 
 describe('a destination that is lost between the proof and the end', () => {

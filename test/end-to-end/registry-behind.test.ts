@@ -35,16 +35,6 @@ async function repair(...options: string[]): Promise<RepairReport> {
   return JSON.parse(stdout) as RepairReport;
 }
 
-/** Until a restored registry hears of every back end again. */
-async function untilHeardOf(): Promise<void> {
-  await poll(async () => {
-    const { stdout, exitCode } = await stage.ferry('host', 'list', '--json');
-    if (exitCode !== 0) return false;
-    const listed = JSON.parse(stdout) as { name: string; state: string }[];
-    return listed.length === 3 && listed.every(({ state }) => state === 'up');
-  });
-}
-
 async function moves(id: string, ...to: string[]): Promise<void> {
   for (const destination of to) assert.equal(await stage.attempt(id, { destination }), 'success', destination);
 }
@@ -68,7 +58,7 @@ describe('a registry that went back in time', () => {
       await moves(id, ...later);
       const contents = await stage.checker.fill(id);
       await backup.restore();
-      await untilHeardOf();
+      await stage.untilUp();
 
       const [told] = (await repair('--dry-run')).volumes.filter(({ volumeId }) => volumeId === id);
       assert.equal(told?.direction, 'adopt');
@@ -93,7 +83,7 @@ describe('a registry that went back in time', () => {
     await moves(id, server2);
     const contents = await stage.checker.fill(id);
     await backup.restore();
-    await untilHeardOf();
+    await stage.untilUp();
     const [told] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
     assert.equal(told?.state, 'repaired', told?.note ?? told?.why);
     const row = await volumeOf(id);
@@ -108,7 +98,7 @@ describe('a registry that went back in time', () => {
     const backup = await backUpRegistry(stage);
     assert.equal((await stage.ferry('delete', id)).exitCode, 0);
     await backup.restore();
-    await untilHeardOf();
+    await stage.untilUp();
     const [told] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
     assert.equal(told?.direction, 'ask');
     assert.match(told.why, /nowhere/);
@@ -127,7 +117,7 @@ describe('a registry that went back in time', () => {
     const attached = await stage.ferry('attach', id, 'vm-1', 'hv-of-others');
     assert.equal(attached.exitCode, 0, attached.stderr);
     await backup.restore();
-    await untilHeardOf();
+    await stage.untilUp();
     const [told] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
     assert.equal(told?.direction, 'ask');
     assert.match(told.why, /lets somebody write/);
@@ -145,7 +135,7 @@ describe('a registry that went back in time', () => {
     const undone = await stage.ferry('migration', 'undo', id);
     assert.equal(undone.exitCode, 0, undone.stderr);
     await backup.restore();
-    await untilHeardOf();
+    await stage.untilUp();
     await stage.ferry('migration', 'discard', id);
     const [told] = (await repair()).volumes.filter(({ volumeId }) => volumeId === id);
     assert.equal(told?.state, 'repaired', told?.note ?? told?.why);

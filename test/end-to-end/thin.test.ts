@@ -130,11 +130,12 @@ describe('volumes in thin pools', () => {
 
   test('stay thin when they move under a running guest, to which every byte matters', async () => {
     await using ends = new AsyncDisposableStack();
-    const hypervisor = await Hypervisor.start({ network: stage.nodes.network });
+    const { network } = stage.nodes;
+    const hypervisor = await Hypervisor.start({ network });
     ends.defer(() => hypervisor.stop());
     const guest = await hypervisor.guest('vm-1');
     const at = { name: 'hv1', directory: join(stage.nodes.share, 'hv1'), libvirtUri: hypervisor.libvirt.uri };
-    const compute = await computeNode({ ...at, configuration: { nodeTimeoutSeconds: 120 }, env: stage.env });
+    const compute = await computeNode({ ...at, configuration: { nodeTimeoutSeconds: 120 }, env: stage.env, network });
     ends.defer(() => compute.signal('SIGKILL'));
     await compute.start();
 

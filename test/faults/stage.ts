@@ -9,6 +9,8 @@ import { WorkflowNotFoundError, type WorkflowHandle, WorkflowUpdateFailedError }
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput } from '../../model/migration.ts';
 import { controlQueue, migrationWorkflowId, reconcileSchedule } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
+
 import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { keepAlive } from '../end-to-end/keep-alive.ts';
 import { setStage, type Stage } from '../end-to-end/stage.ts';
@@ -22,7 +24,7 @@ const patienceMs = 300_000;
 /** Recognizable data of a volume: enough to be found missing, little enough to copy hundreds of them. MiB at each place. */
 const filledMib = 1;
 
-const gib = 1024;
+const mibOfGib = 1024;
 const lasting = [
   { name: 'server1', groups: ['one', 'near', 'far'] },
   { name: 'server2', groups: ['two'] },
@@ -81,7 +83,7 @@ export class FaultStage {
     mkdirSync(orders);
     const nodes = [...lasting, ...(withLostNodes ? lost : [])].map(({ name, groups }) => ({
       name,
-      volumeGroups: groups.map((group) => ({ name: group, sizeMib: 2048 * gib })),
+      volumeGroups: groups.map((group) => ({ name: group, sizeMib: 2048 * mibOfGib })),
     }));
     const preload = new URL('faulty-worker.ts', import.meta.url).href;
     const workerEnv = { NODE_OPTIONS: `--import=${preload}`, FERRY_FAULTS: orders };
