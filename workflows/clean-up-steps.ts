@@ -7,7 +7,13 @@ import { registry, storageSteps } from './activities.ts';
  * node is away) is handed to the `cleanUp` workflow. Each may be repeated and finds its thing already gone.
  */
 export type CleanUpStep =
-  | { kind: 'removeExport'; backEnd: string; exportName: string }
+  | {
+      kind: 'removeExport';
+      backEnd: string;
+      exportName: string;
+      /** Whoever is connected: that of an unfinished device, to which only a mirror writes that has come to nothing. */
+      cut?: true;
+    }
   | { kind: 'deleteDestination'; backEnd: string; deviceName: string; migrationId: string }
   | {
       kind: 'retireSource';

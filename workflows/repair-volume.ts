@@ -105,7 +105,7 @@ function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpS
   return [
     // Of a guest's disk the source was never held.
     ...(flow === 'generic-attached'
-      ? [{ kind: 'removeExport' as const, backEnd, exportName: deviceName }]
+      ? [{ kind: 'removeExport' as const, backEnd, exportName: deviceName, cut: true as const }]
       : [released, { kind: 'removeExport' as const, backEnd: source.backEnd, exportName }]),
     { kind: 'deleteDestination', backEnd, deviceName, migrationId },
   ];

@@ -32,7 +32,7 @@ export class AttachedDestination {
     this.there = { backEnd: m.destination.backEnd, deviceName, migrationId: m.claim.migrationId };
     this.undo = [
       { kind: 'deleteDestination', ...this.there },
-      { kind: 'removeExport', backEnd: this.there.backEnd, exportName: deviceName },
+      { kind: 'removeExport', backEnd: this.there.backEnd, exportName: deviceName, cut: true },
     ];
   }
 
