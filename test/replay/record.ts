@@ -1,4 +1,4 @@
-// node test/replay/record.ts [detached | kept | attached | within-one-group | unmapped | steered]
+// node test/replay/record.ts [migrations | operations | evacuations | kept | attached | within-one-group | unmapped | steered]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
@@ -36,7 +36,9 @@ const withSecondBackEnd = [
 const recorded = new Map<string, RecordedHistory>();
 const [part] = process.argv.slice(2);
 const parts: Readonly<Record<string, () => Promise<void>>> = {
-  detached: recordDetached,
+  migrations: () => onDirectories(migrations),
+  operations: () => onDirectories(operations),
+  evacuations: () => onDirectories(evacuations),
   kept: recordKept,
   attached: recordAttached,
   'within-one-group': recordWithinOneGroup,
@@ -54,14 +56,12 @@ test('histories are recorded', async () => {
   console.log(`${recorded.size} histories`);
 });
 
-async function recordDetached(): Promise<void> {
+async function onDirectories(play: (stage: Stage) => Promise<void>): Promise<void> {
   const stage = await setStage({ backing: 'directory', nodeTimeoutSeconds: 60, nodes: withSecondBackEnd });
   try {
     const reconcile = stage.client.schedule.getHandle(reconcileSchedule);
     await reconcile.pause();
-    await migrations(stage);
-    await operations(stage);
-    await evacuations(stage);
+    await play(stage);
     await reconcile.unpause();
     await reconcile.trigger();
     await poll(async () => (await running(stage.client)).length === 0);
@@ -84,7 +84,6 @@ async function migrations(stage: Stage): Promise<void> {
     .catch(() => undefined); // Refused: that is what is to be recorded.
   await stage.hurry(steered.handle);
   await stage.outcome(steered.handle);
-  await stage.ferry('migrate', steered.id, server1, '--dry-run');
   await stage.attempt(steered.id, { destination: server2 });
 
   for (const verify of ['none', 'inline'] as const) await stage.attempt((await stage.volume()).id, { verify });
@@ -124,6 +123,7 @@ async function migrations(stage: Stage): Promise<void> {
 async function operations(stage: Stage): Promise<void> {
   const { ferry, create, refused } = stageCli(() => stage);
   const id = await create();
+  await ferry('migrate', id, server2, '--dry-run');
   await ferry('extend', id, '2');
   await ferry('attach', id, 'vm-1', 'hv1');
   await refused('delete', id);
