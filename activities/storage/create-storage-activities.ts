@@ -377,8 +377,8 @@ export function createStorageActivities(deps: StorageDependencies) {
     }),
 
     /**
-     * Ends an export; its server's process is gone on return. Somebody is connected to it and stays: `VolumeInUse`. `cut`: the mirror that
-     * hangs in it is freed by that, and nobody writes through it that anybody waits for.
+     * Ends an export; its server's process is gone on return. Somebody is connected to it and stays: `VolumeInUse`. `cut`: whoever
+     * is connected: only a mirror that came to nothing, or a guest that an operator gave up.
      */
     removeExport: beating(
       async (input: { backEnd: string; exportName: string; cut?: boolean | undefined }): Promise<void> => {

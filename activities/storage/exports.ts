@@ -11,8 +11,8 @@ export type { ExportAddress };
 export interface Exports {
   /**
    * Exports `path` under `exportName`. Already exported so and alive: the same address again. A leftover of another path or a
-   * dead server is replaced, unless somebody is connected to it: `VolumeInUse`. A writable export takes one client only: the fence against two writers. `port`: that one, if nobody
-   * has it, so that clients of a server that is gone find the new one.
+   * dead server is replaced, unless somebody is connected to it: `VolumeInUse`. A writable export takes one client only: the fence against
+   * two writers. `port`: that one, if nobody has it, so that clients of a server that is gone find the new one.
    */
   ensure(spec: {
     exportName: string;
