@@ -5,10 +5,8 @@ import { controlQueue, operationWorkflowId } from '../model/names.ts';
 import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
-import { listBackEnds } from '../registry/back-ends.ts';
 import { findVolumeType } from '../registry/volume-types.ts';
 import { findVolume } from '../registry/volumes.ts';
-import { chooseBackEnd } from './choose-back-end.ts';
 import type { Context } from './context.ts';
 import { waitForControlWorker } from './control-worker.ts';
 import { requireAdmin } from './identity.ts';
@@ -36,18 +34,15 @@ export type NewVolume = z.input<typeof newVolume>;
 export async function createVolume(context: Context, input: NewVolume): Promise<Volume> {
   const { registry, identity } = context;
   const {
-    backEnd: given,
+    backEnd = null,
     tenantId: owner = identity.tenant,
-    availabilityZone,
+    availabilityZone = null,
     volumeType: typeName,
     ...wanted
   } = parseInput(newVolume, input);
-  if (given !== undefined) requireAdmin(identity, 'say on which back end a volume is made');
+  if (backEnd !== null) requireAdmin(identity, 'say on which back end a volume is made');
   if (owner !== identity.tenant) requireAdmin(identity, 'make volumes for other tenants');
   const volumeType = typeName === null ? null : await findVolumeType(registry, typeName);
-  const backEnd =
-    given ??
-    chooseBackEnd(await listBackEnds(registry), { sizeBytes: wanted.sizeBytes, availabilityZone, volumeType }).name;
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
@@ -55,8 +50,8 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     client.workflow.start('createVolume', {
       taskQueue: controlQueue,
       workflowId: operationWorkflowId('create', volumeId),
-      staticSummary: `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)}) on ${backEnd}`,
-      args: [{ ...wanted, volumeId, tenantId: owner, backEnd, volumeType: volumeType?.name ?? null }],
+      staticSummary: `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)})${backEnd === null ? '' : ` on ${backEnd}`}`,
+      args: [{ ...wanted, volumeId, tenantId: owner, backEnd, availabilityZone, volumeType: volumeType?.name ?? null }],
     }),
   );
   await workflowResult(temporal, handle);

@@ -5,6 +5,7 @@ import { planMigration as readPlan } from '../registry/migration-facts.ts';
 import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
+import type { MigrationWish } from './migrate-anywhere.ts';
 import type { MigrationView } from './migration-view.ts';
 import type { MigrationEvent, WatchOptions } from './watch-migration.ts';
 
@@ -19,6 +20,15 @@ export interface MigrationPlan {
 }
 
 type Planned = Pick<MigrationRequestInput, 'volumeId' | 'destination' | 'forceHostCopy' | 'newType'>;
+
+type PlannedWish = Omit<Planned, 'destination'> & { destination?: string | undefined };
+
+/** The same, with a destination chosen where none was given. */
+async function settled(context: Context, { destination, ...wish }: PlannedWish): Promise<Planned> {
+  if (destination !== undefined) return { ...wish, destination };
+  const { destinationFor } = await import('./migrate-anywhere.ts');
+  return { ...wish, destination: await destinationFor(context, wish) };
+}
 
 /** What `startMigration` would find now. */
 export async function planMigration({ registry }: Context, request: Planned): Promise<MigrationPlan> {
@@ -37,14 +47,15 @@ export function migrationCommands(context: Context) {
   const { registry, identity } = context;
   return {
     /** What `startMigration` would find now. Changes nothing, and needs no Temporal. */
-    async planMigration(request: Planned): Promise<MigrationPlan> {
+    async planMigration(wish: PlannedWish): Promise<MigrationPlan> {
       requireAdmin(identity, 'migrate volumes');
-      return planMigration(context, request);
+      return planMigration(context, await settled(context, wish));
     },
 
     /** The same, and what the nodes and the hypervisor see. Changes nothing; without Temporal, or a control worker, it says so. */
-    async examineMigration(request: Planned): Promise<MigrationPlan> {
+    async examineMigration(wish: PlannedWish): Promise<MigrationPlan> {
       requireAdmin(identity, 'migrate volumes');
+      const request = await settled(context, wish);
       const plan = await planMigration(context, request);
       if (!plan.facts.volume || !plan.facts.destination) return plan;
       const { examineMove } = await import('./examine-move.ts');
@@ -53,11 +64,14 @@ export function migrationCommands(context: Context) {
       return { ...plan, reasons: all, allowed: all.length === 0, unasked };
     },
 
-    /** See startMigration in start-migration.ts. */
-    async startMigration(request: MigrationRequestInput): Promise<{ migrationId: string }> {
+    /** See startMigration in start-migration.ts; without a destination, migrateAnywhere in migrate-anywhere.ts. */
+    async startMigration(wish: MigrationWish): Promise<{ migrationId: string; destination: string }> {
       requireAdmin(identity, 'migrate volumes');
+      const { destination, ...rest } = wish;
+      const { migrateAnywhere } = await import('./migrate-anywhere.ts');
+      if (destination === undefined) return migrateAnywhere(context, rest);
       const { startMigration } = await import('./start-migration.ts');
-      return startMigration(context, request);
+      return { ...(await startMigration(context, { ...rest, destination })), destination };
     },
 
     /** The volume's migration as it is now; null when none runs. */

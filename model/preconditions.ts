@@ -29,6 +29,12 @@ export interface MigrationFacts {
   now: Date;
 }
 
+/** What of it decides whether it may leave where it is. */
+export type LeavingFacts = Pick<
+  MigrationFacts,
+  'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'needsRepair' | 'now'
+>;
+
 /**
  * Every reason why the volume may not move to the destination now; empty when it may. Follows Cinder's API checks
  * (`volume/api.py` `migrate_volume`, scheduler `backend_passes_filters`), but tells each cause, and all of them at once.
@@ -38,9 +44,7 @@ export function reasonsNotToMigrate(facts: MigrationFacts): Reason[] {
 }
 
 /** Every reason why the volume may not leave where it is, wherever it would go; empty when it may. */
-export function reasonsNotToLeave(
-  f: Pick<MigrationFacts, 'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'needsRepair' | 'now'>,
-): Reason[] {
+export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
   const v = f.volume;
   if (!v) return [{ type: 'VolumeNotFound', message: `Volume ${f.volumeId} could not be found.` }];
   const reasons: Reason[] = [];

@@ -1,7 +1,11 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
+import { choosePlace, placesIn } from '../model/placement/choose-place.ts';
+import { reasonNotToCreate } from '../model/placement/refusals.ts';
+import type { Asking } from '../model/volume-type.ts';
 import { volume, type Volume } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
+import { clock, gatherRooms } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
 import { reasonsAgainstPlacing } from './placement.ts';
@@ -12,7 +16,10 @@ import { volumeOrNull } from './volumes.ts';
 export interface NewVolume extends Ticket {
   tenantId: string;
   sizeBytes: number;
-  backEnd: string;
+  /** Null: `choosePlace` chooses one. */
+  backEnd: string | null;
+  /** Where to choose from; null or not given: all zones. */
+  availabilityZone?: string | null | undefined;
   name?: string | null | undefined;
   description?: string | null | undefined;
   volumeType?: string | null | undefined;
@@ -23,27 +30,48 @@ export interface NewVolume extends Ticket {
 }
 
 /**
- * Makes the volume's row, status `creating`, if the back end may take it; its bytes are promised from now on. By the same owner again:
- * the same row. Refused with `VolumeTypeNotFound`, `BackEndNotFound`, `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`,
- * `InsufficientSpace`, or `InvalidInput` for an id that another volume has. `Fenced` when this owner's creation is over already.
+ * Makes the volume's row, status `creating`, on the back end that was asked for if that may take it, or on one that is chosen; its bytes
+ * are promised from now on. By the same owner again: the same row. Refused with `VolumeTypeNotFound`, `BackEndNotFound`,
+ * `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`, `InsufficientSpace`, or `InvalidInput` for an id that another volume has.
+ * `Fenced` when this owner's creation is over already.
  */
 export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
   return registry.transaction(async (q) => {
-    // Until the end, and before the statement that counts: the same bytes are not promised twice.
-    await q.rows(noColumns, 'SELECT FROM back_ends WHERE name = $1 FOR NO KEY UPDATE', [wanted.backEnd]);
+    // Until the end, and before the statement that counts: the same bytes are not promised twice. In the order of names, as reports do.
+    await q.rows(
+      noColumns,
+      'SELECT FROM back_ends WHERE $1::text IS NULL OR name = $1 ORDER BY name FOR NO KEY UPDATE',
+      [wanted.backEnd],
+    );
     const volumeType = await holdVolumeType(q, wanted.volumeType ?? null);
-    const [reason] = await reasonsAgainstPlacing(q, {
-      backEnd: wanted.backEnd,
-      what: `volume ${wanted.volumeId}`,
-      neededBytes: wanted.sizeBytes,
-      volumeType,
-    });
+    const place = await placeFor(q, wanted, volumeType);
     const record = await recordOf(q, 'create', wanted);
     if (record) return alreadyBegun(q, wanted, record.outcome);
     if (await volumeOrNull(q, wanted.volumeId)) throw idTaken(wanted.volumeId);
-    if (reason) throw new FerryError(reason.type, reason.message, reason.details);
-    return insertVolume(q, wanted);
+    if ('reason' in place) throw new FerryError(place.reason.type, place.reason.message, place.reason.details);
+    return insertVolume(q, { ...wanted, backEnd: place.backEnd });
   });
+}
+
+/** Where the volume goes, or why it cannot go there, or anywhere. The back ends that it may go to are locked. */
+async function placeFor(
+  q: Queries,
+  wanted: NewVolume,
+  volumeType: Asking | null,
+): Promise<{ backEnd: string } | { reason: Reason }> {
+  const { backEnd, sizeBytes, volumeId, availabilityZone = null } = wanted;
+  if (backEnd !== null) {
+    const [reason] = await reasonsAgainstPlacing(q, {
+      backEnd,
+      what: `volume ${volumeId}`,
+      neededBytes: sizeBytes,
+      volumeType,
+    });
+    return reason ? { reason } : { backEnd };
+  }
+  const asked = { sizeBytes, volumeType, availabilityZone };
+  const choice = choosePlace(placesIn(await gatherRooms(q), await clock(q)), asked);
+  return choice.place ? { backEnd: choice.place.backEnd.name } : { reason: reasonNotToCreate(choice, asked) };
 }
 
 export async function alreadyBegun(q: Queries, wanted: Ticket, outcome: string | null): Promise<Volume> {
@@ -52,7 +80,7 @@ export async function alreadyBegun(q: Queries, wanted: Ticket, outcome: string |
   return found;
 }
 
-async function insertVolume(q: Queries, wanted: NewVolume): Promise<Volume> {
+async function insertVolume(q: Queries, wanted: NewVolume & { backEnd: string }): Promise<Volume> {
   const [made] = await q.rows(
     volume,
     `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'create', $3))

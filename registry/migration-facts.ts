@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { Reason } from '../model/errors.ts';
 import type { MigrationRequest } from '../model/migration.ts';
-import { reasonsNotToMigrate, type MigrationFacts } from '../model/preconditions.ts';
+import { reasonsNotToMigrate, type LeavingFacts, type MigrationFacts } from '../model/preconditions.ts';
 import { backEnd } from '../model/back-end.ts';
 import { listAttachments } from './attachments.ts';
 import { listDiscrepancies } from './discrepancies.ts';
@@ -9,7 +9,8 @@ import type { Queries, Registry } from './open-registry.ts';
 import { volumeTypeOrNull } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
 
-const counts = z.object({ snapshots: z.number(), promised: z.number(), nameIsKept: z.boolean(), now: z.date() });
+const snapshotCount = z.object({ snapshots: z.number(), now: z.date() });
+const counts = z.object({ promised: z.number(), nameIsKept: z.boolean() });
 
 /** What shall move where, and the type that it gets by that, if it gets one. */
 export interface Move extends Pick<MigrationRequest, 'volumeId' | 'destination'> {
@@ -17,7 +18,7 @@ export interface Move extends Pick<MigrationRequest, 'volumeId' | 'destination'>
 }
 
 /** All that decides whether the volume may move, as it was at one moment. */
-export function gatherFacts(registry: Registry, request: Move): Promise<MigrationFacts> {
+function gatherFacts(registry: Registry, request: Move): Promise<MigrationFacts> {
   return registry.transaction((q) => factsAt(q, request), 'snapshot');
 }
 
@@ -25,29 +26,40 @@ async function factsAt(
   q: Queries,
   { volumeId, destination: destinationName, newType = null }: Move,
 ): Promise<MigrationFacts> {
-  const volume = await volumeOrNull(q, volumeId);
-  const backEnds = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = ANY ($1)', [
-    [destinationName, volume?.host ?? ''],
-  ]);
+  const leaving = await leavingFacts(q, volumeId);
+  const [destination] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1', [destinationName]);
   const [counted] = await q.rows(
     counts,
-    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, promised_bytes($2) AS promised,
-       name_is_kept($1, $2) AS name_is_kept, now()::timestamptz(3) AS now`,
+    `SELECT promised_bytes($2) AS promised, name_is_kept($1, $2) AS name_is_kept`,
     [volumeId, destinationName],
   );
-  const typeName = newType ?? volume?.volumeType ?? null;
+  const typeName = newType ?? leaving.volume?.volumeType ?? null;
   return {
-    volumeId,
+    ...leaving,
     destinationName,
-    volume,
-    source: backEnds.find((b) => b.name === volume?.host) ?? null,
-    destination: backEnds.find((b) => b.name === destinationName) ?? null,
-    snapshots: counted!.snapshots,
-    attachments: await listAttachments(q, { volumeId }),
+    destination: destination ?? null,
     promisedBytes: counted!.promised,
     newType,
     volumeType: typeName === null ? null : await volumeTypeOrNull(q, typeName),
     nameIsKept: counted!.nameIsKept,
+  };
+}
+
+/** All that decides whether the volume may leave where it is, wherever it would go. In one transaction: of one moment. */
+export async function leavingFacts(q: Queries, volumeId: string): Promise<LeavingFacts> {
+  const volume = await volumeOrNull(q, volumeId);
+  const [source] = await q.rows(backEnd, 'SELECT * FROM back_ends WHERE name = $1', [volume?.host ?? '']);
+  const [counted] = await q.rows(
+    snapshotCount,
+    `SELECT (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots, now()::timestamptz(3) AS now`,
+    [volumeId],
+  );
+  return {
+    volumeId,
+    volume,
+    source: source ?? null,
+    snapshots: counted!.snapshots,
+    attachments: await listAttachments(q, { volumeId }),
     needsRepair: (await listDiscrepancies(q, { volumeId }))[0]?.why ?? null,
     now: counted!.now,
   };

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { backEnd } from '../model/back-end.ts';
-import type { PlannedVolume, Room } from '../model/plan-moves.ts';
+import type { Room } from '../model/placement/choose-place.ts';
+import type { PlannedVolume } from '../model/placement/plan-moves.ts';
 import { attachment, volume } from '../model/volume.ts';
 import { backEndNotFound } from './back-ends.ts';
 import type { Queries } from './open-registry.ts';
@@ -38,9 +39,15 @@ export async function gatherRooms(q: Queries): Promise<Room[]> {
   return rows.map(({ promisedBytes, ...row }) => ({ backEnd: row, promisedBytes }));
 }
 
+/** What Postgres' clock says, the only one by which a heartbeat may be judged. */
+export async function clock(q: Queries): Promise<Date> {
+  const [at] = await q.rows(z.object({ now: z.date() }), 'SELECT now()::timestamptz(3) AS now');
+  return at!.now;
+}
+
 /** Every back end, and the volumes of some (`sources`) or of all, as they are at the moment. */
 export async function gatherMoveFacts(q: Queries, sources: readonly string[] | null): Promise<MoveFacts> {
-  const [at] = await q.rows(z.object({ now: z.date() }), 'SELECT now()::timestamptz(3) AS now');
+  const now = await clock(q);
   const types = new Map((await listVolumeTypes(q)).map((type) => [type.name, type]));
   const rows = await q.rows(
     volumeRow,
@@ -58,6 +65,6 @@ export async function gatherMoveFacts(q: Queries, sources: readonly string[] | n
       type: (row.volumeType === null ? null : types.get(row.volumeType)) ?? null,
     })),
     rooms: await gatherRooms(q),
-    now: at!.now,
+    now,
   };
 }

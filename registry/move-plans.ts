@@ -12,7 +12,7 @@ import {
   type PlannedMove,
 } from '../model/evacuation.ts';
 import { FerryError, refusal, type Reason } from '../model/errors.ts';
-import { chooseMoves, planBalance, planEvacuation, reasonsAgainstDestinations } from '../model/plan-moves.ts';
+import { chooseMoves, planBalance, planEvacuation, reasonsAgainstDestinations } from '../model/placement/plan-moves.ts';
 import { backEndsOf, gatherMoveFacts } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';

@@ -1,11 +1,8 @@
 import { FerryError, type Reason } from '../model/errors.ts';
-import { planEvacuation } from '../model/plan-moves.ts';
 import { sameVolumeType } from '../model/preconditions.ts';
 import { reasonLacking, type VolumeType } from '../model/volume-type.ts';
 import type { Volume } from '../model/volume.ts';
 import { findBackEnd } from './back-ends.ts';
-import { gatherFacts } from './migration-facts.ts';
-import { gatherRooms } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { beginOperation, finishOperation, reasonAgainst, type Ticket } from './operations.ts';
 import { findVolumeType, holdVolumeType } from './volume-types.ts';
@@ -64,30 +61,4 @@ export function migrationNeeded(volume: Pick<Volume, 'id'>, lacking: Reason): Re
     message: `Volume ${volume.id} would have to move. ${lacking.message} Let it move: ferry retype ${volume.id} ${volumeType} --migration-policy on-demand`,
     details: { volumeId: volume.id, ...lacking.details },
   };
-}
-
-/**
- * Where the volume could go to have the type: a back end of its zone, chosen as an evacuation does. Or every reason why it can go
- * nowhere.
- */
-export async function chooseDestination(
-  registry: Registry,
-  wanted: { volumeId: string; type: VolumeType },
-): Promise<{ destination: string } | { reasons: [Reason, ...Reason[]] }> {
-  const { volumeId, type } = wanted;
-  // The destination is not chosen yet: what the facts say of it is not used.
-  const { volume, snapshots, attachments, now } = await gatherFacts(registry, { volumeId, destination: '' });
-  if (!volume) throw new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
-  const plan = planEvacuation({
-    volumes: [{ volume, snapshots, attachments, type }],
-    sources: new Set([volume.host]),
-    rooms: await gatherRooms(registry),
-    to: [],
-    order: 'largest',
-    now,
-  });
-  const [move] = plan.moves;
-  if (move) return { destination: move.destination };
-  const [first, ...others] = [...plan.stays, ...plan.homeless].flatMap(({ reasons }) => reasons);
-  return { reasons: [first!, ...others] };
 }

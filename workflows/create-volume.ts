@@ -18,7 +18,10 @@ export const createVolumeRequest = z.object({
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   sizeBytes,
-  backEnd: backEndName,
+  /** Null: one is chosen. */
+  backEnd: backEndName.nullable().default(null),
+  /** Where to choose from; null: all zones. */
+  availabilityZone: label.min(1).nullable().default(null),
   metadata: metadata.default({}),
   bootable: z.boolean().default(false),
   volumeType: volumeTypeName.nullable().default(null),
@@ -34,14 +37,16 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
   const request = parsed.data;
   const owner = workflowOwner();
-  await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [{ ...request, owner }]);
+  const { host } = await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [
+    { ...request, owner },
+  ]);
   let identity: string;
   try {
-    const made = await storageWork(nodeOf(request.backEnd)).createDevice.executeWithOptions(
-      { summary: `make the device on ${request.backEnd}` },
+    const made = await storageWork(nodeOf(host)).createDevice.executeWithOptions(
+      { summary: `make the device on ${host}` },
       [
         {
-          backEnd: request.backEnd,
+          backEnd: host,
           deviceName: deviceName({ id: request.volumeId, nameId: null }),
           sizeBytes: request.sizeBytes,
           tags: [...liveTags(request.volumeId), ...labelTags(request)],

@@ -34,7 +34,7 @@ export function addCreate(program: Command): void {
     .option('--description <text>', 'what it is for', checked('description', label))
     .option(
       '--host <host>',
-      'the back end, node@name; else the one with the most free space',
+      'the back end, node@name; else the one that is the least full with it',
       checked('host', backEndName),
     )
     .option('--zone <zone>', 'an availability zone to choose the back end from', checked('zone', label.min(1)))

@@ -9,6 +9,7 @@ import { withFerry, type Session } from './session.ts';
 import { volumeArgument } from './volume-argument.ts';
 
 interface Options extends MigrationOptions {
+  auto?: true;
   keepSource?: number;
 }
 
@@ -19,28 +20,33 @@ export function addMigrate(program: Command): void {
       .command('migrate')
       .description('move a volume to another back end; waits and shows progress, Ctrl-C detaches')
       .addArgument(volumeArgument())
-      .addArgument(new Argument('<host>', 'where to: a back end, node@name').argParser(checked('host', backEndName))),
+      .addArgument(
+        new Argument('[host]', 'where to: a back end, node@name; or --auto').argParser(checked('host', backEndName)),
+      )
+      .option('--auto', 'to the back end of its zone and type that is the least full with it'),
     'the registry, both nodes and the hypervisor',
   )
     .addOption(keepSourceOption())
-    .action((volumeId: string, destination: string, options: Options, command: Command) =>
-      withFerry(command, (session) =>
+    .action((volumeId: string, host: string | undefined, options: Options, command: Command) => {
+      if ((host === undefined) === (options.auto === undefined))
+        command.error(`error: name either a host or --auto, not ${host === undefined ? 'none' : 'both'}`);
+      return withFerry(command, (session) =>
         options.dryRun
-          ? showPlan(session, volumeId, destination, options)
+          ? showPlan(session, volumeId, host, options)
           : carryOut(session, options, async () => {
               const keepSourceSeconds = options.keepSource ?? null;
-              const request = { volumeId, destination, ...migrationSettingsOf(options), keepSourceSeconds };
-              const { migrationId } = await session.ferry.startMigration(request);
+              const request = { volumeId, destination: host, ...migrationSettingsOf(options), keepSourceSeconds };
+              const { migrationId, destination } = await session.ferry.startMigration(request);
               return { migrationId, volumeId, destination };
             }),
-      ),
-    );
+      );
+    });
 }
 
 async function showPlan(
   { ferry, answer }: Session,
   volumeId: string,
-  destination: string,
+  destination: string | undefined,
   options: MigrationOptions,
 ): Promise<void> {
   const plan = await ferry.examineMigration({ volumeId, destination, forceHostCopy: options.forceHostCopy ?? false });

@@ -72,4 +72,16 @@ describe('a retype that has to move the volume', () => {
     await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
     assert.deepEqual([await typeOf(id), await change(id)], ['fast', ['slow', 'fast']]);
   });
+
+  test('without a destination a volume goes to where it may be, or is refused with why it can go nowhere', async () => {
+    const { id, contents } = await stage.volume();
+    const plan = await ferry<{ facts: { destinationName: string } }>('migrate', id, '--auto', '--dry-run');
+    assert.equal(plan.facts.destinationName, server2);
+    await ferry('migrate', id, '--auto');
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
+    await ferry('retype', id, 'fast');
+    const { type, message } = await refused('migrate', id, '--auto');
+    assert.equal(type, 'CapabilityMissing');
+    assert.match(message, /can go nowhere: no other enabled, running back end/);
+  });
 });

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, mock, test } from 'node:test';
 import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
-import { chooseBackEnd } from '../../client/choose-back-end.ts';
 import { backEndState } from '../../model/back-end.ts';
 import { gib } from '../../model/sizes.ts';
 import { listBackEnds } from '../../registry/back-ends.ts';
+import { beginCreate } from '../../registry/creation.ts';
 import { planMigration } from '../../registry/migration-facts.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { testRegistry } from './database.ts';
-import { destination, putBackEnd, putVolume, source } from './world.ts';
+import { anOwner, destination, putBackEnd, putVolume, source } from './world.ts';
 
 const repairOf = (registry: Registry) =>
   createRepairActivities({ registry, isRunning: async () => false, orphanGraceSeconds: 60 });
@@ -35,7 +36,9 @@ describe('what has a heartbeat or a time in the registry is judged by Postgresâ€
         backEnds.map((b) => backEndState(b, b.asOf)),
         ['up', 'up', 'down'],
       );
-      assert.equal(chooseBackEnd(backEnds, { sizeBytes: gib }).name, source);
+      const ticket = { volumeId: randomUUID(), owner: anOwner('create') };
+      const made = await beginCreate(registry, { ...ticket, tenantId: 't', sizeBytes: gib, backEnd: null });
+      assert.notEqual(made.host, 'server3@silent');
       assert.deepEqual((await planMigration(registry, { volumeId, destination })).reasons, []);
       assert.deepEqual(await repairOf(registry).listNodes(), [
         { node: 'server1', up: true },

@@ -7,7 +7,8 @@ import { claimVolume } from '../../registry/claim.ts';
 import { beginCreate } from '../../registry/creation.ts';
 import { releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
 import { findMigration } from '../../registry/migrations.ts';
-import { chooseDestination, gatherRetypeFacts, retypeInPlace } from '../../registry/retype.ts';
+import { chooseDestination } from '../../registry/placement.ts';
+import { gatherRetypeFacts, retypeInPlace } from '../../registry/retype.ts';
 import {
   changeVolumeType,
   createVolumeType,

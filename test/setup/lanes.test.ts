@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '../..');
 
 test('a test is in the lane of what it needs', () => {
   const expected = {
-    'test/model/plan-moves.test.ts': 'unit',
+    'test/model/placement/plan-moves.test.ts': 'unit',
     'test/activities/compute/verdict.test.ts': 'unit',
     'test/registry/races.test.ts': 'registry',
     'test/activities/storage/file-lock.test.ts': 'nodes',
@@ -42,7 +42,7 @@ test('a folder or file that is not there, or has no test, is named', () => {
 });
 
 test('what is named is found once', () => {
-  const file = 'test/model/plan-moves.test.ts';
+  const file = 'test/model/placement/plan-moves.test.ts';
   assert.deepEqual(testFiles([file, join(root, file)]), [file]);
   assert.ok(testFiles(['test/model/']).includes(file));
 });

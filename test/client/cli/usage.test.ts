@@ -12,7 +12,8 @@ const wrongUsage: [args: string[], message: RegExp][] = [
     ['migrate', id, 'server2'],
     /^error: host: "server2" is not a back end \(expected node@name, e\.g\. server2@lvmstorage-2\)\n$/,
   ],
-  [['migrate', id], /^error: missing required argument 'host'\n$/],
+  [['migrate', id], /^error: name either a host or --auto, not none\n$/],
+  [['migrate', id, 'a@b', '--auto'], /^error: name either a host or --auto, not both\n$/],
   [['migrate', id, 'a@b', '--bandwidth', 'fast'], /^error: bandwidth: "fast" is not a rate/],
   [
     ['migrate', id, 'a@b', '--bandwidth', '1KiB/s'],

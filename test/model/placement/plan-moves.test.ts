@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import type { BackEnd } from '../../model/back-end.ts';
-import { moveLimits, type MoveOrder } from '../../model/evacuation.ts';
+import type { BackEnd } from '../../../model/back-end.ts';
+import { moveLimits, type MoveOrder } from '../../../model/evacuation.ts';
 import {
   chooseMoves,
   planBalance,
   planEvacuation,
   reasonsAgainstDestinations,
   type PlannedVolume,
-  type Room,
-} from '../../model/plan-moves.ts';
-import { gib } from '../../model/sizes.ts';
-import type { Volume } from '../../model/volume.ts';
+} from '../../../model/placement/plan-moves.ts';
+import type { Room } from '../../../model/placement/choose-place.ts';
+import { gib } from '../../../model/sizes.ts';
+import type { Volume } from '../../../model/volume.ts';
 
 const now = new Date('2026-01-01T12:00:00Z');
 

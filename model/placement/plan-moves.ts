@@ -1,11 +1,11 @@
-import { mayPlace, type BackEnd } from './back-end.ts';
-import type { Reason } from './errors.ts';
-import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from './evacuation.ts';
-import { nodeOf } from './ids.ts';
-import { reasonsNotToLeave, reasonsNotToPlace } from './preconditions.ts';
-import { formatBytes, sizeWords } from './sizes.ts';
-import { capabilitiesText, satisfies, type Asking } from './volume-type.ts';
-import type { Attachment, Volume } from './volume.ts';
+import type { Reason } from '../errors.ts';
+import type { MoveLimits, MoveOrder, MovePlan, PlannedMove } from '../evacuation.ts';
+import { nodeOf } from '../ids.ts';
+import { reasonsNotToLeave, reasonsNotToPlace } from '../preconditions.ts';
+import { satisfies, type Asking } from '../volume-type.ts';
+import type { Attachment, Volume } from '../volume.ts';
+import { choosePlace, placesIn, type Place, type Room } from './choose-place.ts';
+import { reasonNotToGo } from './refusals.ts';
 
 /** A volume, as far as it decides whether it may move. */
 export interface PlannedVolume {
@@ -14,12 +14,6 @@ export interface PlannedVolume {
   attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
   /** The type that it has, or gets by the move; null: none. */
   type: Asking | null;
-}
-
-/** A back end, and what is promised to migrations and creations that are on their way to it. */
-export interface Room {
-  backEnd: BackEnd;
-  promisedBytes: number;
 }
 
 /** Another's work on the volume: it is over some time. */
@@ -50,8 +44,8 @@ export function reasonsAgainstDestinations(
 
 /**
  * Where each volume goes, so that the destinations fill evenly: those with the fewest back ends to choose from are placed first, of
- * equals the largest, each where the fill level
- * after it is the lowest. Destinations are the enabled, running back ends of the volume's zone, or those of `to`, that have what its
+ * equals the largest, each where
+ * `choosePlace` says. Destinations are the enabled, running back ends of the volume's zone, or those of `to`, that have what its
  * type asks for. Where none has, the volume stays; where all that have are full, it is homeless.
  */
 export function planEvacuation(facts: {
@@ -64,10 +58,9 @@ export function planEvacuation(facts: {
 }): MovePlan {
   const { sources, rooms, to, now } = facts;
   const zones = new Map(rooms.map(({ backEnd }) => [backEnd.name, backEnd.availabilityZone]));
-  const places = rooms
-    .filter(({ backEnd: b }) => !sources.has(b.name) && mayPlace(b, now))
-    .filter(({ backEnd }) => to.length === 0 || to.includes(backEnd.name))
-    .map((room) => new Place(room));
+  const places = placesIn(rooms, now)
+    .filter(({ backEnd }) => !sources.has(backEnd.name))
+    .filter(({ backEnd }) => to.length === 0 || to.includes(backEnd.name));
   const plan: MovePlan = { moves: [], stays: [], homeless: [] };
   const choices = new Map<Asking | null, number>();
   for (const { type } of facts.volumes)
@@ -92,23 +85,22 @@ export function planEvacuation(facts: {
       continue;
     }
     const zone = zones.get(source);
-    const usable = places.filter(({ backEnd }) => to.length > 0 || backEnd.availabilityZone === zone);
-    const capable = usable.filter(({ backEnd }) => satisfies(backEnd, type));
-    if (type !== null && capable.length === 0 && usable.length > 0) {
-      plan.stays.push({ volumeId, sizeBytes, source, reasons: [noneCapable(volumeId, type, zone)], passing: false });
-      continue;
-    }
-    const place = emptiestFor(capable, sizeBytes);
-    if (!place) {
-      plan.homeless.push({
+    const availabilityZone = to.length > 0 ? null : (zone ?? null);
+    const asked = { sizeBytes, volumeType: type, availabilityZone };
+    const choice = choosePlace(places, asked);
+    if (!choice.place) {
+      const reasons = [reasonNotToGo(choice, volume, asked)];
+      // What no back end is of its kind for stays; what is only too large for those that are is homeless.
+      (choice.lacking === 'capable' ? plan.stays : plan.homeless).push({
         volumeId,
         sizeBytes,
         source,
-        reasons: [noRoom(volumeId, sizeBytes, capable, zone)],
+        reasons,
         passing: false,
       });
       continue;
     }
+    const { place } = choice;
     place.freeBytes -= sizeBytes;
     plan.moves.push({ volumeId, sizeBytes, attached: attachments.length > 0, source, destination: place.backEnd.name });
   }
@@ -130,23 +122,21 @@ export function planBalance(facts: {
   now: Date;
 }): PlannedMove[] {
   const { rooms, zone, threshold, now } = facts;
-  const usable = rooms.filter(({ backEnd }) => mayPlace(backEnd, now));
-  const zones = Map.groupBy(usable, ({ backEnd }) => backEnd.availabilityZone);
+  const zones = Map.groupBy(placesIn(rooms, now), ({ backEnd }) => backEnd.availabilityZone);
   return [...zones].flatMap(([name, members]) =>
     zone === null || zone === name ? balanceZone(members, facts.volumes, threshold, now) : [],
   );
 }
 
 function balanceZone(
-  members: readonly Room[],
+  places: readonly Place[],
   volumes: readonly PlannedVolume[],
   threshold: number,
   now: Date,
 ): PlannedMove[] {
-  const places = members.map((room) => new Place(room));
   const movable = Map.groupBy(
     volumes.filter(({ volume, snapshots, attachments }) => {
-      const source = members.find(({ backEnd }) => backEnd.name === volume.host)?.backEnd ?? null;
+      const source = places.find(({ backEnd }) => backEnd.name === volume.host)?.backEnd ?? null;
       const facts = { volumeId: volume.id, volume, snapshots, attachments, source, now };
       return source !== null && reasonsNotToLeave(facts).length === 0;
     }),
@@ -236,53 +226,6 @@ function countBy(names: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   return counts;
-}
-
-/** A back end while it is being filled by a plan. */
-class Place {
-  readonly backEnd: BackEnd;
-  freeBytes: number;
-
-  constructor({ backEnd, promisedBytes }: Room) {
-    this.backEnd = backEnd;
-    this.freeBytes = backEnd.freeBytes - promisedBytes;
-  }
-
-  /** The part of its capacity that is used with so many bytes more. */
-  fillAfter(bytes: number): number {
-    return this.backEnd.totalBytes === 0 ? 1 : 1 - (this.freeBytes - bytes) / this.backEnd.totalBytes;
-  }
-}
-
-function emptiestFor(places: readonly Place[], bytes: number): Place | null {
-  let best: Place | null = null;
-  for (const place of places) {
-    if (place.freeBytes < bytes) continue;
-    if (best === null || place.fillAfter(bytes) < best.fillAfter(bytes)) best = place;
-  }
-  return best;
-}
-
-function noneCapable(volumeId: string, type: Asking, zone: string | undefined): Reason {
-  const where = zone === undefined ? '' : ` in zone ${zone}`;
-  return {
-    type: 'CapabilityMissing',
-    message: `Volume ${volumeId} can go nowhere: no other enabled, running back end${where} has what volume type ${type.name} asks for (${capabilitiesText(type.extraSpecs)}).`,
-    details: { volumeId, volumeType: type.name, asked: type.extraSpecs },
-  };
-}
-
-function noRoom(volumeId: string, sizeBytes: number, usable: readonly Place[], zone: string | undefined): Reason {
-  const most = Math.max(0, ...usable.map(({ freeBytes }) => freeBytes));
-  const where =
-    usable.length === 0
-      ? `no enabled, running back end is left${zone === undefined ? '' : ` in zone ${zone}`}`
-      : `the most that is left free on one back end is ${formatBytes(most)}`;
-  return {
-    type: 'InsufficientSpace',
-    message: `Volume ${volumeId} (${sizeWords(sizeBytes)}) fits nowhere: ${where}.`,
-    details: { neededBytes: sizeBytes, freeBytes: most },
-  };
 }
 
 const byId = (a: PlannedVolume, b: PlannedVolume) => (a.volume.id < b.volume.id ? -1 : 1);
