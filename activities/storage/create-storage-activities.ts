@@ -17,6 +17,7 @@ import {
 } from '../../model/device.ts';
 import { beating } from '../beating.ts';
 import { beatingAtWork } from './activity-work.ts';
+import { blamingBackEnds } from './blame-back-end.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
 import { checkHeld, holdDevice } from './guard-device.ts';
 import { createExaminationActivities } from './create-examination-activities.ts';
@@ -173,7 +174,7 @@ export function createStorageActivities(deps: StorageDependencies) {
 
   const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
 
-  return {
+  return blamingBackEnds(deps.drivers, {
     ...createVolumeActivities({
       exports: deps.exports,
       noProgressMs: deps.noProgressMs,
@@ -399,7 +400,7 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
     inventory: beating<null, Inventory>(() => takeInventory(deps)),
-  };
+  });
 }
 
 const unreported: ProgressReporter = async () => {};

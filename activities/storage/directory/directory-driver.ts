@@ -64,11 +64,26 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
   async function changing<T>(action: () => Promise<T>): Promise<T> {
     await checkFolder();
     return withFileLock(lockFile, async () => {
+      // What somebody has open cannot be unmounted: what is looked at here stays until the change is made.
+      await using _ = await open(path);
       // It may have been unmounted during the wait: nothing must be made in what is below it.
       await checkFolder();
       await layout.prepare();
-      return action();
+      return action().catch(async (error: unknown) => {
+        // A directory may be exchanged all the same; what failed for that is not the device's fault.
+        await checkFolder();
+        throw error;
+      });
     });
+  }
+
+  /**
+   * What was read, if the folder is the back end's own afterwards as well: it may have been unmounted after it was looked at, and a device
+   * that is not found would be taken for one that is gone.
+   */
+  async function stillThere<T>(value: T): Promise<T> {
+    await checkFolder();
+    return value;
   }
 
   type Found = Device & { readonly stat: BigIntStats };
@@ -77,7 +92,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
     const { device, tags } = layout.files(name);
     for (;;) {
       const entry = await lstat(device, { bigint: true }).catch(nullIfMissing);
-      if (!entry) return null;
+      if (!entry) return stillThere(null);
       const known = await readTags(tags);
       // A file from before identities were kept has that of its inode, as long as it is there.
       const identity = `inode-${entry.ino}`;
@@ -92,7 +107,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
 
   async function list(): Promise<Found[]> {
     const names = (await readdir(layout.volumes).catch(nullIfMissing)) ?? [];
-    return (await Promise.all(names.map(find))).filter((found) => found !== null);
+    return stillThere((await Promise.all(names.map(find))).filter((found) => found !== null));
   }
 
   async function capacity(): Promise<{ totalBytes: number; freeBytes: number }> {
@@ -107,7 +122,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       (sum, device) => sum + Math.max(0, device.sizeBytes - Number(device.stat.blocks) * 512),
       0,
     );
-    return { totalBytes: blocks * bsize, freeBytes: Math.max(0, bavail * bsize - promised) };
+    return stillThere({ totalBytes: blocks * bsize, freeBytes: Math.max(0, bavail * bsize - promised) });
   }
 
   async function expected(name: string, what: Expected): Promise<Found> {
