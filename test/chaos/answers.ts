@@ -29,6 +29,7 @@ const failures: ReadonlySet<FerryErrorType> = new Set([
   'NodeUnavailable',
   'ToolFailed',
   'DeviceInUse',
+  'VolumeInUse',
   'BackEndUnavailable',
   'SourceUnreachable',
   'NoProgress',

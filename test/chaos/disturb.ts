@@ -1,4 +1,4 @@
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { glob, mkdir, open, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
@@ -7,7 +7,7 @@ import { type ExportServer, exportServers } from '../end-to-end/export-servers.t
 import type { Stage } from '../end-to-end/stage.ts';
 import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { cutConnections } from './cut-connections.ts';
-import type { Disturbance } from './scenario.ts';
+import { chaosNodes, type Disturbance } from './scenario.ts';
 import type { Tally } from './tally.ts';
 
 /** How long an evacuation is let go on before it is cancelled. Milliseconds. */
@@ -79,6 +79,34 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       return faulty(it.backEnd, { errors: it.errors }, it.ms);
     case 'a back end is slow':
       return faulty(it.backEnd, { delayMs: it.delayMs }, it.ms);
+    case 'a file system is not mounted': {
+      const mountPoint = folderOf(it.backEnd);
+      await rename(mountPoint, `${mountPoint}.away`);
+      await mkdir(mountPoint);
+      await sleep(it.ms);
+      // Fails when anything was placed there.
+      await rmdir(mountPoint);
+      return rename(`${mountPoint}.away`, mountPoint);
+    }
+    case "a node's back ends swap their paths": {
+      const { name, groups } = chaosNodes[it.node]!;
+      const [one, other] = groups.map((group) => join(nodes, name, group)) as [string, string];
+      const swap = async () => {
+        await rename(one, `${one}.away`);
+        await rename(other, one);
+        await rename(`${one}.away`, other);
+      };
+      await swap();
+      await sleep(it.ms);
+      return swap();
+    }
+    case 'a stranger has a device open for writing': {
+      const file = pick(await Array.fromAsync(glob(join(nodes, '*/*/volumes/volume-*'))), it.which);
+      // It may be deleted meanwhile.
+      const stranger = file === undefined ? null : await open(file, 'r+').catch(() => null);
+      await sleep(it.ms);
+      return stranger?.close();
+    }
     case 'a back end is evacuated':
       try {
         await ferry.startEvacuation({ source: it.backEnd, nodeTimeoutSeconds: 120 });

@@ -145,7 +145,7 @@ export abstract class LivingVolume {
     const { checker } = this.stage;
     const contents = await this.asked(() => checker.contents(this.id));
     await this.asked(() => checker.assertAt(this.id, { host, contents }, { settleMs: leftoversMs, meanwhile }));
-    const wrong = await this.wrong(this.file(await this.place()));
+    const wrong = await this.asked(async () => this.wrong(this.file(await this.place())));
     if (wrong.length > 0) throw new Violation(wrong.join('; '));
   }
 
@@ -212,7 +212,7 @@ export abstract class LivingVolume {
     return ask(this.tally, what, question);
   }
 
-  /** Asks until Postgres answers: for what only looks. */
+  /** Asks until Postgres answers, and the file systems are mounted: for what only looks. */
   protected async asked<T>(question: () => Promise<T>): Promise<T> {
     let answer: { value: T } | undefined;
     await this.until('an answer', async () => {

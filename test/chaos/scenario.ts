@@ -64,6 +64,9 @@ export type Disturbance =
   | { what: 'a back end is full'; backEnd: string; ms: number }
   | { what: 'a back end gives I/O errors'; backEnd: string; errors: number; ms: number }
   | { what: 'a back end is slow'; backEnd: string; delayMs: number; ms: number }
+  | { what: 'a file system is not mounted'; backEnd: string; ms: number }
+  | { what: "a node's back ends swap their paths"; node: number; ms: number }
+  | { what: 'a stranger has a device open for writing'; which: number; ms: number }
   | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean };
 
 /** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
@@ -107,6 +110,8 @@ const life: fc.Arbitrary<Life> = fc.oneof(
 );
 
 const worker = fc.constantFrom(...workers);
+/** Milliseconds. */
+const aWhile = fc.integer({ min: 500, max: 15_000 });
 const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ what: fc.constant('a worker is killed' as const), worker }) },
   {
@@ -151,6 +156,26 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
       backEnd,
       delayMs: fc.constantFrom(20, 200, 1000),
       ms: fc.integer({ min: 1000, max: 8000 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ what: fc.constant('a file system is not mounted' as const), backEnd, ms: aWhile }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant("a node's back ends swap their paths" as const),
+      node: fc.nat(chaosNodes.length - 1),
+      ms: aWhile,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('a stranger has a device open for writing' as const),
+      which: fc.nat(1000),
+      ms: aWhile,
     }),
   },
   {

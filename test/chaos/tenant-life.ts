@@ -109,8 +109,10 @@ export class TenantLife extends LivingVolume {
 
   protected override async tidy(): Promise<void> {
     for (const [id, { bytes, sizes }] of this.#snapshots) {
-      const [node, group] = await this.place();
-      const wrong = await wrongBytes(this.file([node, group, snapshotDeviceName(id)]), bytes, sizes);
+      const wrong = await this.asked(async () => {
+        const [node, group] = await this.place();
+        return wrongBytes(this.file([node, group, snapshotDeviceName(id)]), bytes, sizes);
+      });
       if (wrong.length > 0) throw new Violation(`snapshot ${id}: ${wrong.join('; ')}`);
     }
     await this.until('its snapshots are deleted', async (look) => {
