@@ -10,6 +10,9 @@ const fromEnvironment = {
   FERRY_LOG_LEVEL: 'logLevel',
 } as const;
 
+/** Variables that name a file with the value of another variable in it: for credentials of systemd and secrets of containers. */
+const filesOfVariables = { FERRY_DATABASE_URL_FILE: 'FERRY_DATABASE_URL' } as const;
+
 /**
  * Ferry's configuration: the JSON file that `file` or FERRY_CONFIG names (none is fine), overlaid with the environment.
  * Anything wrong is `InvalidInput` and names the file and the field.
@@ -17,6 +20,10 @@ const fromEnvironment = {
 export async function loadConfiguration(env: NodeJS.ProcessEnv, file = env['FERRY_CONFIG']): Promise<Configuration> {
   const text = file ? await readText(file) : '{}';
   const values = parseJson(text, file);
+  for (const [variable, named] of Object.entries(filesOfVariables)) {
+    const place = env[variable];
+    if (place && !env[named]) values[fromEnvironment[named]] = (await readText(place)).trim();
+  }
   for (const [variable, field] of Object.entries(fromEnvironment)) {
     if (env[variable]) values[field] = env[variable];
   }
@@ -33,7 +40,7 @@ export function requireDatabaseUrl(c: Configuration): string {
   if (c.databaseUrl) return c.databaseUrl;
   throw new FerryError(
     'InvalidInput',
-    'No database is configured: set FERRY_DATABASE_URL, or "databaseUrl" in the file that FERRY_CONFIG names.',
+    'No database is configured: set FERRY_DATABASE_URL (or FERRY_DATABASE_URL_FILE, a file with it), or "databaseUrl" in the file that FERRY_CONFIG names.',
   );
 }
 

@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|test:LANE|matrix|chaos|check|bench|bare [arguments]
+// node setup/run.mjs demo|test|test:LANE|matrix|chaos|check|bench|bare|release [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -23,6 +23,7 @@ const programs = {
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
   bare: ['setup/bare.ts'],
+  release: ['packaging/release.ts'],
 };
 
 const [name = '', ...args] = process.argv.slice(2);
@@ -57,7 +58,7 @@ try {
  * @returns {import('./needs.mjs').Purpose | null}
  */
 function purposeOf(name, args) {
-  if (name === 'check') return null;
+  if (name === 'check' || name === 'release') return null;
   if (name === 'matrix' || name === 'chaos') return 'test';
   if (name === 'test') return purposeOfTests(args);
   if (name !== 'demo') return /** @type {import('./needs.mjs').Purpose} */ (name);

@@ -3,14 +3,28 @@ import { glob, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, bundleWorkflowCode } from '@temporalio/worker';
+import * as z from 'zod';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** What a release says of its bundle, made when it was packed: it has no sources to make another of. */
+const release = z.strictObject({ buildId: z.string().min(1) });
+
+async function readRelease(): Promise<z.infer<typeof release> | null> {
+  try {
+    return release.parse(JSON.parse(await readFile(path.join(root, 'build/release.json'), 'utf8')));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 /**
  * The workflows as one bundle, made once per state of the sources and kept in `build/`: every control worker of a checkout runs
- * the same code, and the second start takes no seconds.
+ * the same code, and the second start takes no seconds. A release brings its own.
  */
 export async function workflowBundle(): Promise<{ codePath: string }> {
+  if (await readRelease()) return { codePath: path.join(root, 'build/workflows.js') };
   const codePath = path.join(root, 'build', `workflows-${await sourcesHash()}.js`);
   const made = await readFile(codePath).then(
     () => true,
@@ -29,8 +43,10 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   return { codePath };
 }
 
-/** Names the code that runs: the worker's build id. */
+/** Names the code that runs: the worker's build id. A release and the checkout that it was made of have the same. */
 export async function sourcesHash(): Promise<string> {
+  const packed = await readRelease();
+  if (packed) return packed.buildId;
   const hash = createHash('sha256');
   const files = await Array.fromAsync(glob(['workflows/**/*.ts', 'model/**/*.ts', 'package-lock.json'], { cwd: root }));
   for (const file of files.toSorted()) hash.update(file).update(await readFile(path.join(root, file)));

@@ -1,4 +1,6 @@
 import { flushCompileCache } from 'node:module';
+import { Runtime } from '@temporalio/worker';
+import type { Logger } from 'pino';
 import { loadConfiguration, requireDatabaseUrl } from '../configuration/load.ts';
 import type { Configuration } from '../configuration/schema.ts';
 import { FerryError } from '../model/errors.ts';
@@ -8,6 +10,7 @@ import { createComputeWorker } from './compute.ts';
 import { createControlWorker } from './control.ts';
 import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
+import { serviceManager } from './service-manager.ts';
 import { createStorageWorker } from './storage.ts';
 import { watchCredentials } from './watch-credentials.ts';
 import { watchDurability } from './watch-durability.ts';
@@ -18,6 +21,17 @@ export type WorkerKind = 'control' | 'storage' | 'compute';
 export async function runWorker(kind: WorkerKind): Promise<void> {
   const configuration = await loadConfiguration(process.env);
   const log = installRuntime(configuration).child({ worker: kind, node: nameOf(kind, configuration) });
+  try {
+    await serve(kind, configuration, log);
+  } catch (error) {
+    // As long as it is there, the process does not end: whoever is to start it again would wait for that for ever.
+    await Runtime.instance().shutdown();
+    throw error;
+  }
+}
+
+async function serve(kind: WorkerKind, configuration: Configuration, log: Logger): Promise<void> {
+  const manager = serviceManager(process.env, log);
   const registry = await openRegistry(requireDatabaseUrl(configuration), {
     onError: (error) => log.warn({ error: error.message }, 'a connection to the registry broke'),
   });
@@ -30,6 +44,7 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
     try {
       const part = await create(kind, { configuration, registry, log, ...temporal });
       log.info('ready');
+      await manager.ready();
       // Otherwise only an orderly end would keep it.
       flushCompileCache();
       const watching = await watchCredentials({
@@ -39,6 +54,7 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
       });
       await runUntilStopped([part]).finally(watching.stop);
     } finally {
+      manager.stop();
       durability.stop();
       await temporal.connection.close();
     }
@@ -53,7 +69,7 @@ const restartExitCode = 75;
 /** What is under way may not end by itself any more: what it would tell is refused. Milliseconds. */
 const endMs = 60_000;
 
-function endForRestart(part: Stoppable, log: ReturnType<typeof installRuntime>, why: string): void {
+function endForRestart(part: Stoppable, log: Logger, why: string): void {
   log.warn({ why, exitCode: restartExitCode }, 'the worker ends, to be started again');
   process.exitCode = restartExitCode;
   setTimeout(() => process.exit(restartExitCode), endMs).unref();
@@ -65,7 +81,7 @@ function create(
   deps: {
     configuration: Configuration;
     registry: Registry;
-    log: ReturnType<typeof installRuntime>;
+    log: Logger;
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
   const { node, compute, noProgressSeconds, orphanGraceSeconds, deployment } = deps.configuration;

@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { fileURLToPath } from 'node:url';
+import path from 'node:path';
 import type { CopierCommand, CopierMessage } from '../copy-job.ts';
 import { copierMark } from './device-lock.ts';
 
-const program = fileURLToPath(new URL('copier-process.ts', import.meta.url));
+/** Beside this file, and of its kind: a release is JavaScript. */
+const program = path.join(import.meta.dirname, `copier-process${path.extname(import.meta.filename)}`);
 
 /** File reads and writes each occupy a thread: as many as keep a fast disk busy. */
 const ioThreads = '8';
