@@ -36,13 +36,15 @@ export function adoptionCommands(context: Context) {
         parseInput(z.object({ host: backEndName }), { host: name }).host,
       );
       const summary = `what is on ${backEnd} and none of Ferry's`;
-      return run(context, {
+      const found = await run<UnmanagedDevice[]>(context, {
         workflow: 'discoverDevices',
         name: 'discover',
         subject: backEnd,
         summary,
         input: { backEnd },
+        look: true,
       });
+      return found ?? [];
     },
 
     /**
@@ -62,11 +64,14 @@ export function adoptionCommands(context: Context) {
         summary,
         input: { ...wanted, tenantId: owner, volumeId: id },
       });
-      return findVolume(registry, made.volumeId);
+      return findVolume(registry, made?.volumeId ?? id);
     },
 
-    /** Forgets a volume and leaves its device, with its bytes. Answers where that is. Refused as any operation on a volume. */
-    async unmanageVolume(id: string): Promise<{ backEnd: string; deviceName: string }> {
+    /**
+     * Forgets a volume and leaves its device, with its bytes. Answers where that is; null when it has only begun. Refused as any operation on
+     * a volume.
+     */
+    async unmanageVolume(id: string): Promise<{ backEnd: string; deviceName: string } | null> {
       requireAdmin(identity, 'unmanage volumes');
       const wanted = parseInput(z.object({ volumeId }), { volumeId: id });
       const summary = `forget volume ${wanted.volumeId}, leave its device`;

@@ -7,6 +7,7 @@ import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { findVolumeType } from '../registry/volume-types.ts';
 import { findVolume } from '../registry/volumes.ts';
+import { beginWorkflow } from './begin-workflow.ts';
 import type { Context } from './context.ts';
 import { waitForControlWorker } from './control-worker.ts';
 import { requireAdmin } from './identity.ts';
@@ -30,7 +31,7 @@ export const newVolume = z.object({
 });
 export type NewVolume = z.input<typeof newVolume>;
 
-/** Makes a volume and answers when it is `available`. Refused or failed: typed as the workflow ended. */
+/** Makes a volume and answers when it is `available`, or when it is begun. Refused or failed: typed as the workflow ended. */
 export async function createVolume(context: Context, input: NewVolume): Promise<Volume> {
   const { registry, identity } = context;
   const {
@@ -46,12 +47,27 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
+  const workflow = 'createVolume';
+  const workflowId = operationWorkflowId('create', volumeId);
+  const summary = `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)})${backEnd === null ? '' : ` on ${backEnd}`}`;
+  const request = {
+    ...wanted,
+    volumeId,
+    tenantId: owner,
+    backEnd,
+    availabilityZone,
+    volumeType: volumeType?.name ?? null,
+  };
+  if (context.answers === 'when begun') {
+    await beginWorkflow(temporal, { workflow, workflowId, summary, input: request });
+    return findVolume(registry, volumeId);
+  }
   const handle = await temporal.call((client) =>
-    client.workflow.start('createVolume', {
+    client.workflow.start(workflow, {
       taskQueue: controlQueue,
-      workflowId: operationWorkflowId('create', volumeId),
-      staticSummary: `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)})${backEnd === null ? '' : ` on ${backEnd}`}`,
-      args: [{ ...wanted, volumeId, tenantId: owner, backEnd, availabilityZone, volumeType: volumeType?.name ?? null }],
+      workflowId,
+      staticSummary: summary,
+      args: [request],
     }),
   );
   await workflowResult(temporal, handle);

@@ -1,8 +1,8 @@
 import type { Reason } from '../model/errors.ts';
-import type { Flow, MigrationRecord, MigrationRequestInput } from '../model/migration.ts';
+import type { Flow, MigrationRecord, MigrationRequestInput, Outcome } from '../model/migration.ts';
 import { chooseFlow, storageCanMove, type MigrationFacts } from '../model/preconditions.ts';
 import { planMigration as readPlan } from '../registry/migration-facts.ts';
-import { findMigration, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
+import { findMigration, lastOutcomes, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 import type { MigrationWish } from './migrate-anywhere.ts';
@@ -93,6 +93,12 @@ export function migrationCommands(context: Context) {
     async findMigration(idOrVolume: string): Promise<MigrationRecord> {
       requireAdmin(identity, 'look at migrations');
       return findMigration(registry, idOrVolume);
+    },
+
+    /** How the last migration of each of these volumes ended; those that never moved are not in it. */
+    async lastOutcomesOf(volumeIds: readonly string[]): Promise<Map<string, Outcome>> {
+      requireAdmin(identity, 'look at migrations');
+      return volumeIds.length === 0 ? new Map() : lastOutcomes(registry, volumeIds);
     },
 
     /** The audit records that fit, the last begun first. */

@@ -21,7 +21,15 @@ import { volumeOperationCommands } from './volume-operations.ts';
 import { volumeTypeCommands } from './volume-types.ts';
 import { volumeCommands } from './volumes.ts';
 
-export type Ferry = Awaited<ReturnType<typeof openFerry>>;
+/** All that a caller may ask. */
+export type Ferry = ReturnType<typeof commands>;
+
+/** Ferry, as a service has it open for all of its callers. */
+export interface OpenFerry {
+  /** Ferry for one caller; costs nothing. */
+  as(identity: Identity): Ferry;
+  close(): Promise<void>;
+}
 
 /** Temporal's client takes longer to load than most questions to answer: they do without. */
 async function connect(): Promise<Temporal> {
@@ -29,27 +37,9 @@ async function connect(): Promise<Temporal> {
   return connectToTemporal();
 }
 
-/**
- * Opens Ferry for a caller: all that a service or the CLI may ask. Everything that is refused or fails is a `FerryError`; Postgres
- * or Temporal that cannot be reached is `ServiceUnreachable`, Temporal's at its first use. Close it in the end.
- */
-export async function openFerry(options: { configuration: Configuration; identity?: Identity }) {
-  const { configuration, identity = administrator } = options;
-  const registry = await openRegistry(requireDatabaseUrl(configuration), { maxConnections: 4 });
-  let connecting: Promise<Temporal> | undefined;
-  const context: Context = {
-    configuration,
-    identity,
-    registry,
-    temporal: () =>
-      (connecting ??= connect().catch((error: unknown) => {
-        // A try that failed is not remembered: the next use tries again.
-        connecting = undefined;
-        throw error;
-      })),
-  };
+function commands(context: Context) {
   return {
-    identity,
+    identity: context.identity,
     ...backEndCommands(context),
     ...storageCommands(context),
     ...volumeCommands(context),
@@ -66,12 +56,45 @@ export async function openFerry(options: { configuration: Configuration; identit
     ...movesCommands(context),
     ...movesControlCommands(context),
     ...repairCommands(context),
+  };
+}
+
+/**
+ * Opens Ferry for a service with many callers. Everything that is refused or fails is a `FerryError`; Postgres or Temporal that cannot be
+ * reached is `ServiceUnreachable`, Temporal's at its first use. `answers`: see `Context`. Close it in the end.
+ */
+export async function openForCallers(options: {
+  configuration: Configuration;
+  answers: Context['answers'];
+  maxConnections: number;
+}): Promise<OpenFerry> {
+  const { configuration, answers, maxConnections } = options;
+  const registry = await openRegistry(requireDatabaseUrl(configuration), { maxConnections });
+  let connecting: Promise<Temporal> | undefined;
+  const temporal = () =>
+    (connecting ??= connect().catch((error: unknown) => {
+      // A try that failed is not remembered: the next use tries again.
+      connecting = undefined;
+      throw error;
+    }));
+  return {
+    as: (identity) => commands({ configuration, identity, registry, answers, temporal }),
     async close() {
       await connecting?.then(
-        (temporal) => temporal.close(),
+        (connected) => connected.close(),
         () => {},
       );
       await registry.close();
     },
   };
+}
+
+/** The same for one caller, who waits for the end of what he asks for: what the CLI and other programs use. */
+export async function openFerry(options: {
+  configuration: Configuration;
+  identity?: Identity;
+}): Promise<Ferry & { close(): Promise<void> }> {
+  const { configuration, identity = administrator } = options;
+  const opened = await openForCallers({ configuration, answers: 'at the end', maxConnections: 4 });
+  return { ...opened.as(identity), close: () => opened.close() };
 }

@@ -2,6 +2,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { FerryError } from '../model/errors.ts';
 import { progressText } from '../model/migration-details.ts';
 import { controlQueue, operationWorkflowId } from '../model/names.ts';
+import { beginWorkflow } from './begin-workflow.ts';
 import type { Context } from './context.ts';
 import { waitForControlWorker } from './control-worker.ts';
 import { movingForTenant } from './for-tenant.ts';
@@ -18,21 +19,26 @@ export interface Operation {
   subject: string;
   summary: string;
   input: object;
+  /** It changes nothing: its answer is all that is wanted of it. */
+  look?: boolean;
 }
 
 /**
- * Runs an operation and answers when it is done. Throws what it ended with: refused by the registry, or failed on the device. It goes
+ * Runs an operation and answers when it is done; or, where the context says so, when it has begun: then null. Throws what it ended with: refused by the registry, or failed on the device. It goes
  * on without its caller; asked for again while it runs: `VolumeBusy`.
  */
-export async function runOperation<Result>(context: Context, operation: Operation): Promise<Result> {
-  const { workflow, name, subject, summary, input } = operation;
+export async function runOperation<Result>(context: Context, operation: Operation): Promise<Result | null> {
+  const { workflow, name, subject, summary, input, look = false } = operation;
+  const workflowId = operationWorkflowId(name, subject);
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
   try {
+    if (context.answers === 'when begun' && !look)
+      return await beginWorkflow<Result>(temporal, { workflow, workflowId, summary, input });
     const handle = await temporal.call((client) =>
       client.workflow.start<(input: object) => Promise<Result>>(workflow, {
         taskQueue: controlQueue,
-        workflowId: operationWorkflowId(name, subject),
+        workflowId,
         workflowIdConflictPolicy: 'FAIL',
         staticSummary: summary,
         args: [input],

@@ -27,6 +27,9 @@ export function snapshotCommands(context: Context) {
     listSnapshots: (filter: { volumeId?: string | undefined } = {}): Promise<Snapshot[]> =>
       listSnapshots(registry, { ...filter, ...visible }),
 
+    /** `SnapshotNotFound` if there is none, or it is another tenant's. */
+    findSnapshot: (id: string): Promise<Snapshot> => findSnapshot(registry, id, visible),
+
     /** Keeps the volume's bytes as they are now. */
     async createSnapshot(input: z.input<typeof newSnapshot>): Promise<Snapshot> {
       const wanted = { ...parseInput(newSnapshot, input), snapshotId: randomUUID(), asTenant: asTenant(context) };

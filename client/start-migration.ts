@@ -11,6 +11,7 @@ import { waitForControlWorker } from './control-worker.ts';
 import { readMigration } from './migration-view.ts';
 import { parseInput } from './parse-input.ts';
 import type { Temporal } from './temporal.ts';
+import { withdraw } from './withdraw.ts';
 
 /** A claim takes milliseconds; this is for a control worker that is busy or is being restarted. */
 const claimMs = 15_000;
@@ -55,22 +56,6 @@ export async function startMigration(context: Context, input: MigrationRequestIn
     if (error instanceof FerryError && error.type === 'ServiceUnreachable')
       await withdraw(temporal, workflowId, requestId);
     throw error;
-  }
-}
-
-/**
- * Who was told of an error must not see the volume move later: what was started, and not answered in time, is taken back. Only this
- * very request's run: by now another's may have the id.
- */
-async function withdraw(temporal: Temporal, workflowId: string, requestId: string): Promise<void> {
-  try {
-    const { runId, memo } = await temporal.call((client) => client.workflow.getHandle(workflowId).describe(), {
-      deadlineMs: 3000,
-    });
-    if (memo?.['requestId'] !== requestId) return;
-    await temporal.call((client) => client.workflow.getHandle(workflowId, runId).cancel(), { deadlineMs: 3000 });
-  } catch {
-    // Not there, or out of reach: the caller hears of the first error.
   }
 }
 

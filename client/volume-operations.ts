@@ -17,7 +17,7 @@ const description = z.object({ name: label.nullable().optional(), description: l
 const metadataChange = z.object({ set: metadata.default({}), unset: z.array(metadataKey).default([]) });
 
 /** Runs the workflow of an operation; Temporal's client is loaded only then. */
-export async function run<Result>(context: Context, operation: Operation): Promise<Result> {
+export async function run<Result>(context: Context, operation: Operation): Promise<Result | null> {
   const { runOperation } = await import('./run-operation.ts');
   return runOperation(context, operation);
 }

@@ -25,6 +25,11 @@ export function volumeCommands(context: Context) {
       return { volume, attachments: await listAttachments(registry, { volumeId: volume.id }) };
     },
 
+    /** The attachments of these volumes, the oldest first. */
+    async attachmentsOf(volumeIds: readonly string[]): Promise<Attachment[]> {
+      return volumeIds.length === 0 ? [] : listAttachments(registry, { ...visible, volumeIds });
+    },
+
     /** See createVolume in create-volume.ts. */
     async createVolume(input: NewVolume): Promise<VolumeWithAttachments> {
       const { createVolume } = await import('./create-volume.ts');

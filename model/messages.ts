@@ -7,6 +7,8 @@ import * as z from 'zod';
 export const messages = {
   /** Update. Answers when the claim is decided: the migration id, or the typed refusal. */
   awaitClaim: 'awaitClaim',
+  /** Update to an operation. Answers when the operation has begun, or with the typed refusal: for whoever does not wait for its end. */
+  awaitBegin: 'awaitBegin',
   /** Update. Refused with `PastPointOfNoReturn` once the switch is under way. */
   cancelMigration: 'cancelMigration',
   /** Updates. Stop the copy at the last flushed byte; go on from there. */

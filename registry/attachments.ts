@@ -10,6 +10,7 @@ export function listAttachments(
   registry: Queries,
   filter: {
     volumeId?: string | undefined;
+    volumeIds?: readonly string[] | undefined;
     tenantId?: string | undefined;
     instanceId?: string | undefined;
     computeHost?: string | undefined;
@@ -19,9 +20,15 @@ export function listAttachments(
     attachment,
     `SELECT a.* FROM attachments a JOIN volumes v ON v.id = a.volume_id
      WHERE ($1::uuid IS NULL OR a.volume_id = $1) AND ($2::text IS NULL OR v.tenant_id = $2) AND ($3::text IS NULL OR a.instance_id = $3)
-       AND ($4::text IS NULL OR a.compute_host = $4)
+       AND ($4::text IS NULL OR a.compute_host = $4) AND ($5::uuid[] IS NULL OR a.volume_id = ANY ($5))
      ORDER BY a.created_at, a.id`,
-    [filter.volumeId ?? null, filter.tenantId ?? null, filter.instanceId ?? null, filter.computeHost ?? null],
+    [
+      filter.volumeId ?? null,
+      filter.tenantId ?? null,
+      filter.instanceId ?? null,
+      filter.computeHost ?? null,
+      filter.volumeIds ?? null,
+    ],
   );
 }
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
-import { migrationRecord, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
+import { migrationRecord, outcome, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
 import { qemuIdentity } from '../model/qemu-identity.ts';
 import type { Queries } from './open-registry.ts';
 
@@ -56,6 +56,17 @@ export function listMigrations(registry: Queries, filter: MigrationFilter = {}):
       filter.limit ?? null,
     ],
   );
+}
+
+/** How the last migration of each of these volumes ended. Those that never moved, or move now for the first time, are not in it. */
+export async function lastOutcomes(registry: Queries, volumeIds: readonly string[]): Promise<Map<string, Outcome>> {
+  const rows = await registry.rows(
+    z.object({ volumeId: z.string(), outcome }),
+    `SELECT DISTINCT ON (volume_id) volume_id, outcome FROM migrations
+     WHERE volume_id = ANY ($1::uuid[]) AND outcome IS NOT NULL ORDER BY volume_id, epoch DESC`,
+    [volumeIds],
+  );
+  return new Map(rows.map((row) => [row.volumeId, row.outcome]));
 }
 
 const heldClaim = z.object({

@@ -7,6 +7,7 @@ import { sizeBytes } from '../model/sizes.ts';
 import { volumeTypeName } from '../model/volume-type.ts';
 import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
+import { begin } from './operations/begin.ts';
 import { storageWork } from './operations/storage-work.ts';
 import { workflowOwner } from './owner.ts';
 import { label, metadata } from '../model/text.ts';
@@ -37,9 +38,9 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   if (!parsed.success) throw ApplicationFailure.nonRetryable(z.prettifyError(parsed.error), 'InvalidInput');
   const request = parsed.data;
   const owner = workflowOwner();
-  const { host } = await registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [
-    { ...request, owner },
-  ]);
+  const { host } = await begin(() =>
+    registry.beginCreate.executeWithOptions({ summary: 'record: creating' }, [{ ...request, owner }]),
+  );
   let identity: string;
   try {
     const made = await storageWork(nodeOf(host)).createDevice.executeWithOptions(

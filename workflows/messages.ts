@@ -6,6 +6,7 @@ import type { OperationVerdict, RefusedOperation, Release } from '../model/opera
 
 /** The messages of the workflows, as the SDK wants them; names and meaning are in model/messages.ts. */
 export const awaitClaim = defineUpdate<{ migrationId: string }>(messages.awaitClaim);
+export const awaitBegin = defineUpdate<void>(messages.awaitBegin);
 export const cancelMigration = defineUpdate<void>(messages.cancelMigration);
 export const pauseMigration = defineUpdate<void>(messages.pauseMigration);
 export const resumeMigration = defineUpdate<void>(messages.resumeMigration);

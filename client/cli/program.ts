@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addApi } from './api.ts';
 import { addAttach } from './attach.ts';
 import { addDelete } from './delete.ts';
 import { addDetach } from './detach.ts';
@@ -98,6 +99,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addBalance(program);
 
   addRepair(program);
+  addApi(program);
 
   const type = program.command('type').description('volume types: what volumes ask of their back end');
   addTypeList(type);

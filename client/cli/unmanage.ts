@@ -11,10 +11,8 @@ export function addUnmanage(program: Command): void {
     .action((volumeId: string, _options: object, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const left = await ferry.unmanageVolume(volumeId);
-        answer(
-          { volumeId, ...left },
-          `Volume ${volumeId} is forgotten; its device ${left.deviceName} stays on ${left.backEnd}.`,
-        );
+        const where = left ? `its device ${left.deviceName} stays on ${left.backEnd}` : 'its device stays';
+        answer({ volumeId, ...left }, `Volume ${volumeId} is forgotten; ${where}.`);
       }),
     );
 }

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { Reason } from '../../model/errors.ts';
 import { tenantId, volumeId } from '../../model/ids.ts';
 import { failureOf, reasonOf } from '../failures.ts';
+import { begin } from './begin.ts';
 
 /** What every operation is started with. */
 export const operationRequest = z.object({
@@ -36,9 +37,7 @@ export async function runOperation<Begun, Result>(steps: {
   fail: (reason: Reason, begun: Begun) => Promise<string | void>;
 }): Promise<Result> {
   const unstoppable = <T>(step: () => Promise<T>) => CancellationScope.nonCancellable(step);
-  const begun = await unstoppable(steps.begin).catch((error: unknown) => {
-    throw failureOf(reasonOf(error));
-  });
+  const begun = await begin(steps.begin);
   let result: Result;
   try {
     result = await steps.work(begun);

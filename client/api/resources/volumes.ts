@@ -1,0 +1,180 @@
+import * as z from 'zod';
+import { gib } from '../../../model/sizes.ts';
+import type { Volume } from '../../../model/volume.ts';
+import { call, type Asked, type Call } from '../call.ts';
+import { flag, metadata, positiveInteger, text } from '../fields.ts';
+import { badRequest, notFound, notImplemented, type Refusals } from '../fault.ts';
+import { labelOf } from '../label.ts';
+import { isTrue, listQuery, nextLinks, page } from '../list-query.ts';
+import { presentOwnVolume, presentVolume, summarizeVolume } from '../presenters/volume.ts';
+import { withItsSurroundings, withSurroundings } from './volume-view.ts';
+
+const creation = z.object({
+  size: positiveInteger.nullish(),
+  name: text,
+  display_name: text,
+  description: text,
+  display_description: text,
+  volume_type: text,
+  availability_zone: text,
+  metadata: metadata.nullish(),
+  snapshot_id: text,
+  source_volid: text,
+  imageRef: text,
+  image_id: text,
+  backup_id: text,
+  consistencygroup_id: text,
+  group_id: text,
+  multiattach: flag.nullish(),
+});
+
+/** From 3.53 on an unknown key is refused; it was ignored before. */
+const createBody = (minor: number) =>
+  z.object({
+    volume: minor >= 53 ? creation.strict() : creation,
+    'OS-SCH-HNT:scheduler_hints': z.record(z.string(), z.unknown()).nullish(),
+  });
+
+const malformed = () =>
+  badRequest('The server could not comply with the request since it is either malformed or otherwise incorrect.');
+
+async function create(asked: Asked<z.output<ReturnType<typeof createBody>>>): Promise<Volume> {
+  const { volume: wanted } = asked.body;
+  await refuseSources(asked);
+  if (wanted.size === null || wanted.size === undefined) throw malformed();
+  const zone = wanted.availability_zone ?? undefined;
+  if (zone !== undefined && !(await zones(asked)).has(zone))
+    throw badRequest(`Availability zone '${zone}' is invalid.`);
+  const { volume } = await asked.ferry.createVolume({
+    sizeBytes: wanted.size * gib,
+    name: labelOf('name', wanted.name ?? wanted.display_name),
+    description: labelOf('description', wanted.description ?? wanted.display_description),
+    metadata: wanted.metadata ?? {},
+    volumeType: wanted.volume_type ?? null,
+    ...(zone === undefined ? {} : { availabilityZone: zone }),
+  });
+  return volume;
+}
+
+/** From what Ferry cannot make a volume: each is refused as Cinder would refuse one that is not there. */
+async function refuseSources({ ferry, body }: Asked<z.output<ReturnType<typeof createBody>>>): Promise<void> {
+  const { volume: wanted } = body;
+  if (wanted.multiattach)
+    throw badRequest(
+      'multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. ' +
+        'Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.',
+    );
+  if (wanted.imageRef ?? wanted.image_id)
+    throw badRequest('Invalid image identifier or unable to access requested image.');
+  if (wanted.backup_id) throw notFound(`Backup ${wanted.backup_id} could not be found.`);
+  if (wanted.group_id) throw notFound(`Group ${wanted.group_id} could not be found.`);
+  if (wanted.consistencygroup_id) throw notFound(`ConsistencyGroup ${wanted.consistencygroup_id} could not be found.`);
+  if (wanted.snapshot_id) {
+    await ferry.findSnapshot(wanted.snapshot_id);
+    throw notImplemented('Ferry does not make volumes from snapshots yet.');
+  }
+  if (wanted.source_volid) {
+    await ferry.findVolume(wanted.source_volid);
+    throw notImplemented('Ferry does not clone volumes yet.');
+  }
+}
+
+async function zones({ admin }: Asked): Promise<Set<string>> {
+  return new Set((await admin.listBackEnds()).map(({ availabilityZone }) => availabilityZone));
+}
+
+const createRefusals: Refusals = {
+  VolumeTypeNotFound: (_, { body }) =>
+    notFound(
+      `Volume type with name ${(body as z.input<ReturnType<typeof createBody>>).volume.volume_type} could not be found.`,
+    ),
+};
+
+async function list(asked: Asked, detailed: boolean) {
+  const query = listQuery(asked.query);
+  const everybodys = asked.isAdmin && isTrue(asked.query.get('all_tenants'));
+  const tenantId = everybodys ? (query.filters.get('project_id') ?? undefined) : asked.caller.projectId;
+  const all = await asked.ferry.listVolumes({ tenantId, name: query.filters.get('name') });
+  const shown = page(all, query, ({ id }) => id);
+  const volumes = detailed
+    ? (await withSurroundings(asked, shown)).map((each) => presentVolume(each, asked))
+    : shown.map((each) => summarizeVolume(each, asked.site));
+  const href = `${asked.site.origin}/v3${asked.site.project}/${asked.path}`;
+  return {
+    body: {
+      volumes,
+      ...nextLinks('volumes', { href, query: asked.query, limit: query.limit, shown }),
+      ...(query.withCount && asked.minor >= 45 && { count: all.length }),
+    },
+  };
+}
+
+/** What Cinder says of a volume that may not be deleted now. */
+export const notDeletable = () =>
+  badRequest(
+    'Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be ' +
+      'migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.',
+  );
+
+const deleteRefusals: Refusals = {
+  VolumeMigrating: notDeletable,
+  VolumeBusy: notDeletable,
+  VolumeStatusRefused: notDeletable,
+  VolumeHasSnapshots: notDeletable,
+};
+
+export const volumeCalls: readonly Call[] = [
+  call({
+    method: 'post',
+    path: '/volumes',
+    summary: 'Make a volume',
+    rule: 'volume:create',
+    status: 202,
+    body: createBody,
+    refusals: createRefusals,
+    async handle(asked) {
+      const made = await withItsSurroundings(asked, await create(asked));
+      return { body: { volume: presentOwnVolume(made, asked) } };
+    },
+  }),
+  call({
+    method: 'get',
+    path: '/volumes',
+    summary: 'List volumes by id and name',
+    rule: 'volume:get_all',
+    status: 200,
+    handle: (asked) => list(asked, false),
+  }),
+  call({
+    method: 'get',
+    path: '/volumes/detail',
+    summary: 'List volumes',
+    rule: 'volume:get_all',
+    status: 200,
+    handle: (asked) => list(asked, true),
+  }),
+  call({
+    method: 'get',
+    path: '/volumes/{id}',
+    summary: 'Show a volume',
+    rule: 'volume:get',
+    status: 200,
+    async handle(asked) {
+      const { volume } = await asked.ferry.findVolume(asked.params['id']!);
+      return { body: { volume: presentVolume(await withItsSurroundings(asked, volume), asked) } };
+    },
+  }),
+  call({
+    method: 'delete',
+    path: '/volumes/{id}',
+    summary: 'Delete a volume with its bytes',
+    rule: 'volume:delete',
+    status: 202,
+    refusals: deleteRefusals,
+    async handle({ ferry, params }) {
+      const { volume } = await ferry.findVolume(params['id']!);
+      await ferry.deleteVolume(volume.id);
+      return {};
+    },
+  }),
+];

@@ -1,0 +1,29 @@
+import pino from 'pino';
+import { loadConfiguration } from '../../configuration/load.ts';
+import { openForCallers } from '../open-ferry.ts';
+import { createApi } from './app.ts';
+import { noauth } from './identity/noauth.ts';
+import { builtInPolicy } from './identity/policy.ts';
+import { serveApi } from './serve.ts';
+
+/** A request holds a connection to the registry for milliseconds. */
+const maxConnections = 10;
+
+/** Serves the Block Storage API, as configured, until the process is told to stop. */
+export async function runApi(listen: { host: string; port: number }): Promise<void> {
+  const configuration = await loadConfiguration(process.env);
+  const log = pino({ level: configuration.logLevel }).child({ part: 'api' });
+  const ferry = await openForCallers({ configuration, answers: 'when begun', maxConnections });
+  try {
+    const app = createApi({ ferry, authentication: noauth, policy: builtInPolicy, log });
+    const served = await serveApi(app, listen);
+    log.info({ url: served.url }, 'ready');
+    await new Promise<void>((resolve) => {
+      process.once('SIGINT', () => resolve());
+      process.once('SIGTERM', () => resolve());
+    });
+    await served.close();
+  } finally {
+    await ferry.close();
+  }
+}

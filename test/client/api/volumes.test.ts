@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { server1, server2, setStage, type Stage } from '../../end-to-end/stage.ts';
+import { admin, member, startApi, stranger, type Answered } from './served.ts';
+
+let stage: Stage;
+let api: Awaited<ReturnType<typeof startApi>>;
+
+before(async () => {
+  stage = await setStage({ backing: 'directory' });
+  process.env['TEMPORAL_ADDRESS'] = stage.temporal.address;
+  api = await startApi(stage.postgres.url);
+});
+
+after(async () => {
+  await api?.close();
+  await stage?.strike();
+});
+
+async function until(look: () => Promise<Answered>, fits: (answer: Answered) => boolean): Promise<Answered> {
+  for (;;) {
+    const answer = await look();
+    if (fits(answer)) return answer;
+    await sleep(50);
+  }
+}
+
+const show = (id: string, token = admin) => api.ask(token, 'GET', `/v3/volumes/${id}`);
+
+async function made(token = member): Promise<string> {
+  const { status, body } = await api.ask(token, 'POST', '/v3/volumes', { body: { volume: { size: 1, name: 'v' } } });
+  assert.equal(status, 202);
+  await until(
+    () => show(body.volume.id),
+    (answer) => answer.body.volume.status === 'available',
+  );
+  return body.volume.id as string;
+}
+
+test('a volume is made, moves and goes; each answer comes when it has begun', async () => {
+  const creation = await api.ask(member, 'POST', '/v3/volumes', { body: { volume: { size: '1', name: ' mine ' } } });
+  assert.equal(creation.status, 202);
+  assert.equal(creation.body.volume.status, 'creating');
+  assert.equal(creation.body.volume.name, 'mine');
+  const { id } = creation.body.volume;
+  const there = await until(
+    () => show(id),
+    ({ body }) => body.volume.status !== 'creating',
+  );
+  assert.equal(there.body.volume.status, 'available');
+  const host: string = there.body.volume['os-vol-host-attr:host'];
+  const source = host.split('#')[0]!;
+  const destination = source === server1 ? server2 : server1;
+  const moved = await api.ask(admin, 'POST', `/v3/volumes/${id}/action`, {
+    body: { 'os-migrate_volume': { host: destination, force_host_copy: 'False', lock_volume: false } },
+  });
+  assert.equal(moved.status, 202, JSON.stringify(moved.body));
+  const ended = await until(
+    () => show(id),
+    ({ body }) => body.volume.migration_status === 'success',
+  );
+  assert.match(ended.body.volume['os-vol-host-attr:host'], new RegExp(`^${destination}#`));
+  assert.equal(ended.body.volume['os-vol-mig-status-attr:migstat'], null);
+  assert.equal((await api.ask(member, 'DELETE', `/v3/volumes/${id}`)).status, 202);
+  await until(
+    () => show(id),
+    ({ status, body }) => status === 404 || body.volume.status === 'deleting',
+  );
+  const gone = await until(
+    () => show(id),
+    ({ status }) => status === 404,
+  );
+  assert.deepEqual(gone.body, { itemNotFound: { code: 404, message: `Volume ${id} could not be found.` } });
+});
+
+test('a tenant sees nothing of where a volume is, a stranger nothing at all', async () => {
+  const id = await made();
+  const own = await show(id, member);
+  for (const key of Object.keys(own.body.volume)) assert.doesNotMatch(key, /host|mig/);
+  assert.equal((await show(id, stranger)).status, 404);
+  assert.equal((await api.ask(stranger, 'DELETE', `/v3/volumes/${id}`)).status, 404);
+  const listed = await api.ask(stranger, 'GET', '/v3/volumes/detail?all_tenants=1');
+  assert.deepEqual(listed.body, { volumes: [] });
+  const refused = await api.ask(member, 'POST', `/v3/volumes/${id}/action`, {
+    body: { 'os-migrate_volume': { host: server2 } },
+  });
+  assert.equal(refused.status, 403);
+  assert.equal(
+    refused.body.forbidden.message,
+    "Policy doesn't allow volume_extension:volume_admin_actions:migrate_volume to be performed.",
+  );
+});
+
+test("what is refused says so at once, in Cinder's words", async () => {
+  const id = await made();
+  const { body } = await show(id);
+  const here = body.volume['os-vol-host-attr:host'];
+  const move = (host: string) =>
+    api.ask(admin, 'POST', `/v3/volumes/${id}/action`, { body: { 'os-migrate_volume': { host } } });
+  assert.match(
+    (await move(here)).body.badRequest.message,
+    /^Invalid volume: Volume .* must be different than the current/,
+  );
+  for (const nowhere of ['server9@none', 'server1', `${here}#other`]) {
+    const { status, body: said } = await move(nowhere);
+    assert.equal(status, 400);
+    assert.equal(said.badRequest.message, `Invalid host: No available service named '${nowhere}'`);
+  }
+});
