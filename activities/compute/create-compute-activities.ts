@@ -3,6 +3,8 @@ import { FerryError, type Reason } from '../../model/errors.ts';
 import { copyStart, type CopyProgress } from '../../model/migration.ts';
 import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { beatEveryMs, beating } from '../beating.ts';
+import { checkInputs } from '../inputs/check-inputs.ts';
+import { computeInputs } from '../inputs/compute.ts';
 import { speedMeter } from '../storage/speed-meter.ts';
 import { abortMirror } from './abort-mirror.ts';
 import { attachDisk, type AttachInput } from './attach-disk.ts';
@@ -49,7 +51,7 @@ const reportGrowth = 1.5;
  * `ParkedForOperator` when it cannot be told which disk the guest writes to: then nothing may be cleaned up.
  */
 export function createComputeActivities(deps: ComputeDependencies) {
-  return {
+  return checkInputs(computeInputs, {
     /**
      * Puts the volume into the instance: into the running guest, and into its definition. There already from the same source:
      * done. From another, or in another instance, or the instance's memory is saved: `InstanceNotReady`. No such instance:
@@ -155,7 +157,7 @@ export function createComputeActivities(deps: ComputeDependencies) {
       if (!domain) throw hopelessVerdict({ kind: 'no-domain' }, { ...input, volumeId: '' });
       return resumeGuest(deps.virsh, domain.uuid);
     }),
-  };
+  });
 }
 
 async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): Promise<MirrorReached> {

@@ -7,6 +7,8 @@ import { backEndsOf } from '../../registry/move-facts.ts';
 import * as plans from '../../registry/move-plans.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import { beating } from '../beating.ts';
+import { checkInputs } from '../inputs/check-inputs.ts';
+import { moveInputs } from '../inputs/moves.ts';
 
 export interface MoveDependencies {
   readonly registry: Registry;
@@ -20,7 +22,7 @@ export type MoveActivities = ReturnType<typeof createMoveActivities>;
 
 /** What plans of many moves ask of the registry and of Temporal. All may be repeated. */
 export function createMoveActivities({ registry, removeSchedule, endOf }: MoveDependencies) {
-  return {
+  return checkInputs(moveInputs, {
     writeEvacuationPlan: (args: { planId: string; request: EvacuationRequest }) =>
       plans.writeEvacuationPlan(registry, args.planId, args.request),
     writeBalancePlan: (args: { planId: string; request: BalanceRequest }) =>
@@ -40,5 +42,5 @@ export function createMoveActivities({ registry, removeSchedule, endOf }: MoveDe
     awaitMigration: beating(async ({ volumeId, runId }: { volumeId: string; runId: string }): Promise<Reason | null> =>
       Promise.race([endOf(migrationWorkflowId(volumeId), runId), Context.current().cancelled]),
     ),
-  };
+  });
 }

@@ -17,6 +17,8 @@ import { beginOperation, failOperation, finishOperation, type Ticket } from '../
 import type { Registry } from '../../registry/open-registry.ts';
 import * as snapshots from '../../registry/snapshots.ts';
 import { whereabouts } from '../../registry/whereabouts.ts';
+import { checkInputs } from '../inputs/check-inputs.ts';
+import { registryInputs } from '../inputs/registry.ts';
 
 /** An operation that went wrong. */
 type Failed<T extends Ticket = Ticket> = T & { reason: Reason };
@@ -38,7 +40,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
         hasComputeWorker: await hasComputeWorker(registry, each.computeHost),
       })),
     );
-  return {
+  return checkInputs(registryInputs, {
     findVolume: (which: Visibility & { volumeId: string }) => findVolume(registry, which.volumeId, which),
 
     whereabouts: (of: { volumeId: string }) => whereabouts(registry, of.volumeId),
@@ -118,7 +120,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     beginSnapshotDelete: (ticket: SnapshotTicket) => snapshots.beginSnapshotDelete(registry, ticket),
     finishSnapshotDelete: (ticket: SnapshotTicket) => snapshots.finishSnapshotDelete(registry, ticket),
     failSnapshotDelete: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshotDelete(registry, failed),
-  };
+  });
 }
 
 export type RegistryActivities = ReturnType<typeof createRegistryActivities>;

@@ -21,6 +21,8 @@ import type { Registry } from '../../registry/open-registry.ts';
 import type { FoundDevice } from '../../model/repair.ts';
 import { adoptFoundDevice } from '../../registry/adopt-device.ts';
 import { judgeVolumes, type Found, type JudgedVolume } from './judge-volumes.ts';
+import { checkInputs } from '../inputs/check-inputs.ts';
+import { repairInputs } from '../inputs/repair.ts';
 import { workflowIdOf } from './workflow-id-of.ts';
 
 export interface RepairDependencies {
@@ -104,7 +106,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
     };
   };
 
-  return {
+  return checkInputs(repairInputs, {
     /** Volumes that are held by workflows that are closed or gone, and kept sources that no workflow will remove. */
     listAbandoned: async (filter: {
       volumeId?: string | undefined;
@@ -159,7 +161,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
         now: (await registryTime(registry)).toISOString(),
       };
     },
-  };
+  });
 }
 
 export interface LeftoverFacts {

@@ -16,6 +16,8 @@ import {
   type Whereabouts,
 } from '../../model/device.ts';
 import { beating } from '../beating.ts';
+import { checkInputs } from '../inputs/check-inputs.ts';
+import { storageInputs } from '../inputs/storage.ts';
 import { beatingAtWork } from './activity-work.ts';
 import { blamingBackEnds } from './blame-back-end.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
@@ -174,7 +176,7 @@ export function createStorageActivities(deps: StorageDependencies) {
 
   const markOf = ({ deviceName, round }: OnDevice & Round) => path.join(deps.marksDirectory, `${deviceName}.${round}`);
 
-  return blamingBackEnds(deps.drivers, {
+  const activities = {
     ...createVolumeActivities({
       exports: deps.exports,
       noProgressMs: deps.noProgressMs,
@@ -400,7 +402,8 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /** What this node has with Ferry's tags that may belong to nobody. Changes nothing. */
     inventory: beating<null, Inventory>(() => takeInventory(deps)),
-  });
+  };
+  return checkInputs(storageInputs, blamingBackEnds(deps.drivers, activities));
 }
 
 const unreported: ProgressReporter = async () => {};

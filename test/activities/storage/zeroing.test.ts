@@ -16,6 +16,7 @@ import {
 import { zeroFrom } from '../../../activities/storage/lvm/zero-range.ts';
 import { runCommand } from '../../../activities/storage/run-command.ts';
 import { nextChunk, zeroInChunks } from '../../../activities/storage/zero-in-chunks.ts';
+import { migrationTag } from '../../../model/device.ts';
 import { copyStart, type Checkpoint, type CopyProgress } from '../../../model/migration.ts';
 import { ferryError } from '../../registry/world.ts';
 import { copier } from './copier/jobs.ts';
@@ -26,6 +27,7 @@ import { assertSame, loopDevice, mib, replaceProgram, scratchFolder, writeVolume
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 
 const sizeBytes = 512 * mib;
+const id = '11111111-1111-4111-8111-111111111111';
 const noProgressMs = 4_000;
 
 /** A tool as slow as a disk that zeroes 96 MiB a second: five seconds in all, more than no progress may last. It writes down what it was asked for. */
@@ -52,7 +54,7 @@ async function zeroingOf(t: TestContext, kind: 'block' | 'file', tool?: (real: s
   await replaceProgram(t, folder, name, (tool ?? slow)(real, log!));
   const { address } = await qemuNbd(t, from!);
   const driver = {
-    find: async (device: string) => ({ name: device, path: to, sizeBytes, tags: ['ferry.migration=m'] }),
+    find: async (device: string) => ({ name: device, path: to, sizeBytes, tags: [migrationTag(id)] }),
     exhaustion: async () => null,
   };
   const reported: unknown[] = [];
@@ -70,7 +72,7 @@ async function zeroingOf(t: TestContext, kind: 'block' | 'file', tool?: (real: s
     const environment = new MockActivityEnvironment(lost ? { heartbeatDetails: lost } : {});
     environment.on('heartbeat', (beat: CopyProgress) => void beats.push(beat));
     const input = {
-      ...{ backEnd: 'n@b', deviceName: 'd', volumeId: 'v', migrationId: 'm', sizeBytes },
+      ...{ backEnd: 'n@b', deviceName: 'd', volumeId: id, migrationId: id, sizeBytes },
       ...{ source: address, readsZero: false, from: start, bandwidth: null, digest: true },
     };
     const end = environment.run<[typeof input], Awaited<ReturnType<typeof pullVolume>>, typeof pullVolume>(
@@ -155,14 +157,14 @@ test('unmapping that is slow tells each piece that it has given back', async (t)
   const volumeBytes = await writeVolume(file, pieces);
   const real = execFileSync('sh', ['-c', 'command -v fallocate'], { encoding: 'utf8' }).trim();
   await replaceProgram(t, folder, 'fallocate', `sleep 1\nexec ${real} "$@"`);
-  const tags = ['ferry.migration=m'];
+  const tags = [migrationTag(id)];
   const driver = { find: async (name: string) => ({ name, path: file, sizeBytes: volumeBytes, tags }) };
   const deps: Partial<StorageDependencies> = {
     drivers: new Map([['n@b', driver as never]]),
     ...{ copier: copier(t), slots: copySlots(1), noProgressMs, marksDirectory: folder },
   };
   const { unmapZeros } = createStorageActivities(deps as StorageDependencies);
-  const where = { backEnd: 'n@b', deviceName: 'd', migrationId: 'm', sizeBytes: volumeBytes, round: 1 };
+  const where = { backEnd: 'n@b', deviceName: 'd', migrationId: id, sizeBytes: volumeBytes, round: 1 };
   const input = { ...where, from: copyStart };
   const end = new MockActivityEnvironment().run<
     [typeof input],

@@ -1,0 +1,106 @@
+import * as z from 'zod';
+import { backEndName, volumeId } from '../../model/ids.ts';
+import { sizeBytes } from '../../model/sizes.ts';
+import {
+  exportAddress,
+  exportName,
+  fileName,
+  generation,
+  identity,
+  input,
+  live,
+  onDevice,
+  snapshotDevice,
+  tags,
+  transfer,
+} from './fields.ts';
+
+const ofMigration = { migrationId: z.uuid() };
+
+/** What a migration makes its device with. */
+const made = { ...onDevice, sizeBytes, volumeId, ...ofMigration, generation, labels: tags };
+
+/** What holds a volume, or is going to. */
+const whole = { ...onDevice, volumeId, identity: identity.nullable(), generation, sizeBytes };
+const successor = { ...whole, ...ofMigration, keptBy: z.uuid().optional() };
+
+/** What a volume has left. */
+const left = { ...onDevice, volumeId, exportName, ...ofMigration, identity: identity.nullish() };
+
+const proof = input({
+  backEnd: backEndName,
+  deviceName: fileName,
+  identity,
+  generation,
+  sizeBytes,
+  provenAt: z.iso.datetime({ offset: true }),
+});
+
+/** A number, since a mark's name is made of it. */
+const round = { ...onDevice, sizeBytes, ...ofMigration, round: z.number().int().min(0).max(1_000_000) };
+
+/** What a storage node's activities take. */
+export const storageInputs = {
+  createDevice: input({ ...onDevice, sizeBytes, tags }),
+  prepareDestination: input(made),
+  prepareLocalMove: input({ ...made, source: input(live), mayShare: z.boolean().optional() }),
+  copyVolume: input({ ...transfer, volumeId, source: input(live), readsZero: z.boolean(), digest: z.boolean() }),
+  holdSource: input({ ...live, sizeBytes, ...ofMigration }),
+  checkSource: input({ ...live, sizeBytes, lastWrite: z.string().max(255).nullable() }),
+  releaseSource: input({ ...onDevice, ...ofMigration }),
+  exportSource: input({ ...live, exportName, sizeBytes, ...ofMigration }),
+  exportDestination: input({
+    ...onDevice,
+    exportName,
+    sizeBytes,
+    volumeId,
+    ...ofMigration,
+    port: exportAddress.port.optional(),
+    needsRoom: z.boolean().optional(),
+  }),
+  pullVolume: input({
+    ...transfer,
+    volumeId,
+    source: input({ ...exportAddress, holes: z.boolean().optional() }),
+    readsZero: z.boolean(),
+    digest: z.boolean(),
+  }),
+  digestVolume: input({ ...transfer, volumeId: volumeId.optional(), beside: z.boolean().optional() }),
+  unmapZeros: input({ ...round, from: transfer.from }),
+  endUnmapping: input(round),
+  removeExport: input({ backEnd: backEndName, exportName, cut: z.boolean().optional() }),
+  listEverything: input({ backEnd: backEndName }),
+  inventory: z.null(),
+
+  hasDevice: input(live),
+  deleteDevice: input(live),
+  extendDevice: input({ ...live, sizeBytes }),
+  snapshotDevice: input({ ...live, sizeBytes, snapshotName: snapshotDevice, tags }),
+  deleteSnapshotDevice: input({ backEnd: backEndName, deviceName: snapshotDevice, snapshotId: z.uuid() }),
+  exportVolume: input({ ...live, exportName, sizeBytes, writable: z.boolean() }),
+  locateVolume: input({
+    ...onDevice,
+    volumeId,
+    sizeBytes,
+    live: input({ generation, identity: identity.nullish() }).optional(),
+    nobodys: z.boolean().optional(),
+  }),
+  checkUnused: input({ ...onDevice, exportName }),
+  discoverDevices: input({ backEnd: backEndName }),
+  inspectStranger: input(onDevice),
+  adoptDevice: input({ ...onDevice, newName: fileName, volumeId, sizeBytes, labels: tags }),
+  disownVolume: input({ backEnd: backEndName, volumeId, name: fileName.nullable() }),
+  disownDevice: input({ ...live, newName: fileName }),
+
+  lookAtDevice: input(onDevice),
+  proveLive: input(whole),
+  proveDestination: input(successor),
+  settleDestination: input(successor),
+  reviveDevice: input(whole),
+  deleteDestination: input({ ...onDevice, ...ofMigration }),
+  retireSource: input({ ...left, proof: proof.nullable() }),
+  keepSource: input(left),
+
+  examineSource: input({ ...live, identity: identity.nullable(), sizeBytes, attached: z.boolean() }),
+  examineDestination: input({ ...onDevice, sizeBytes, source: input(onDevice), keepsName: z.boolean() }),
+};
