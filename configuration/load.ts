@@ -3,9 +3,10 @@ import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { configuration, type Configuration } from './schema.ts';
 
-/** Environment variables and what they set; the environment wins over the file. Secrets (the database's URL) belong here. */
+/** Environment variables and what they set; the environment wins over the file. Secrets (the database's URL, passwords) belong here. */
 const fromEnvironment = {
   FERRY_DATABASE_URL: 'databaseUrl',
+  FERRY_KEYSTONE_PASSWORD: 'keystonePassword',
   FERRY_METRICS_ADDRESS: 'metricsAddress',
   FERRY_LOG_LEVEL: 'logLevel',
 } as const;

@@ -72,6 +72,49 @@ const compute = z.strictObject({
 export type ComputeConfiguration = z.infer<typeof compute>;
 
 /** Ferry's configuration: one file for clients and workers. Temporal's address is the SDK's own (TEMPORAL_ADDRESS, ...). */
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+const httpUrl = z.url({ protocol: /^https?$/, error: 'is not an address (https://host/path)' });
+
+const loopback = (url: string) => ['127.0.0.1', 'localhost', '[::1]'].includes(URL.parse(url)?.hostname ?? '');
+
+const keystone = z
+  .strictObject({
+    /** Where Ferry reaches Keystone, e.g. https://keystone.example.org:5000. */
+    url: httpUrl,
+    /** Where clients reach it, if that is another address: those who come without a token are told. */
+    publicUrl: httpUrl.optional(),
+    /** The service user as which Ferry asks about tokens; it needs the role `service` in its project, nothing else. */
+    username: z.string().min(1).default('ferry'),
+    userDomainId: z.string().min(1).default('default'),
+    projectName: z.string().min(1).default('service'),
+    projectDomainId: z.string().min(1).default('default'),
+    /** Holds that user's password; read again whenever Ferry logs in. Or set FERRY_KEYSTONE_PASSWORD. */
+    passwordFile: absolutePath.optional(),
+    /** For one answer of Keystone's. */
+    timeoutSeconds: z.number().positive().max(60).default(5),
+    /** Keystone is asked again about a token after so long: one that is revoked is refused no later. 0: at each request. */
+    recheckSeconds: z.number().min(0).max(300).default(30),
+    /** While Keystone is away, those whom it vouched for within so long go on. */
+    keepSeconds: z.number().min(0).max(3600).default(300),
+    /** Sends the password and tokens to another host without TLS: only on a network that nobody else can reach. */
+    insecureNetwork: z.boolean().default(false),
+  })
+  .refine((k) => k.insecureNetwork || k.url.startsWith('https:') || loopback(k.url), {
+    path: ['url'],
+    error: 'must be https: the password and tokens go there (or set insecureNetwork)',
+  });
+export type KeystoneConfiguration = z.infer<typeof keystone>;
+
+const api = z.strictObject({
+  /** Who says who calls; without it everybody who reaches the API is an administrator. */
+  keystone: keystone.optional(),
+  /** JSON: which roles may do what, where that is not as in Cinder. */
+  policyFile: absolutePath.optional(),
+  /** Without Keystone, listens on other addresses than loopback: only on a network that nobody else can reach. */
+  insecureNetwork: z.boolean().default(false),
+});
+
 export const configuration = z.strictObject({
   databaseUrl: z
     .url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' })
@@ -89,6 +132,10 @@ export const configuration = z.strictObject({
       buildId: label('build id').optional(),
     })
     .optional(),
+  /** The Block Storage API. */
+  api: api.prefault({}),
+  /** The password of Ferry's user in Keystone; belongs into the environment, or into a file of its own. */
+  keystonePassword: z.string().min(1).optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
   metricsAddress: z.string().optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -5,8 +5,9 @@ import { findProgram } from './find-program.mjs';
 /**
  * A kind of thing that runs here and what it takes. `postgres`: the embedded one. `directories`: Temporal and workers, with storage
  * nodes whose back ends are directories. `nodes`: storage nodes with a real LVM. `hypervisor`: a libvirt of one's own with a guest.
- * `measures`: what tests compare with, break and look through. `pooler`: PgBouncer. `browser`: a browser. `roots`: bare Debian systems.
- * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'roots'} Part
+ * `measures`: what tests compare with, break and look through. `pooler`: PgBouncer. `browser`: a browser. `keystone`: OpenStack's identity
+ * service and its clients. `roots`: bare Debian systems.
+ * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'roots'} Part
  */
 
 /**
@@ -31,9 +32,9 @@ export const purposes = {
   'demo -- --attached': { needed: ['postgres', 'directories', 'hypervisor'] },
   'test:unit': { needed: [] },
   'test:registry': { needed: ['postgres', 'pooler'] },
-  'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser'] },
+  'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser', 'keystone'] },
   'test:attached': { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
-  test: { needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser'] },
+  test: { needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser', 'keystone'] },
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   bare: { needed: ['roots'] },
 };
@@ -68,6 +69,10 @@ export function allNeeds() {
     program('mkfs.ext4', ['e2fsprogs'], ['measures']),
     program('ss', ['iproute2'], ['measures']),
     program('chromium', ['chromium'], ['browser']),
+    // The library alone: it starts no service.
+    program('keystone-manage', ['python3-keystone'], ['keystone']),
+    program('cinder', ['python3-cinderclient'], ['keystone']),
+    program('openstack', ['python3-openstackclient'], ['keystone']),
     // A hypervisor of its own, with a guest, for attached volumes.
     program('virsh', ['libvirt-clients'], ['hypervisor']),
     program('libvirtd', ['libvirt-daemon'], ['hypervisor']),

@@ -2,8 +2,7 @@ import pino from 'pino';
 import { loadConfiguration } from '../../configuration/load.ts';
 import { openForCallers } from '../open-ferry.ts';
 import { createApi } from './app.ts';
-import { noauth } from './identity/noauth.ts';
-import { builtInPolicy } from './identity/policy.ts';
+import { configuredIdentity } from './identity/configured.ts';
 import { serveApi } from './serve.ts';
 
 /** A request holds a connection to the registry for milliseconds. */
@@ -13,9 +12,10 @@ const maxConnections = 10;
 export async function runApi(listen: { host: string; port: number }): Promise<void> {
   const configuration = await loadConfiguration(process.env);
   const log = pino({ level: configuration.logLevel }).child({ part: 'api' });
+  const identity = await configuredIdentity(configuration, { host: listen.host, log });
   const ferry = await openForCallers({ configuration, answers: 'when begun', maxConnections });
   try {
-    const app = createApi({ ferry, authentication: noauth, policy: builtInPolicy, log });
+    const app = createApi({ ferry, ...identity, log });
     const served = await serveApi(app, listen);
     log.info({ url: served.url }, 'ready');
     await new Promise<void>((resolve) => {

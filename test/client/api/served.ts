@@ -28,13 +28,13 @@ export interface Answered {
 }
 
 /** The API over HTTP on the registry of that URL and the Temporal of the process's environment. */
-export async function startApi(databaseUrl: string) {
+export async function startApi(databaseUrl: string, authentication: Authentication = byToken) {
   const ferry = await openForCallers({
     configuration: configuration.parse({ databaseUrl }),
     answers: 'when begun',
     maxConnections: 4,
   });
-  const app = createApi({ ferry, authentication: byToken, policy: builtInPolicy, log: pino({ level: 'silent' }) });
+  const app = createApi({ ferry, authentication, policy: builtInPolicy, log: pino({ level: 'silent' }) });
   const served = await serveApi(app, { host: '127.0.0.1', port: 0 });
   return {
     url: served.url,
