@@ -19,7 +19,7 @@ import { findProgram } from './find-program.mjs';
 /**
  * What somebody wants to run here.
  * @typedef {'demo' | 'demo -- --require-lvm' | 'demo -- --attached' | 'test:unit' | 'test:registry' | 'test:nodes' | 'test:attached'
- *   | 'test' | 'bench' | 'bare'} Purpose
+ *   | 'test' | 'tempest' | 'bench' | 'bare'} Purpose
  */
 
 /**
@@ -35,6 +35,7 @@ export const purposes = {
   'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser', 'keystone'] },
   'test:attached': { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   test: { needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser', 'keystone'] },
+  tempest: { needed: ['postgres', 'directories', 'keystone'] },
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   bare: { needed: ['roots'] },
 };

@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|test:LANE|matrix|chaos|check|bench|bare|release [arguments]
+// node setup/run.mjs demo|test|test:LANE|matrix|chaos|tempest|check|bench|bare|release [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -20,6 +20,7 @@ const programs = {
   ...Object.fromEntries(lanes.map((lane) => [`test:${lane}`, ['setup/test.ts', `--lane=${lane}`]])),
   matrix: ['--test', 'test/faults/matrix.test.ts', 'test/faults/attached.test.ts'],
   chaos: ['test/chaos/run.ts'],
+  tempest: ['test/tempest/run.ts'],
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
   bare: ['setup/bare.ts'],

@@ -16,7 +16,7 @@ const inShell =
 const example = /^```sh example\n(.*?)^```/gms;
 
 /** Words of the code that happen to be names of programs, and are never run. */
-const words = 'as convert file gold link locale look migrate nova red script shutdown size watch write'.split(' ');
+const words = 'as convert file gold init link locale look migrate nova red script shutdown size watch write'.split(' ');
 /** What a shell, or the busybox of a guest, does itself. */
 const builtIn = ['kill', 'poweroff'];
 /** By whom they are brought: npm's users have Node, and setup fetches Temporal's program. */
