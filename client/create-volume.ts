@@ -10,7 +10,7 @@ import { findVolume } from '../registry/volumes.ts';
 import { beginWorkflow } from './begin-workflow.ts';
 import type { Context } from './context.ts';
 import { waitForControlWorker } from './control-worker.ts';
-import { requireAdmin } from './identity.ts';
+import { requireAdmin, visibleTo } from './identity.ts';
 import { parseInput } from './parse-input.ts';
 import { workflowResult } from './workflow-result.ts';
 
@@ -43,7 +43,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
   } = parseInput(newVolume, input);
   if (backEnd !== null) requireAdmin(identity, 'say on which back end a volume is made');
   if (owner !== identity.tenant) requireAdmin(identity, 'make volumes for other tenants');
-  const volumeType = typeName === null ? null : await findVolumeType(registry, typeName);
+  const volumeType = typeName === null ? null : await findVolumeType(registry, typeName, visibleTo(identity));
   const volumeId = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
@@ -54,6 +54,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     ...wanted,
     volumeId,
     tenantId: owner,
+    userId: identity.userId ?? null,
     backEnd,
     availabilityZone,
     volumeType: volumeType?.name ?? null,

@@ -6,6 +6,8 @@ export interface Identity {
   name: string;
   /** The tenant that the caller acts for; the owner of what is created. */
   tenant: string;
+  /** By whom what is made was made; not given where nobody knows. */
+  userId?: string;
   roles: readonly ('admin' | 'member')[];
 }
 

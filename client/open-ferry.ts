@@ -12,11 +12,13 @@ import { keptSourceCommands } from './kept-sources.ts';
 import { migrationCommands } from './migrations.ts';
 import { movesControlCommands } from './moves-control.ts';
 import { movesCommands } from './moves.ts';
+import { quotaCommands } from './quotas.ts';
 import { repairCommands } from './repair.ts';
 import { retypeCommands } from './retype.ts';
 import { snapshotCommands } from './snapshots.ts';
 import { storageCommands } from './storages.ts';
 import type { Temporal } from './temporal.ts';
+import { transferCommands } from './transfers.ts';
 import { volumeOperationCommands } from './volume-operations.ts';
 import { volumeTypeCommands } from './volume-types.ts';
 import { volumeCommands } from './volumes.ts';
@@ -49,6 +51,8 @@ function commands(context: Context) {
     ...attachmentCommands(context),
     ...hypervisorCommands(context),
     ...snapshotCommands(context),
+    ...quotaCommands(context),
+    ...transferCommands(context),
     ...adoptionCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),

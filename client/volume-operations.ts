@@ -4,6 +4,7 @@ import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata, metadataKey } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
 import { changeMetadata } from '../registry/metadata.ts';
+import { beginDetaching, reserve, rollDetaching, setReadOnly, unreserve } from '../registry/reservations.ts';
 import { resetState, resettableStatus, type Reset } from '../registry/reset-state.ts';
 import { describeVolume, findVolume } from '../registry/volumes.ts';
 import type { Context } from './context.ts';
@@ -35,12 +36,15 @@ export function volumeOperationCommands(context: Context) {
   const { registry, identity } = context;
   const visible = visibleTo(identity);
   return {
-    /** Deletes the volume with its bytes. `force`, for administrators: also from statuses in which it usually has work to do. */
-    async deleteVolume(id: string, options: { force?: boolean } = {}): Promise<void> {
+    /**
+     * Deletes the volume with its bytes. `force`, for administrators: also from statuses in which it usually has work to do. `cascade`: with its
+     * snapshots.
+     */
+    async deleteVolume(id: string, options: { force?: boolean; cascade?: boolean } = {}): Promise<void> {
       const { volumeId } = parseInput(volumeOnly, { volumeId: id });
       const force = options.force ?? false;
       if (force) requireAdmin(identity, 'force a delete');
-      const input = { volumeId, force, asTenant: asTenant(context) };
+      const input = { volumeId, force, cascade: options.cascade ?? false, asTenant: asTenant(context) };
       await run(context, {
         workflow: 'deleteVolume',
         name: 'delete',
@@ -76,7 +80,42 @@ export function volumeOperationCommands(context: Context) {
     /** Sets the status by hand; see resetState in the registry. For administrators. */
     async resetState(reset: Omit<Reset, 'tenantId'>): Promise<Volume> {
       requireAdmin(identity, 'reset the state of volumes');
-      return resetState(registry, { ...reset, ...parseInput(volumeOnly.extend({ status: resettableStatus }), reset) });
+      const parsed = parseInput(volumeOnly.extend({ status: resettableStatus.optional() }), reset);
+      return resetState(registry, { ...reset, ...parsed });
     },
+
+    /** Says whether the volume is one to boot from. */
+    async setBootable(id: string, bootable: boolean): Promise<Volume> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      return describeVolume(registry, volumeId, { bootable }, visible);
+    },
+
+    /** The volume has just this metadata. Goes on during a migration. */
+    async replaceMetadata(id: string, all: Record<string, string>): Promise<Volume> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      return describeVolume(registry, volumeId, { metadata: parseInput(metadata, all) }, visible);
+    },
+
+    /** Says whether guests may only read the volume. Only while it is available. */
+    async setReadOnly(id: string, readOnly: boolean): Promise<Volume> {
+      const { volumeId } = parseInput(volumeOnly, { volumeId: id });
+      return setReadOnly(registry, { volumeId, readOnly, ...visible });
+    },
+
+    /** Keeps an available volume for whoever is about to attach it; see reserve in the registry. */
+    reserveVolume: (id: string): Promise<Volume> =>
+      reserve(registry, { ...parseInput(volumeOnly, { volumeId: id }), ...visible }),
+
+    /** Takes `reserveVolume` back; without it, does nothing. */
+    unreserveVolume: (id: string): Promise<Volume> =>
+      unreserve(registry, { ...parseInput(volumeOnly, { volumeId: id }), ...visible }),
+
+    /** Keeps an attached volume for whoever is about to detach it. */
+    beginDetaching: (id: string): Promise<Volume> =>
+      beginDetaching(registry, { ...parseInput(volumeOnly, { volumeId: id }), ...visible }),
+
+    /** Takes `beginDetaching` back; without it, does nothing. */
+    rollDetaching: (id: string): Promise<Volume> =>
+      rollDetaching(registry, { ...parseInput(volumeOnly, { volumeId: id }), ...visible }),
   };
 }

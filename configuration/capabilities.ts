@@ -18,6 +18,7 @@ export function capabilitiesOf(
     driver: backEnd.driver,
     thin_provisioning_support: String(thin),
   };
-  // As Cinder's: the back end's name, unless several are to be of one name.
-  return { volume_backend_name: backEnd.name, ...backEnd.capabilities, ...own };
+  // As Cinder's, unless something else is configured: several back ends may be of one name.
+  const byDefault = { volume_backend_name: backEnd.name, storage_protocol: 'nbd', vendor_name: 'Ferry' };
+  return { ...byDefault, ...backEnd.capabilities, ...own };
 }

@@ -18,8 +18,13 @@ export const ferryErrorTypes = [
   'VolumeHasSnapshots', // volumes with snapshots do not move
   'VolumeStatusRefused', // status does not allow the operation
   'InsufficientSpace', // the back end has not enough free capacity
+  'QuotaExceeded', // the tenant has as much as it may have; details say of what
+  'TransferNotFound', // nobody gives a volume away under that id
+  'WrongTransferKey', // the key is not the one that its giver was told
   'VolumeTypeNotFound', // no such volume type
   'VolumeTypeExists', // there is a volume type of that name already
+  'AccessExists', // the tenant may have volumes of the type already
+  'AccessNotFound', // the tenant may not have volumes of the type
   'VolumeTypeInUse', // volumes have the type, or are being moved to it
   'CapabilityMissing', // the back end lacks what the volume's type asks for
   'SameVolumeType', // the volume has that type already

@@ -5,7 +5,7 @@ import type { Flow } from './migration.ts';
 import { deviceName } from './names.ts';
 import { formatBytes } from './sizes.ts';
 import { reasonLacking, type Asking } from './volume-type.ts';
-import type { Attachment, Volume } from './volume.ts';
+import { statusOf, type Attachment, type Volume } from './volume.ts';
 
 /** All that is known when it is decided whether a volume may move. */
 export interface MigrationFacts {
@@ -69,11 +69,12 @@ export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
       details: { operation: v.operation },
     });
   }
-  if (v.status !== 'available' && v.status !== 'in-use') {
+  const status = statusOf(v);
+  if (status !== 'available' && status !== 'in-use') {
     reasons.push({
       type: 'VolumeStatusRefused',
-      message: `Volume ${v.id} has status ${v.status}; it must be available or in-use to migrate.`,
-      details: { status: v.status },
+      message: `Volume ${v.id} has status ${status}; it must be available or in-use to migrate.`,
+      details: { status },
     });
   }
   if (f.snapshots > 0) {

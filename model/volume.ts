@@ -14,12 +14,27 @@ export const volumeStatus = z.enum([
   'snapshotting',
   'deleting',
   'retyping',
+  'awaiting-transfer',
   'error',
   'error_deleting',
   'error_extending',
   'maintenance',
 ]);
 export type VolumeStatus = z.infer<typeof volumeStatus>;
+
+/** What a volume may be shown as: Ferry's statuses, and those of Cinder's that stand for what Ferry does not do. */
+export const shownStatus = z.enum([
+  ...volumeStatus.options,
+  'managing',
+  'error_managing',
+  'restoring-backup',
+  'error_restoring',
+  'backing-up',
+  'error_backing-up',
+  'downloading',
+  'uploading',
+]);
+export type ShownStatus = z.infer<typeof shownStatus>;
 
 /** None → starting → migrating → completing → None, and None after an error too (as in Havana). */
 export const migrationStatus = z.enum(['starting', 'migrating', 'completing']).nullable();
@@ -29,10 +44,14 @@ export type MigrationStatus = z.infer<typeof migrationStatus>;
 export const volume = z.object({
   id: volumeId,
   tenantId,
+  /** Who made it; null when nobody knows. */
+  userId: z.string().nullable(),
   name: z.string().nullable(),
   description: z.string().nullable(),
   sizeBytes,
   status: volumeStatus,
+  /** What it was made to show, though nothing is under way: until the next operation begins, it stands for its status. See `statusOf`. */
+  shownStatus: shownStatus.nullable(),
   /** The back end that holds it: `node@name`. */
   host: backEndName,
   /** The id its name on the back end is based on, when that is not its own id (`os-vol-mig-status-attr:name_id`). */
@@ -53,9 +72,13 @@ export const volume = z.object({
   operationOwner: z.string().nullable(),
   /** Its status before that operation; null when none is under way. */
   previousStatus: volumeStatus.nullable(),
+  /** What an extension that is under way makes of it; else null. */
+  growingToBytes: sizeBytes.nullable(),
   availabilityZone: z.string(),
   volumeType: z.string().nullable(),
   bootable: z.boolean(),
+  /** Guests may only read it; null: nothing was said of that. */
+  readOnly: z.boolean().nullable(),
   snapshotId: z.uuid().nullable(),
   sourceVolumeId: z.uuid().nullable(),
   metadata: z.record(z.string(), z.string()),
@@ -63,6 +86,11 @@ export const volume = z.object({
   updatedAt: z.date(),
 });
 export type Volume = z.infer<typeof volume>;
+
+/** The status that people are told, and by which it is decided what may be done. */
+export function statusOf({ status, shownStatus: shown }: Pick<Volume, 'status' | 'shownStatus'>): ShownStatus {
+  return shown ?? status;
+}
 
 /** A volume's attachment to an instance on a compute node. */
 export const attachment = z.object({

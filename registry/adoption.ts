@@ -4,6 +4,7 @@ import { findBackEnd } from './back-ends.ts';
 import { alreadyBegun, idTaken, removeVolume } from './creation.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { finishOperation, recordOf, type Ticket } from './operations.ts';
+import { requireQuota } from './quotas.ts';
 import { volumeOrNull } from './volumes.ts';
 
 export interface AdoptedVolume extends Ticket {
@@ -13,11 +14,13 @@ export interface AdoptedVolume extends Ticket {
   name?: string | null | undefined;
   description?: string | null | undefined;
   bootable?: boolean | undefined;
+  /** Who takes it over. */
+  userId?: string | null | undefined;
 }
 
 /**
  * Makes the row of a volume whose device is there already: status `creating`, no bytes promised. By the same owner again: the same
- * row. Refused with `BackEndNotFound`, or `InvalidInput` for an id that another volume has.
+ * row. Refused with `BackEndNotFound`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has.
  */
 export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise<Volume> {
   return registry.transaction(async (q) => {
@@ -25,14 +28,16 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
     const record = await recordOf(q, 'manage', adopted);
     if (record) return alreadyBegun(q, adopted, record.outcome);
     if (await volumeOrNull(q, adopted.volumeId)) throw idTaken(adopted.volumeId);
+    const { tenantId, sizeBytes } = adopted;
+    await requireQuota(q, tenantId, { volumes: 1, bytes: sizeBytes, volumeBytes: sizeBytes, volumeType: null });
     const [made] = await q.rows(
       volume,
       `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'manage', $3))
        INSERT INTO volumes (
          id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_bytes, host,
-         availability_zone, bootable
+         availability_zone, bootable, user_id
        )
-       SELECT $1, 'manage', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8
+       SELECT $1, 'manage', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8, $9
        FROM back_ends b WHERE b.name = $7
        ON CONFLICT (id) DO NOTHING RETURNING *`,
       [
@@ -44,6 +49,7 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
         adopted.sizeBytes,
         adopted.backEnd,
         adopted.bootable ?? false,
+        adopted.userId ?? null,
       ],
     );
     if (!made) throw idTaken(adopted.volumeId);

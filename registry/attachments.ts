@@ -61,7 +61,13 @@ export interface NewAttachment extends Ticket {
 /** Takes an available volume for an attachment: status `attaching`, the attachment `reserved`. Repeats and refusals as any operation. */
 export function beginAttach(registry: Registry, wanted: NewAttachment): Promise<Attachment> {
   return registry.transaction(async (q) => {
-    await beginOperation(q, 'attach', wanted);
+    const { readOnly } = await beginOperation(q, 'attach', wanted);
+    if (readOnly && (wanted.mode ?? 'rw') !== 'ro')
+      throw new FerryError(
+        'VolumeStatusRefused',
+        `Volume ${wanted.volumeId} may only be read; attach it with the mode ro.`,
+        { volumeId: wanted.volumeId, operation: 'attach' },
+      );
     await q.rows(
       noColumns,
       `INSERT INTO attachments (id, volume_id, instance_id, compute_host, mode, status) VALUES ($1, $2, $3, $4, $5, 'reserved')

@@ -7,6 +7,7 @@ import { deviceName } from '../model/names.ts';
 import { fenced } from './fenced.ts';
 import { planMigration } from './migration-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
+import { requireQuota } from './quotas.ts';
 import { noColumns } from './rows.ts';
 import { planUndo } from './undo-facts.ts';
 import { findVolume } from './volumes.ts';
@@ -22,6 +23,9 @@ const claimRow = z.object({
   sourceGeneration: z.number(),
   destinationIdentity: z.string().nullable(),
   tenantId: z.string(),
+  newType: z.string().nullable(),
+  /** It was this very transaction that took the claim. */
+  fresh: z.boolean(),
 });
 
 export interface ClaimArguments {
@@ -62,7 +66,9 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
   const row = await registry
     .transaction(async (q) => {
       if (await wouldReadLost(q, args)) return undefined;
-      return undoes === null ? claimMove(q, args) : claimUndo(q, args);
+      const claimed = await (undoes === null ? claimMove(q, args) : claimUndo(q, args));
+      if (claimed?.fresh) await mayKeep(q, volumeId, claimed);
+      return claimed;
     })
     .catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'FE001') throw fenced(`Migration ${migrationId}`);
@@ -93,6 +99,23 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
 }
 
 /**
+ * What the claim's own statement does not look at, asked of a volume that nobody else can change now: that it is not shown as something
+ * that does not move, and that its tenant may have one more of the type that it gets. Throws, and the claim is rolled back.
+ */
+async function mayKeep(q: Queries, volumeId: string, claimed: z.infer<typeof claimRow>): Promise<void> {
+  const volume = await findVolume(q, volumeId);
+  if (volume.shownStatus !== null)
+    throw new FerryError(
+      'VolumeStatusRefused',
+      `Volume ${volumeId} has status ${volume.shownStatus}; it must be available or in-use to migrate.`,
+      { status: volume.shownStatus },
+    );
+  if (claimed.newType === null) return;
+  const need = { volumes: 1, bytes: volume.sizeBytes, volumeType: claimed.newType };
+  await requireQuota(q, volume.tenantId, { ...need, onlyType: true, counted: true });
+}
+
+/**
  * Whether the device that a new claim would read is one that its back end has named as lost. A claim that is there is repeated, whatever
  * has been lost since.
  */
@@ -113,7 +136,7 @@ async function claimMove(q: Queries, args: ClaimArguments): Promise<z.infer<type
   const { request, migrationId } = args;
   const [row] = await q.rows(
     claimRow,
-    `SELECT * FROM claim_volume($1, $2, $3, $4, $5, $6 OR name_is_kept($1, $2), $7, $8 * interval '1 ms', $9)`,
+    `SELECT *, started_at = now() AS fresh FROM claim_volume($1, $2, $3, $4, $5, $6 OR name_is_kept($1, $2), $7, $8 * interval '1 ms', $9)`,
     [
       request.volumeId,
       request.destination,
@@ -136,14 +159,18 @@ async function claimMove(q: Queries, args: ClaimArguments): Promise<z.infer<type
 
 async function claimUndo(q: Queries, args: ClaimArguments): Promise<z.infer<typeof claimRow> | undefined> {
   const { request } = args;
-  const [row] = await q.rows(claimRow, `SELECT * FROM claim_undo($1, $2, $3, $4, $5, $6, $7 * interval '1 ms')`, [
-    request.volumeId,
-    request.destination,
-    args.owner,
-    args.migrationId,
-    request.undoes,
-    request.requestedBy,
-    downAfterMs,
-  ]);
+  const [row] = await q.rows(
+    claimRow,
+    `SELECT *, started_at = now() AS fresh FROM claim_undo($1, $2, $3, $4, $5, $6, $7 * interval '1 ms')`,
+    [
+      request.volumeId,
+      request.destination,
+      args.owner,
+      args.migrationId,
+      request.undoes,
+      request.requestedBy,
+      downAfterMs,
+    ],
+  );
   return row;
 }

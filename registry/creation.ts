@@ -7,8 +7,9 @@ import { volume, type Volume } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
 import { clock, gatherRooms } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
-import { failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
+import { beginOperation, failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
 import { reasonsAgainstPlacing } from './placement.ts';
+import { requireQuota } from './quotas.ts';
 import { noColumns } from './rows.ts';
 import { holdVolumeType } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
@@ -26,13 +27,15 @@ export interface NewVolume extends Ticket {
   bootable?: boolean | undefined;
   snapshotId?: string | null | undefined;
   sourceVolumeId?: string | null | undefined;
+  /** Who made it. */
+  userId?: string | null | undefined;
   metadata?: Record<string, string> | undefined;
 }
 
 /**
  * Makes the volume's row, status `creating`, on the back end that was asked for if that may take it, or on one that is chosen; its bytes
  * are promised from now on. By the same owner again: the same row. Refused with `VolumeTypeNotFound`, `BackEndNotFound`,
- * `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`, `InsufficientSpace`, or `InvalidInput` for an id that another volume has.
+ * `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`, `InsufficientSpace`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has.
  * `Fenced` when this owner's creation is over already.
  */
 export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
@@ -49,6 +52,13 @@ export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volu
     if (record) return alreadyBegun(q, wanted, record.outcome);
     if (await volumeOrNull(q, wanted.volumeId)) throw idTaken(wanted.volumeId);
     if ('reason' in place) throw new FerryError(place.reason.type, place.reason.message, place.reason.details);
+    const { tenantId, sizeBytes } = wanted;
+    await requireQuota(q, tenantId, {
+      volumes: 1,
+      bytes: sizeBytes,
+      volumeBytes: sizeBytes,
+      volumeType: volumeType?.name ?? null,
+    });
     return insertVolume(q, { ...wanted, backEnd: place.backEnd });
   });
 }
@@ -86,9 +96,9 @@ async function insertVolume(q: Queries, wanted: NewVolume & { backEnd: string })
     `WITH begun AS (INSERT INTO operations (owner, volume_id, operation, tenant_id) VALUES ($2, $1, 'create', $3))
      INSERT INTO volumes (
        id, operation, operation_owner, operation_since, previous_status, status, tenant_id, name, description, size_bytes, host,
-       availability_zone, volume_type, bootable, snapshot_id, source_volume_id, metadata
+       availability_zone, volume_type, bootable, snapshot_id, source_volume_id, metadata, user_id
      )
-     SELECT $1, 'create', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8, $9, $10, $11, $12
+     SELECT $1, 'create', $2, now(), 'error', 'creating', $3, $4, $5, $6, b.name, b.availability_zone, $8, $9, $10, $11, $12, $13
      FROM back_ends b WHERE b.name = $7
      ON CONFLICT (id) DO NOTHING RETURNING *`,
     [
@@ -104,6 +114,7 @@ async function insertVolume(q: Queries, wanted: NewVolume & { backEnd: string })
       wanted.snapshotId ?? null,
       wanted.sourceVolumeId ?? null,
       wanted.metadata ?? {},
+      wanted.userId ?? null,
     ],
   );
   if (!made) throw idTaken(wanted.volumeId);
@@ -113,6 +124,45 @@ async function insertVolume(q: Queries, wanted: NewVolume & { backEnd: string })
 /** The device is there, of that identity: the volume is `available`. */
 export async function finishCreate(registry: Queries, done: Ticket & { identity?: string }): Promise<void> {
   await finishOperation(registry, 'create', done, { status: 'available', identity: done.identity });
+}
+
+/**
+ * Takes the volume to delete it; with `cascade`, its snapshots as well: theirs are the ids that come with it. Repeats and refusals as any
+ * operation.
+ */
+export function beginDelete(
+  registry: Registry,
+  ticket: Ticket & { force?: boolean | undefined; cascade?: boolean | undefined },
+): Promise<Volume & { snapshotIds: string[] }> {
+  return registry.transaction(async (q) => {
+    const { cascade = false } = ticket;
+    const deleting = await beginOperation(q, 'delete', { ...ticket, withSnapshots: cascade });
+    if (!cascade) return { ...deleting, snapshotIds: [] };
+    const snapshots = await q.rows(
+      z.object({ id: z.uuid() }),
+      `UPDATE snapshots SET status = 'deleting', shown_status = NULL, updated_at = now() WHERE volume_id = $1 RETURNING id`,
+      [ticket.volumeId],
+    );
+    return { ...deleting, snapshotIds: snapshots.map(({ id }) => id) };
+  });
+}
+
+/**
+ * The volume could not be deleted: `error_deleting`, or as it was if it was not touched. What of its snapshots was to go with it is
+ * `error_deleting`: some may be gone. May be repeated.
+ */
+export function failDelete(
+  registry: Registry,
+  failed: Ticket & { reason: Reason; untouched?: boolean | undefined },
+): Promise<void> {
+  return registry.transaction(async (q) => {
+    if (!(await failOperation(q, 'delete', failed, failed.untouched ? 'as before' : undefined))) return;
+    await q.rows(
+      noColumns,
+      `UPDATE snapshots SET status = 'error_deleting', updated_at = now() WHERE volume_id = $1 AND status = 'deleting'`,
+      [failed.volumeId],
+    );
+  });
 }
 
 /** The device could not be made: the volume stays, with status `error`, for its tenant to see and delete. */
@@ -135,8 +185,11 @@ export async function removeVolume(
   const outcome = reason === null ? 'success' : 'error';
   const removed = await registry.rows(
     z.object({ volumeId: z.string() }),
-    // What was kept of it is of no use to anybody.
-    `WITH gone AS (DELETE FROM volumes WHERE id = $1 AND operation = $3 AND operation_owner = $2 RETURNING id),
+    // What was kept of it is of no use to anybody. Snapshots are there only if they went with it: else it had none.
+    `WITH too AS (
+       DELETE FROM snapshots s USING volumes v
+       WHERE v.id = $1 AND v.operation = $3 AND v.operation_owner = $2 AND s.volume_id = v.id AND s.status = 'deleting'
+     ), gone AS (DELETE FROM volumes WHERE id = $1 AND operation = $3 AND operation_owner = $2 RETURNING id),
      kept AS (
        UPDATE kept_sources k SET removing_at = coalesce(k.removing_at, now()) FROM gone WHERE k.volume_id = gone.id
      )

@@ -1,13 +1,14 @@
 import { FerryError } from '../model/errors.ts';
 import { sizeWords } from '../model/sizes.ts';
-import type { Volume } from '../model/volume.ts';
+import { volume as volumeRow, type Volume } from '../model/volume.ts';
 import type { Registry } from './open-registry.ts';
 import { beginOperation, type Ticket } from './operations.ts';
 import { reasonsAgainstPlacing } from './placement.ts';
+import { requireQuota } from './quotas.ts';
 
 /**
  * Takes the volume for an extension, if it becomes larger and its back end has room. By the same owner again: the same volume. Refused as
- * any operation, and with `InvalidInput` for a size that is not larger, and `InsufficientSpace`. Ends with `finishOperation`, which is told
+ * any operation, and with `InvalidInput` for a size that is not larger, `InsufficientSpace` and `QuotaExceeded`. Ends with `finishOperation`, which is told
  * the size.
  */
 export function beginExtend(registry: Registry, ticket: Ticket & { sizeBytes: number }): Promise<Volume> {
@@ -29,6 +30,17 @@ export function beginExtend(registry: Registry, ticket: Ticket & { sizeBytes: nu
     });
     const space = reasons.find((reason) => reason.type === 'InsufficientSpace');
     if (space) throw new FerryError(space.type, space.message, space.details);
-    return volume;
+    // A repeat was counted already.
+    if (volume.growingToBytes !== null) return volume;
+    await requireQuota(q, volume.tenantId, {
+      bytes: ticket.sizeBytes - volume.sizeBytes,
+      volumeBytes: ticket.sizeBytes,
+      volumeType: volume.volumeType,
+    });
+    const [growing] = await q.rows(volumeRow, 'UPDATE volumes SET growing_to_bytes = $2 WHERE id = $1 RETURNING *', [
+      volume.id,
+      ticket.sizeBytes,
+    ]);
+    return growing!;
   });
 }

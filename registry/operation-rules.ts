@@ -1,6 +1,6 @@
 import type { Reason } from '../model/errors.ts';
 import type { Phase } from '../model/migration.ts';
-import type { Volume, VolumeStatus } from '../model/volume.ts';
+import { shownStatus, statusOf, type ShownStatus, type Volume, type VolumeStatus } from '../model/volume.ts';
 
 /** What happens to a volume besides migrations, one at a time. */
 export type Operation =
@@ -19,10 +19,10 @@ export type Operation =
 export type OperationOnVolume = Exclude<Operation, 'create' | 'manage'>;
 
 interface Rule {
-  /** The statuses from which it may begin. */
-  readonly from: readonly VolumeStatus[];
+  /** The statuses from which it may begin, as people are told them. */
+  readonly from: readonly ShownStatus[];
   /** With `force`: these as well. */
-  readonly forced: readonly VolumeStatus[];
+  readonly forced: readonly ShownStatus[];
   /** The status meanwhile; null: as it was. */
   readonly meanwhile: VolumeStatus | null;
   /** The status when it failed; null: as it was. */
@@ -31,19 +31,23 @@ interface Rule {
   readonly bare: boolean;
 }
 
+const deletable: readonly ShownStatus[] = ['available', 'error', 'error_deleting', 'error_extending'];
+
 /** As in Cinder, but for what a migration forbids: that is the same for all, and no rule's business. */
 export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
   delete: {
-    from: ['available', 'error', 'error_deleting', 'error_extending'],
-    forced: ['reserved', 'maintenance', 'in-use'],
+    from: deletable,
+    // Nothing is under way, whatever is shown: that is asked besides.
+    forced: shownStatus.options.filter((status) => !deletable.includes(status)),
     meanwhile: 'deleting',
     failed: 'error_deleting',
     bare: true,
   },
   extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: true },
   retype: { from: ['available', 'in-use'], forced: [], meanwhile: 'retyping', failed: null, bare: false },
-  attach: { from: ['available'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
-  detach: { from: ['in-use'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
+  // `attaching`, `detaching`: what a volume shows that was reserved for it.
+  attach: { from: ['available', 'attaching'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
+  detach: { from: ['in-use', 'detaching'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
   snapshot: { from: ['available'], forced: ['in-use'], meanwhile: 'snapshotting', failed: null, bare: false },
   'delete-snapshot': {
     from: ['available', 'in-use', 'error', 'error_deleting'],
@@ -61,7 +65,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
   },
 };
 
-export function mayBeginFrom(operation: OperationOnVolume, force: boolean): readonly VolumeStatus[] {
+export function mayBeginFrom(operation: OperationOnVolume, force: boolean): readonly ShownStatus[] {
   const rule = rules[operation];
   return force ? [...rule.from, ...rule.forced] : rule.from;
 }
@@ -106,11 +110,12 @@ export function reasonNotToBegin(operation: OperationOnVolume, force: boolean, f
   const held = reasonHeld(operation, v, f.phase);
   if (held) return held;
   const from = mayBeginFrom(operation, force);
-  if (!from.includes(v.status)) {
+  const status = statusOf(v);
+  if (!from.includes(status)) {
     return {
       type: 'VolumeStatusRefused',
-      message: `Volume ${v.id} has status ${v.status}; for ${operation} it must be ${from.join(' or ')}.`,
-      details: { volumeId: v.id, operation, status: v.status, allowed: from },
+      message: `Volume ${v.id} has status ${status}; for ${operation} it must be ${from.join(' or ')}.`,
+      details: { volumeId: v.id, operation, status, allowed: from },
     };
   }
   if (!rules[operation].bare) return null;

@@ -14,6 +14,14 @@ export interface Ticket extends Visibility {
   owner: string;
 }
 
+/** What is not held against an operation. */
+export interface Leniency {
+  /** Statuses in which it usually has no business. */
+  force?: boolean | undefined;
+  /** Snapshots, which go with the volume. Only in a transaction: an attachment is seen, and refused, after the volume was taken. */
+  withSnapshots?: boolean | undefined;
+}
+
 /** How often a refusal for which no reason is found (any more) is asked again. */
 const attempts = 5;
 
@@ -25,9 +33,9 @@ const attempts = 5;
 export async function beginOperation(
   registry: Queries,
   operation: OperationOnVolume,
-  ticket: Ticket & { force?: boolean | undefined },
+  ticket: Ticket & Leniency,
 ): Promise<Volume> {
-  const force = ticket.force ?? false;
+  const { force = false, withSnapshots = false } = ticket;
   const { meanwhile, bare } = rules[operation];
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7)', [
@@ -37,14 +45,17 @@ export async function beginOperation(
       ticket.tenantId ?? null,
       mayBeginFrom(operation, force),
       meanwhile,
-      bare,
+      bare && !withSnapshots,
     ]);
-    if (begun) return begun;
+    if (begun) {
+      if (bare && withSnapshots) await mustBeDetached(registry, operation, begun, ticket);
+      return begun;
+    }
     const found = await findVolume(registry, ticket.volumeId, ticket);
     if (found.operation === operation && found.operationOwner === ticket.owner) return found;
     if (await recordOf(registry, operation, ticket))
       throw fenced(`The operation ${operation} on volume ${ticket.volumeId}`);
-    const reason = await reasonAgainst(registry, operation, found, force);
+    const reason = await reasonAgainst(registry, operation, found, ticket);
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
   }
   throw new FerryError('VolumeBusy', `Volume ${ticket.volumeId} changes too often for ${operation} now. Try again.`);
@@ -55,9 +66,17 @@ export async function reasonAgainst(
   registry: Queries,
   operation: OperationOnVolume,
   found: Volume,
-  force = false,
+  { force = false, withSnapshots = false }: Leniency = {},
 ): Promise<Reason | null> {
-  return reasonNotToBegin(operation, force, await factsOf(registry, found));
+  const facts = await factsOf(registry, found);
+  return reasonNotToBegin(operation, force, withSnapshots ? { ...facts, snapshots: 0 } : facts);
+}
+
+/** Of what was begun without a look at attachments and snapshots: throws where there are attachments, to be rolled back. */
+async function mustBeDetached(registry: Queries, operation: OperationOnVolume, begun: Volume, ticket: Ticket) {
+  const asBefore = { ...begun, operation: null, status: begun.previousStatus ?? begun.status };
+  const reason = await reasonAgainst(registry, operation, asBefore, { ...ticket, force: true, withSnapshots: true });
+  if (reason) throw new FerryError(reason.type, reason.message, reason.details);
 }
 
 async function factsOf(registry: Queries, found: Volume) {

@@ -1,6 +1,5 @@
-import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
-import { volume, type Volume } from '../model/volume.ts';
+import { shownStatus, statusOf, volume, type ShownStatus, type Volume } from '../model/volume.ts';
 import { listAttachments } from './attachments.ts';
 import { listClaims } from './migrations.ts';
 import { reasonHeld } from './operation-rules.ts';
@@ -8,8 +7,11 @@ import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
 import { volumeNotFound, type Visibility } from './volumes.ts';
 
-/** What an administrator may set: the statuses in which nothing is under way. */
-export const resettableStatus = z.enum([
+/** What an administrator may set: the statuses in which nothing is under way; the others are only shown. */
+export const resettableStatus = shownStatus;
+
+/** Those that a volume can rest in, so that its status itself becomes it. */
+const resting: ReadonlySet<ShownStatus> = new Set([
   'available',
   'in-use',
   'error',
@@ -20,7 +22,8 @@ export const resettableStatus = z.enum([
 
 export interface Reset extends Visibility {
   volumeId: string;
-  status: z.infer<typeof resettableStatus>;
+  /** Not given: as it is. */
+  status?: ShownStatus | undefined;
   /** Forget the attachments: only when no guest has the volume. */
   detached?: boolean | undefined;
   /** The owner of an operation that is known to be dead: the volume is freed, and what that owner still writes is refused. */
@@ -30,7 +33,9 @@ export interface Reset extends Visibility {
 /**
  * Sets a volume's status by hand, without a look at the device. Never frees a volume that a migration holds (`VolumeMigrating`): cancel
  * the migration. Frees one that an operation holds only if its owner is named (`VolumeBusy`). `available` is refused while there are
- * attachments: a second writer could come. May be repeated.
+ * attachments: a second writer could come. A status in which something would be under way, though nothing is, is only shown, until the next
+ * operation begins; it may not begin from there unless forced. Whoever waited to take the volume over cannot any more when the status is
+ * set. May be repeated.
  */
 export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
   return registry.transaction(async (q) => {
@@ -56,11 +61,17 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
         [found.operationOwner, found.id],
       );
     }
+    const { status = abandoned ? 'error' : statusOf(found) } = reset;
+    const rests = resting.has(status);
+    if (rests && statusOf(found) === 'awaiting-transfer')
+      await q.rows(noColumns, 'DELETE FROM volume_transfers WHERE volume_id = $1', [found.id]);
     const [changed] = await q.rows(
       volume,
-      `UPDATE volumes SET status = $2, operation = NULL, operation_owner = NULL, operation_since = NULL, previous_status = NULL,
+      `UPDATE volumes SET status = CASE WHEN $3 THEN $2 ELSE coalesce(previous_status, status) END,
+         shown_status = CASE WHEN $3 OR $2 = coalesce(previous_status, status) THEN NULL ELSE $2 END,
+         operation = NULL, operation_owner = NULL, operation_since = NULL, previous_status = NULL, growing_to_bytes = NULL,
          updated_at = now() WHERE id = $1 RETURNING *`,
-      [found.id, reset.status],
+      [found.id, status, rests],
     );
     return changed!;
   });

@@ -5,6 +5,8 @@ import type { Volume } from '../model/volume.ts';
 import { findBackEnd } from './back-ends.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { beginOperation, finishOperation, reasonAgainst, type Ticket } from './operations.ts';
+import { requireQuota } from './quotas.ts';
+import { snapshotsOf } from './snapshots.ts';
 import { findVolumeType, holdVolumeType } from './volume-types.ts';
 import { findVolume, type Visibility } from './volumes.ts';
 
@@ -25,7 +27,7 @@ export function gatherRetypeFacts(
 ): Promise<RetypeFacts> {
   return registry.transaction(async (q) => {
     const volume = await findVolume(q, wanted.volumeId, wanted);
-    const type = await findVolumeType(q, wanted.type);
+    const type = await findVolumeType(q, wanted.type, { tenantId: wanted.tenantId });
     const held = await reasonAgainst(q, 'retype', volume);
     const refusal = held ?? (volume.volumeType === type.name ? sameVolumeType(volume) : null);
     return { volume, type, refusal, lacking: await lackingWhereItIs(q, volume, type) };
@@ -48,6 +50,14 @@ export function retypeInPlace(registry: Registry, ticket: Ticket & { volumeType:
     const reason =
       volume.volumeType === ticket.volumeType ? sameVolumeType(volume) : lacking && migrationNeeded(volume, lacking);
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
+    const { snapshots, bytes } = await snapshotsOf(q, volume.id);
+    await requireQuota(q, volume.tenantId, {
+      volumes: 1,
+      snapshots,
+      bytes: volume.sizeBytes + bytes,
+      volumeType: ticket.volumeType,
+      onlyType: true,
+    });
     await finishOperation(q, 'retype', ticket, { volumeType: ticket.volumeType });
     return findVolume(q, ticket.volumeId, ticket);
   });

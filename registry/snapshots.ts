@@ -1,35 +1,94 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
-import { snapshot, type Snapshot } from '../model/snapshot.ts';
+import { snapshot, type ShownSnapshotStatus, type Snapshot } from '../model/snapshot.ts';
 import type { Queries, Registry } from './open-registry.ts';
+import { Conditions, pageStatement, plainKey, textKey, type Page, type SortKeys } from './pages.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from './operations.ts';
+import { requireQuota } from './quotas.ts';
 import { noColumns } from './rows.ts';
 import type { Visibility } from './volumes.ts';
 
-/** The snapshots that fit, newest first. */
-export function listSnapshots(
+/** By what snapshots may be ordered. */
+const snapshotSortKeys = {
+  id: plainKey('id'),
+  name: textKey('name'),
+  description: textKey('description'),
+  status: (row: string) => `coalesce(${row}.shown_status, ${row}.status) COLLATE "C"`,
+  size: plainKey('size_bytes'),
+  volumeId: plainKey('volume_id'),
+  tenantId: textKey('tenant_id'),
+  userId: textKey('user_id'),
+  createdAt: plainKey('created_at'),
+  updatedAt: (row: string) => `coalesce(${row}.updated_at, '-infinity')`,
+} satisfies SortKeys<string>;
+export type SnapshotSortKey = keyof typeof snapshotSortKeys;
+
+export interface SnapshotFilter extends Visibility {
+  volumeId?: string | undefined;
+  name?: string | undefined;
+  /** As people are told it. */
+  status?: string | undefined;
+  /** All of these, and maybe more. */
+  metadata?: Record<string, string> | undefined;
+  /** Of their volumes. */
+  availabilityZone?: string | undefined;
+}
+
+/** The snapshots that fit, the newest first unless sorted otherwise. `SnapshotNotFound` when the last page's row is not there. */
+export async function listSnapshots(
   registry: Queries,
-  filter: Visibility & { volumeId?: string | undefined } = {},
+  filter: SnapshotFilter & Page<SnapshotSortKey> = {},
 ): Promise<Snapshot[]> {
-  return registry.rows(
-    snapshot,
-    `SELECT * FROM snapshots WHERE ($1::uuid IS NULL OR volume_id = $1) AND ($2::text IS NULL OR tenant_id = $2)
-     ORDER BY created_at DESC, id`,
-    [filter.volumeId ?? null, filter.tenantId ?? null],
+  if (filter.after !== undefined) await findSnapshot(registry, filter.after, { tenantId: filter.tenantId });
+  const conditions = conditionsOf(filter);
+  const statement = pageStatement('snapshots', conditions, snapshotSortKeys, filter);
+  return registry.rows(snapshot, statement, conditions.values);
+}
+
+/** How many snapshots fit. */
+export async function countSnapshots(registry: Queries, filter: SnapshotFilter = {}): Promise<number> {
+  const conditions = conditionsOf(filter);
+  const [counted] = await registry.rows(
+    z.object({ count: z.number() }),
+    `SELECT count(*) FROM snapshots l WHERE ${conditions.text}`,
+    conditions.values,
   );
+  return counted!.count;
+}
+
+function conditionsOf(filter: SnapshotFilter): Conditions {
+  return new Conditions()
+    .add(filter.tenantId, (p) => `l.tenant_id = ${p}`)
+    .add(filter.volumeId, (p) => `l.volume_id = ${p}::uuid`)
+    .add(filter.name, (p) => `l.name = ${p}`)
+    .add(filter.status, (p) => `coalesce(l.shown_status, l.status) = ${p}`)
+    .add(filter.metadata, (p) => `l.metadata @> ${p}::jsonb`)
+    .add(
+      filter.availabilityZone,
+      (p) => `EXISTS (SELECT FROM volumes v WHERE v.id = l.volume_id AND v.availability_zone = ${p})`,
+    );
 }
 
 /** The snapshot. `SnapshotNotFound` if there is none, or it is not the tenant's. */
 export async function findSnapshot(registry: Queries, id: string, visible: Visibility = {}): Promise<Snapshot> {
-  const valid = z.uuid().safeParse(id);
-  const [found] = valid.success
-    ? await registry.rows(snapshot, 'SELECT * FROM snapshots WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2)', [
-        valid.data,
-        visible.tenantId ?? null,
-      ])
-    : [];
+  const found = await snapshotOrNull(registry, id, visible);
   if (!found) throw snapshotNotFound(id);
   return found;
+}
+
+export async function snapshotOrNull(
+  registry: Queries,
+  id: string,
+  visible: Visibility = {},
+): Promise<Snapshot | null> {
+  const valid = z.uuid().safeParse(id);
+  if (!valid.success) return null;
+  const [found] = await registry.rows(
+    snapshot,
+    'SELECT * FROM snapshots WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2)',
+    [valid.data, visible.tenantId ?? null],
+  );
+  return found ?? null;
 }
 
 export interface NewSnapshot extends Ticket {
@@ -38,18 +97,41 @@ export interface NewSnapshot extends Ticket {
   description?: string | null | undefined;
   /** Of a volume in use as well: what the guest has not flushed is not in it. */
   force?: boolean | undefined;
+  metadata?: Record<string, string> | undefined;
+  /** Who makes it. */
+  userId?: string | null | undefined;
 }
 
-/** Takes the volume for a snapshot: status `snapshotting`, the snapshot `creating`. Repeats and refusals as any operation. */
+/** How many snapshots a volume has, and of how many bytes. */
+export async function snapshotsOf(q: Queries, volumeId: string): Promise<{ snapshots: number; bytes: number }> {
+  const [counted] = await q.rows(
+    z.object({ snapshots: z.number(), bytes: z.number() }),
+    'SELECT count(*) AS snapshots, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM snapshots WHERE volume_id = $1',
+    [volumeId],
+  );
+  return counted!;
+}
+
+/** Takes the volume for a snapshot: status `snapshotting`, the snapshot `creating`. Repeats and refusals as any operation, and `QuotaExceeded`. */
 export function beginSnapshot(registry: Registry, wanted: NewSnapshot): Promise<Snapshot> {
   return registry.transaction(async (q) => {
-    await beginOperation(q, 'snapshot', wanted);
+    const { tenantId, sizeBytes, volumeType } = await beginOperation(q, 'snapshot', wanted);
+    const begun = await snapshotOrNull(q, wanted.snapshotId);
+    if (begun) return begun;
+    await requireQuota(q, tenantId, { snapshots: 1, bytes: sizeBytes, volumeType });
     await q.rows(
       noColumns,
-      `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status)
-       SELECT $1, v.id, v.tenant_id, $3, $4, v.size_bytes, 'creating' FROM volumes v WHERE v.id = $2
+      `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status, metadata, user_id)
+       SELECT $1, v.id, v.tenant_id, $3, $4, v.size_bytes, 'creating', $5, $6 FROM volumes v WHERE v.id = $2
        ON CONFLICT (id) DO NOTHING`,
-      [wanted.snapshotId, wanted.volumeId, wanted.name ?? null, wanted.description ?? null],
+      [
+        wanted.snapshotId,
+        wanted.volumeId,
+        wanted.name ?? null,
+        wanted.description ?? null,
+        wanted.metadata ?? {},
+        wanted.userId ?? null,
+      ],
     );
     return findSnapshot(q, wanted.snapshotId);
   });
@@ -72,10 +154,27 @@ export function failSnapshot(
   });
 }
 
-/** Takes the volume to delete one of its snapshots. Refused as any operation, and with `SnapshotNotFound`. */
-export function beginSnapshotDelete(registry: Registry, ticket: Ticket & { snapshotId: string }): Promise<Snapshot> {
+/** From which statuses a snapshot is deleted without `force`, as people are told them. Nothing is under way on it, whatever is shown. */
+const deletableSnapshots: readonly ShownSnapshotStatus[] = ['available', 'error', 'error_deleting'];
+
+/**
+ * Takes the volume to delete one of its snapshots. Refused as any operation, and with `SnapshotNotFound`, or `VolumeStatusRefused` for one
+ * that shows another status, unless `force`d.
+ */
+export function beginSnapshotDelete(
+  registry: Registry,
+  ticket: Ticket & { snapshotId: string; force?: boolean | undefined },
+): Promise<Snapshot> {
   return registry.transaction(async (q) => {
-    await beginOperation(q, 'delete-snapshot', ticket);
+    await beginOperation(q, 'delete-snapshot', { ...ticket, force: false });
+    const found = await findSnapshot(q, ticket.snapshotId);
+    const shown = found.shownStatus;
+    if (!ticket.force && shown !== null && !deletableSnapshots.includes(shown))
+      throw new FerryError(
+        'VolumeStatusRefused',
+        `Snapshot ${found.id} has status ${shown}; to be deleted it must be ${deletableSnapshots.join(' or ')}.`,
+        { snapshotId: found.id, status: shown },
+      );
     const deleting = await setStatus(q, ticket, 'deleting');
     if (!deleting) throw snapshotNotFound(ticket.snapshotId);
     return deleting;
@@ -110,12 +209,13 @@ async function setStatus(
 ): Promise<Snapshot | null> {
   const [changed] = await q.rows(
     snapshot,
-    'UPDATE snapshots SET status = $3 WHERE id = $1 AND volume_id = $2 RETURNING *',
+    `UPDATE snapshots SET status = $3, shown_status = NULL, progress = NULL, updated_at = now()
+     WHERE id = $1 AND volume_id = $2 RETURNING *`,
     [of.snapshotId, of.volumeId, status],
   );
   return changed ?? null;
 }
 
-function snapshotNotFound(id: string): FerryError {
+export function snapshotNotFound(id: string): FerryError {
   return new FerryError('SnapshotNotFound', `Snapshot ${id} could not be found.`, { snapshotId: id });
 }

@@ -2,8 +2,9 @@ import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { volumeId as volumeIdSchema } from '../model/ids.ts';
 import { nameIdOf } from '../model/names.ts';
-import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
+import { volume, type ShownStatus, type Volume } from '../model/volume.ts';
 import type { Queries } from './open-registry.ts';
+import { Conditions, pageStatement, plainKey, textKey, type Page, type SortKeys } from './pages.ts';
 
 /** Whose volumes the caller may see: one tenant's, or all (an administrator, a workflow). */
 export interface Visibility {
@@ -36,39 +37,101 @@ export function volumeNotFound(volumeId: string): FerryError {
   return new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
 }
 
+/** By what volumes may be ordered. */
+const volumeSortKeys = {
+  id: plainKey('id'),
+  name: textKey('name'),
+  description: textKey('description'),
+  status: (row: string) => `coalesce(${row}.shown_status, ${row}.status) COLLATE "C"`,
+  size: plainKey('size_bytes'),
+  host: textKey('host'),
+  availabilityZone: textKey('availability_zone'),
+  volumeType: textKey('volume_type'),
+  bootable: plainKey('bootable'),
+  migrationStatus: textKey('migration_status'),
+  tenantId: textKey('tenant_id'),
+  userId: textKey('user_id'),
+  createdAt: plainKey('created_at'),
+  updatedAt: plainKey('updated_at'),
+} satisfies SortKeys<string>;
+export type VolumeSortKey = keyof typeof volumeSortKeys;
+
+/** A moment that is compared with, as `gt:` and `lte:` of Cinder's filters say. */
+export interface Moment {
+  is: 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq';
+  at: Date;
+}
+
+const comparisons: Readonly<Record<Moment['is'], string>> = {
+  gt: '>',
+  gte: '>=',
+  lt: '<',
+  lte: '<=',
+  eq: '=',
+  neq: '<>',
+};
+
 export interface VolumeFilter extends Visibility {
   name?: string | undefined;
   host?: string | undefined;
-  status?: VolumeStatus | undefined;
+  /** As people are told it. */
+  status?: ShownStatus | undefined;
   /** Claimed by a migration, or not. */
   migrating?: boolean | undefined;
   /** Held by an operation, or not. */
   busy?: boolean | undefined;
-  limit?: number | undefined;
-  /** Go on after this volume of the last page. */
-  after?: string | undefined;
+  /** Null: none. */
+  migrationStatus?: string | null | undefined;
+  /** All of these, and maybe more. */
+  metadata?: Record<string, string> | undefined;
+  bootable?: boolean | undefined;
+  availabilityZone?: string | undefined;
+  volumeType?: string | undefined;
+  /** In whole GiB, rounded up. */
+  sizeGib?: number | undefined;
+  createdAt?: readonly Moment[] | undefined;
+  updatedAt?: readonly Moment[] | undefined;
 }
 
-/** The volumes that fit, newest first. */
-export function listVolumes(registry: Queries, filter: VolumeFilter = {}): Promise<Volume[]> {
-  return registry.rows(
-    volume,
-    `SELECT * FROM volumes WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR name = $2)
-       AND ($3::text IS NULL OR host = $3) AND ($4::text IS NULL OR status = $4)
-       AND ($5::boolean IS NULL OR (migration_owner IS NOT NULL) = $5) AND ($6::boolean IS NULL OR (operation IS NOT NULL) = $6)
-       AND ($7::uuid IS NULL OR (created_at, id) < (SELECT l.created_at, l.id FROM volumes l WHERE l.id = $7))
-     ORDER BY created_at DESC, id DESC LIMIT $8`,
-    [
-      filter.tenantId ?? null,
-      filter.name ?? null,
-      filter.host ?? null,
-      filter.status ?? null,
-      filter.migrating ?? null,
-      filter.busy ?? null,
-      filter.after ?? null,
-      filter.limit ?? null,
-    ],
+/** The volumes that fit, the newest first unless sorted otherwise. `VolumeNotFound` when the last page's row is not there. */
+export async function listVolumes(
+  registry: Queries,
+  filter: VolumeFilter & Page<VolumeSortKey> = {},
+): Promise<Volume[]> {
+  if (filter.after !== undefined) await findVolume(registry, filter.after, { tenantId: filter.tenantId });
+  const conditions = conditionsOf(filter);
+  const statement = pageStatement('volumes', conditions, volumeSortKeys, filter);
+  return registry.rows(volume, statement, conditions.values);
+}
+
+/** How many volumes fit. */
+export async function countVolumes(registry: Queries, filter: VolumeFilter = {}): Promise<number> {
+  const conditions = conditionsOf(filter);
+  const [counted] = await registry.rows(
+    z.object({ count: z.number() }),
+    `SELECT count(*) FROM volumes l WHERE ${conditions.text}`,
+    conditions.values,
   );
+  return counted!.count;
+}
+
+function conditionsOf(filter: VolumeFilter): Conditions {
+  const conditions = new Conditions()
+    .add(filter.tenantId, (p) => `l.tenant_id = ${p}`)
+    .add(filter.name, (p) => `l.name = ${p}`)
+    .add(filter.host, (p) => `l.host = ${p}`)
+    .add(filter.status, (p) => `coalesce(l.shown_status, l.status) = ${p}`)
+    .add(filter.migrating, (p) => `(l.migration_owner IS NOT NULL) = ${p}`)
+    .add(filter.busy, (p) => `(l.operation IS NOT NULL) = ${p}`)
+    .add(filter.migrationStatus, (p) => `l.migration_status IS NOT DISTINCT FROM ${p}`)
+    .add(filter.metadata, (p) => `l.metadata @> ${p}::jsonb`)
+    .add(filter.bootable, (p) => `l.bootable = ${p}`)
+    .add(filter.availabilityZone, (p) => `l.availability_zone = ${p}`)
+    .add(filter.volumeType, (p) => `l.volume_type = ${p}`)
+    .add(filter.sizeGib, (p) => `ceil(l.size_bytes / 1073741824.0) = ${p}`);
+  for (const { is, at } of filter.createdAt ?? []) conditions.add(at, (p) => `l.created_at ${comparisons[is]} ${p}`);
+  for (const { is, at } of filter.updatedAt ?? []) conditions.add(at, (p) => `l.updated_at ${comparisons[is]} ${p}`);
+  return conditions;
 }
 
 /** Whether a volume's data is there, as the registry has it now: asked before a device is deleted. */

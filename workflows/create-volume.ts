@@ -16,6 +16,7 @@ import { label, metadata } from '../model/text.ts';
 export const createVolumeRequest = z.object({
   volumeId,
   tenantId,
+  userId: label.min(1).nullable().default(null),
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   sizeBytes,

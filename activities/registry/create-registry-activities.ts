@@ -79,14 +79,14 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     finishCreate: (done: Ticket & { identity?: string }) => creation.finishCreate(registry, done),
     failCreate: (failed: Failed) => creation.failCreate(registry, failed),
 
-    beginDelete: (ticket: Ticket & { force?: boolean | undefined }) => beginOperation(registry, 'delete', ticket),
+    beginDelete: (ticket: Ticket & { force?: boolean | undefined; cascade?: boolean | undefined }) =>
+      creation.beginDelete(registry, ticket),
     finishDelete: async (ticket: Ticket): Promise<KeptDevice[]> => {
       await creation.finishDelete(registry, ticket);
       return keptOf(ticket);
     },
     /** `untouched`: the device was not touched, and so the volume is what it was. */
-    failDelete: async (failed: Failed & { untouched?: boolean | undefined }): Promise<void> =>
-      void (await failOperation(registry, 'delete', failed, failed.untouched ? 'as before' : undefined)),
+    failDelete: (failed: Failed & { untouched?: boolean | undefined }) => creation.failDelete(registry, failed),
 
     beginManage: (adopted: adoption.AdoptedVolume) => adoption.beginManage(registry, adopted),
     finishManage: (done: Ticket & { identity?: string }) => adoption.finishManage(registry, done),
@@ -117,7 +117,8 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     beginSnapshot: (wanted: snapshots.NewSnapshot) => snapshots.beginSnapshot(registry, wanted),
     finishSnapshot: (ticket: SnapshotTicket) => snapshots.finishSnapshot(registry, ticket),
     failSnapshot: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshot(registry, failed),
-    beginSnapshotDelete: (ticket: SnapshotTicket) => snapshots.beginSnapshotDelete(registry, ticket),
+    beginSnapshotDelete: (ticket: SnapshotTicket & { force?: boolean | undefined }) =>
+      snapshots.beginSnapshotDelete(registry, ticket),
     finishSnapshotDelete: (ticket: SnapshotTicket) => snapshots.finishSnapshotDelete(registry, ticket),
     failSnapshotDelete: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshotDelete(registry, failed),
   });

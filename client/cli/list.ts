@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { backEndName, tenantId } from '../../model/ids.ts';
 import { sizeText } from '../../model/sizes.ts';
-import { volumeStatus, type Volume } from '../../model/volume.ts';
+import { shownStatus, statusOf, type ShownStatus, type Volume } from '../../model/volume.ts';
 import { isAdmin } from '../identity.ts';
 import { checked } from './arguments.ts';
 import { withFerry } from './session.ts';
@@ -11,7 +11,7 @@ import { volumeProperties } from './volume-properties.ts';
 interface Options {
   host?: string;
   tenant?: string;
-  status?: Volume['status'];
+  status?: ShownStatus;
   name?: string;
   migrating?: true;
 }
@@ -23,9 +23,7 @@ export function addList(program: Command): void {
     .description('list volumes, newest first')
     .addOption(new Option('--host <host>', 'only those on this back end').argParser(checked('host', backEndName)))
     .addOption(new Option('--tenant <tenant>', "only this tenant's").argParser(checked('tenant', tenantId)))
-    .addOption(
-      new Option('--status <status>', 'only those with this status').argParser(checked('status', volumeStatus)),
-    )
+    .addOption(new Option('--status <status>', 'only those with this status').argParser(checked('status', shownStatus)))
     .option('--name <name>', 'only those of this name')
     .option('--migrating', 'only those that are being moved')
     .action((options: Options, command: Command) =>
@@ -46,7 +44,7 @@ export function volumeTable(volumes: readonly Volume[], admin: boolean): string 
     ['ID', 'Status', 'Name', 'Size', 'Bootable', ...(admin ? ['Tenant', 'Host', 'Migration'] : [])],
     volumes.map((v) => [
       v.id,
-      v.status,
+      statusOf(v),
       v.name ?? '',
       sizeText(v.sizeBytes),
       propertyText(v.bootable),

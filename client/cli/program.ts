@@ -9,7 +9,9 @@ import { addManage } from './manage.ts';
 import { addMetadata } from './metadata.ts';
 import { addRename } from './rename.ts';
 import { addResetState } from './reset-state.ts';
+import { addQuota } from './quota.ts';
 import { addSnapshot } from './snapshot.ts';
+import { addTransfer } from './transfer.ts';
 import { addUnmanage } from './unmanage.ts';
 import { addCreate } from './create.ts';
 import { exitCodesHelp } from './exit-codes.ts';
@@ -90,6 +92,8 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addAttach(program);
   addDetach(program);
   addSnapshot(program);
+  addTransfer(program);
+  addQuota(program);
   addResetState(program);
   addDiscover(program);
   addManage(program);

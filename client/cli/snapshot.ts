@@ -1,6 +1,6 @@
 import { Argument, type Command } from 'commander';
 import * as z from 'zod';
-import type { Snapshot } from '../../model/snapshot.ts';
+import { snapshotStatusOf, type Snapshot } from '../../model/snapshot.ts';
 import { volumeId as volumeIdSchema } from '../../model/ids.ts';
 import { label } from '../../model/text.ts';
 import { checked } from './arguments.ts';
@@ -67,7 +67,7 @@ function snapshotProperties(s: Snapshot) {
     id: s.id,
     name: s.name,
     size: sizeProperty(s.sizeBytes),
-    status: s.status,
+    status: snapshotStatusOf(s),
     volume_id: s.volumeId,
   };
 }

@@ -1,5 +1,5 @@
 import { gib, sizeText } from '../../model/sizes.ts';
-import type { Attachment } from '../../model/volume.ts';
+import { statusOf, type Attachment } from '../../model/volume.ts';
 import type { VolumeWithAttachments } from '../volumes.ts';
 
 /**
@@ -30,7 +30,7 @@ export function volumeProperties(
     size: sizeProperty(v.sizeBytes),
     snapshot_id: v.snapshotId,
     source_volid: v.sourceVolumeId,
-    status: v.status,
+    status: statusOf(v),
     volume_type: v.volumeType,
   };
 }

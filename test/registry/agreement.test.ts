@@ -28,7 +28,12 @@ const backEnd = fc.record({
 });
 
 /** Types, and what they ask for. */
-const types = { plain: {}, fast: { media: 'ssd' }, best: { media: 'ssd', tier: '1' } };
+const types = {
+  plain: {},
+  fast: { media: 'ssd' },
+  best: { media: 'ssd', tier: '1' },
+  scoped: { 'capabilities:media': 'ssd', 'other:tier': '9' },
+};
 
 const world = fc.record({
   volumeExists: mostly(true, false),
@@ -38,8 +43,8 @@ const world = fc.record({
   ),
   held: mostly<'operation' | 'migration' | null>(null, 'operation', 'migration'),
   sizeGib: fc.constantFrom(1, 4, 5),
-  type: fc.constantFrom(null, 'plain', 'fast', 'best'),
-  newType: fc.constantFrom(null, null, null, 'plain', 'fast', 'best', 'unknown'),
+  type: fc.constantFrom(null, 'plain', 'fast', 'best', 'scoped'),
+  newType: fc.constantFrom(null, null, null, 'plain', 'fast', 'best', 'scoped', 'unknown'),
   snapshots: mostly(0, 1, 2),
   attachments: fc.array(fc.constantFrom('rw' as const, 'ro' as const), { maxLength: 3 }),
   source: backEnd,

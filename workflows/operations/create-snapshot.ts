@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import { snapshotTag } from '../../model/device.ts';
 import { deviceName, liveDevice, snapshotDeviceName } from '../../model/names.ts';
-import { label } from '../../model/text.ts';
+import { label, metadata } from '../../model/text.ts';
 import { registry } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
 import { operationRequest, parsed, runOperation } from './run-operation.ts';
@@ -14,6 +14,8 @@ export const createSnapshotRequest = operationRequest.extend({
   description: label.nullable().default(null),
   /** Of a volume in use as well: what the guest has not flushed is not in it. */
   force: z.boolean().default(false),
+  metadata: metadata.default({}),
+  userId: label.min(1).nullable().default(null),
 });
 
 /** Keeps the volume's bytes as they are now. When it fails the snapshot stays, with status `error`, to be deleted. */

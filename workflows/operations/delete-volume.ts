@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import * as z from 'zod';
 import { nodeOf } from '../../model/ids.ts';
 import type { Volume } from '../../model/volume.ts';
-import { liveDevice } from '../../model/names.ts';
+import { liveDevice, snapshotDeviceName } from '../../model/names.ts';
 import type { KeptDevice } from '../../model/kept-source.ts';
 import { registry } from '../activities.ts';
 import { removeKeptSources } from '../kept-sources.ts';
@@ -13,6 +13,8 @@ import { storageDeletion } from './storage-work.ts';
 export const deleteVolumeRequest = operationRequest.extend({
   /** Also from statuses in which it usually has work to do. Never while it is attached, has snapshots or migrates. */
   force: z.boolean().default(false),
+  /** Its snapshots go first. */
+  cascade: z.boolean().default(false),
 });
 
 /** What the storage refuses before it has changed anything. */
@@ -24,11 +26,11 @@ const untouchedTypes: ReadonlySet<string> = new Set(['DeviceMissing', 'WrongDevi
  * its node may be away.
  */
 export async function deleteVolume(input: unknown): Promise<void> {
-  const { volumeId, asTenant, force } = parsed(deleteVolumeRequest, input);
+  const { volumeId, asTenant, force, cascade } = parsed(deleteVolumeRequest, input);
   const ticket = { volumeId, owner: workflowOwner() };
   let kept: KeptDevice[] | undefined;
   await runOperation({
-    begin: () => registry.beginDelete({ ...ticket, tenantId: asTenant ?? undefined, force }),
+    begin: () => registry.beginDelete({ ...ticket, tenantId: asTenant ?? undefined, force, cascade }),
     work: async (volume) => {
       const node = storageDeletion(nodeOf(volume.host));
       const at = liveDevice(volume);
@@ -36,6 +38,12 @@ export async function deleteVolume(input: unknown): Promise<void> {
         at,
       ]);
       if (!isThere && !force && mustBeThere(volume)) throw missing(at);
+      for (const snapshotId of volume.snapshotIds ?? []) {
+        const name = snapshotDeviceName(snapshotId);
+        const summary = `delete ${name} on ${volume.host}`;
+        const of = { backEnd: volume.host, deviceName: name, snapshotId };
+        await node.deleteSnapshotDevice.executeWithOptions({ summary }, [of]);
+      }
       await node.deleteDevice.executeWithOptions({ summary: `delete ${at.deviceName} on ${volume.host}` }, [at]);
     },
     finish: async () => void (kept = await registry.finishDelete(ticket)),

@@ -331,7 +331,7 @@ test('types are made, shown, changed and deleted by administrators; tenants see 
 test('a volume of a type is made where that is satisfied, and goes nowhere else', async () => {
   assert.match(
     await said('host', 'list', '--long'),
-    /node2@files .* driver=directory media=ssd thin_provisioning_support=true volume_backend_name=files/,
+    /node2@files .* driver=directory media=ssd storage_protocol=nbd thin_provisioning_support=true vendor_name=Ferry volume_backend_name=files/,
   );
   const made = JSON.parse(await said('create', '--size', '1', '--type', 'fast', '--json')) as Record<string, string>;
   assert.deepEqual([made['volume_type'], made['os-vol-host-attr:host']], ['fast', 'node2@files']);
