@@ -55,6 +55,7 @@ export const registryInputs = {
   beginCreate: input({
     ...ticket,
     tenantId,
+    userId: z.string().nullish(),
     sizeBytes,
     backEnd: backEndName.nullable(),
     availabilityZone: text,
@@ -69,13 +70,14 @@ export const registryInputs = {
   finishCreate: input({ ...ticket, identity: identity.optional() }),
   failCreate: input({ ...ticket, reason }),
 
-  beginDelete: input({ ...ticket, force: z.boolean().optional() }),
+  beginDelete: input({ ...ticket, force: z.boolean().optional(), cascade: z.boolean().optional() }),
   finishDelete: input(ticket),
   failDelete: input({ ...ticket, reason, untouched }),
 
   beginManage: input({
     ...ticket,
     tenantId,
+    userId: z.string().nullish(),
     sizeBytes,
     backEnd: backEndName,
     name: text,
@@ -106,10 +108,17 @@ export const registryInputs = {
   failDetach: input({ ...ofAttachment, reason }),
   attachmentsOf: ofVolume,
 
-  beginSnapshot: input({ ...ofSnapshot, name: text, description: text, force: z.boolean().optional() }),
+  beginSnapshot: input({
+    ...ofSnapshot,
+    name: text,
+    description: text,
+    force: z.boolean().optional(),
+    userId: z.string().nullish(),
+    metadata: metadata.optional(),
+  }),
   finishSnapshot: input(ofSnapshot),
   failSnapshot: input({ ...ofSnapshot, reason }),
-  beginSnapshotDelete: input(ofSnapshot),
+  beginSnapshotDelete: input({ ...ofSnapshot, force: z.boolean().optional() }),
   finishSnapshotDelete: input(ofSnapshot),
   failSnapshotDelete: input({ ...ofSnapshot, reason }),
 };

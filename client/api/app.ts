@@ -185,6 +185,7 @@ function askedOf(
   const identity: Identity = {
     name: caller.userId,
     tenant: caller.projectId,
+    userId: caller.userId,
     roles: [parts.policy.isAdmin(caller) ? 'admin' : 'member'],
   };
   const { path, project } = splitPath(c.req.raw);

@@ -68,6 +68,13 @@ const id = (error: Reason, key: string) => {
   return typeof found === 'string' ? found : '';
 };
 
+/** The name that Cinder puts before what it says of a quota. */
+function quotaFault(resource: string): string {
+  if (resource.startsWith('per_volume')) return 'VolumeSizeExceedsLimit';
+  if (resource.startsWith('volumes')) return 'VolumeLimitExceeded';
+  return resource.startsWith('snapshots') ? 'SnapshotLimitExceeded' : 'VolumeSizeExceedsAvailableQuota';
+}
+
 /**
  * Ferry's closed list of errors as HTTP status and Cinder's words. Where Cinder has a sentence that clients may know, the call has it
  * (`Call.refusals`).
@@ -94,6 +101,17 @@ const table: Readonly<Record<FerryErrorType, Said>> = {
   VolumeStatusRefused: invalidVolume,
   InsufficientSpace: about('No valid backend was found'),
   VolumeTypeExists: asIs(409),
+  AccessExists: (e) =>
+    new Fault(
+      409,
+      `Volume type access for ${id(e, 'volumeTypeId')} / ${id(e, 'tenantId')} combination already exists.`,
+    ),
+  AccessNotFound: (e) =>
+    notFound(`Volume type access not found for ${id(e, 'volumeTypeId')} / ${id(e, 'tenantId')} combination.`),
+  QuotaExceeded: (e) =>
+    new Fault(413, `${quotaFault(id(e, 'resource'))}: ${e.message}`, { headers: { 'Retry-After': '0' } }),
+  TransferNotFound: asIs(404),
+  WrongTransferKey: about('Invalid auth key'),
   VolumeTypeInUse: () => badRequest('Target volume type is still in use.'),
   CapabilityMissing: about('No valid backend was found'),
   SameVolumeType: invalidVolume,

@@ -64,7 +64,7 @@ function base({ volume, attachments }: PresentedVolume, { isAdmin, site }: { isA
     source_volid: volume.sourceVolumeId,
     metadata: volume.metadata,
     links: resourceLinks(site, `volumes/${volume.id}`),
-    user_id: null,
+    user_id: volume.userId,
     bootable: String(volume.bootable),
     encrypted: false,
     replication_status: null,
