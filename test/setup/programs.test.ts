@@ -19,8 +19,20 @@ const example = /^```sh example\n(.*?)^```/gms;
 const words = 'as convert file gold init link locale look migrate nova red script shutdown size watch write'.split(' ');
 /** What a shell, or the busybox of a guest, does itself. */
 const builtIn = ['kill', 'poweroff'];
-/** By whom they are brought: npm's users have Node, and setup fetches Temporal's program. */
-const broughtAlong = ['node', 'npm', 'npx', 'temporal', 'git', 'go', 'apt-get', 'apt-cache', 'sudo'];
+/** By whom they are brought: npm's users have Node, and setup fetches Temporal's program; systemd's are used where it is. */
+const broughtAlong = [
+  'node',
+  'npm',
+  'npx',
+  'temporal',
+  'git',
+  'go',
+  'apt-get',
+  'apt-cache',
+  'sudo',
+  'systemd-analyze',
+  'systemd-notify',
+];
 
 /** The programs of this machine that the text names where a program can stand. */
 function programsIn(text: string, patterns: readonly RegExp[]): string[] {
