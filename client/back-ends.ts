@@ -3,6 +3,7 @@ import { countVolumes, findBackEnd, listBackEnds, setDisabled } from '../registr
 import { durabilityRisks } from '../registry/durability.ts';
 import { countDiscrepancies } from '../registry/discrepancies.ts';
 import { countKeptSources } from '../registry/kept-sources.ts';
+import { usageOf, type Usage } from '../registry/usage.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 
@@ -32,6 +33,12 @@ export function backEndCommands({ registry, identity }: Context) {
         kept: kept.get(b.name) ?? { sources: 0, bytes: 0 },
         discrepancies: discrepancies.get(b.name) ?? 0,
       }));
+    },
+
+    /** What is on a back end, a tenant. */
+    async usageOf(name: string): Promise<Usage[]> {
+      requireAdmin(identity, 'look at back ends');
+      return usageOf(registry, name);
     },
 
     /** Why what the registry has committed can be lost by a crash or a failover of Postgres; none when it cannot. */

@@ -4,7 +4,13 @@ import { volumeId } from '../model/ids.ts';
 import { shownSnapshotStatus, type ShownSnapshotStatus, type Snapshot } from '../model/snapshot.ts';
 import { label, metadata, metadataKey } from '../model/text.ts';
 import { changeSnapshotMetadata, describeSnapshot, resetSnapshot } from '../registry/snapshot-words.ts';
-import { findSnapshot, listSnapshots, type SnapshotFilter, type SnapshotSortKey } from '../registry/snapshots.ts';
+import {
+  countSnapshots,
+  findSnapshot,
+  listSnapshots,
+  type SnapshotFilter,
+  type SnapshotSortKey,
+} from '../registry/snapshots.ts';
 import type { Page } from '../registry/pages.ts';
 import type { Context } from './context.ts';
 import { requireAdmin, visibleTo } from './identity.ts';
@@ -39,6 +45,10 @@ export function snapshotCommands(context: Context) {
     /** Those that fit and that the caller may see, the newest first unless sorted otherwise. */
     listSnapshots: (filter: SnapshotFilter & Page<SnapshotSortKey> = {}): Promise<Snapshot[]> =>
       listSnapshots(registry, { ...filter, ...visible }),
+
+    /** How many snapshots fit that the caller may see. */
+    countSnapshots: (filter: SnapshotFilter = {}): Promise<number> =>
+      countSnapshots(registry, { ...filter, ...visible }),
 
     /** `SnapshotNotFound` if there is none, or it is another tenant's. */
     findSnapshot: (id: string): Promise<Snapshot> => findSnapshot(registry, id, visible),

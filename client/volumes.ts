@@ -1,7 +1,7 @@
 import type { Attachment, Volume } from '../model/volume.ts';
 import { listAttachments } from '../registry/attachments.ts';
 import type { Page } from '../registry/pages.ts';
-import { findVolume, listVolumes, type VolumeFilter, type VolumeSortKey } from '../registry/volumes.ts';
+import { countVolumes, findVolume, listVolumes, type VolumeFilter, type VolumeSortKey } from '../registry/volumes.ts';
 import type { Context } from './context.ts';
 import type { NewVolume } from './create-volume.ts';
 import { visibleTo } from './identity.ts';
@@ -20,6 +20,9 @@ export function volumeCommands(context: Context) {
     /** The volumes that fit and that the caller may see, the newest first unless sorted otherwise. */
     listVolumes: (filter: VolumeFilter & Page<VolumeSortKey> = {}): Promise<Volume[]> =>
       listVolumes(registry, { ...filter, ...visible }),
+
+    /** How many volumes fit that the caller may see. */
+    countVolumes: (filter: VolumeFilter = {}): Promise<number> => countVolumes(registry, { ...filter, ...visible }),
 
     /** `VolumeNotFound` if there is none, or it is another tenant's. */
     async findVolume(volumeId: string): Promise<VolumeWithAttachments> {

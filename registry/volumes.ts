@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { volumeId as volumeIdSchema } from '../model/ids.ts';
+import type { Outcome } from '../model/migration.ts';
 import { nameIdOf } from '../model/names.ts';
 import { volume, type ShownStatus, type Volume } from '../model/volume.ts';
 import type { Queries } from './open-registry.ts';
@@ -82,6 +83,8 @@ export interface VolumeFilter extends Visibility {
   busy?: boolean | undefined;
   /** Null: none. */
   migrationStatus?: string | null | undefined;
+  /** How its last migration ended. */
+  lastOutcome?: Outcome | undefined;
   /** All of these, and maybe more. */
   metadata?: Record<string, string> | undefined;
   bootable?: boolean | undefined;
@@ -115,6 +118,9 @@ export async function countVolumes(registry: Queries, filter: VolumeFilter = {})
   return counted!.count;
 }
 
+const lastOutcome =
+  'SELECT m.outcome FROM migrations m WHERE m.volume_id = l.id AND m.outcome IS NOT NULL ORDER BY m.epoch DESC LIMIT 1';
+
 function conditionsOf(filter: VolumeFilter): Conditions {
   const conditions = new Conditions()
     .add(filter.tenantId, (p) => `l.tenant_id = ${p}`)
@@ -124,6 +130,7 @@ function conditionsOf(filter: VolumeFilter): Conditions {
     .add(filter.migrating, (p) => `(l.migration_owner IS NOT NULL) = ${p}`)
     .add(filter.busy, (p) => `(l.operation IS NOT NULL) = ${p}`)
     .add(filter.migrationStatus, (p) => `l.migration_status IS NOT DISTINCT FROM ${p}`)
+    .add(filter.lastOutcome, (p) => `(${lastOutcome}) = ${p}`)
     .add(filter.metadata, (p) => `l.metadata @> ${p}::jsonb`)
     .add(filter.bootable, (p) => `l.bootable = ${p}`)
     .add(filter.availabilityZone, (p) => `l.availability_zone = ${p}`)

@@ -13,7 +13,7 @@ export interface Asked<Body = unknown> {
   readonly caller: Caller;
   /** Whether the caller sees what is an administrator's. */
   readonly isAdmin: boolean;
-  mayDo(rule: string): boolean;
+  readonly mayDo: (rule: string) => boolean;
   /** Ferry on behalf of the caller. */
   readonly ferry: Ferry;
   /** Ferry with an administrator's rights: for what the policy allows to the caller, after the caller was seen to see the object. */

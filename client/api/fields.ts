@@ -46,5 +46,20 @@ export const flag = field<boolean>(
 /** Text of a length that is checked with other words, see `labelOf`. Absent and null are the same. */
 export const text = z.string().nullish();
 
-/** What somebody keeps with an object. */
-export const metadata = z.record(z.string(), z.string());
+const metadataKey = /^[a-zA-Z0-9\-_:. /]{1,255}$/;
+
+/** What somebody keeps with an object: texts by keys. */
+export const metadata = field<Record<string, string>>(
+  (given) => {
+    if (typeof given !== 'object' || given === null || Array.isArray(given))
+      return { words: `${pythonText(given)} is not of type 'object'` };
+    for (const [key, value] of Object.entries(given)) {
+      if (!metadataKey.test(key))
+        return { words: `${pythonText(key)} does not match any of the regexes: '^[a-zA-Z0-9-_:. /]{1,255}$'` };
+      if (typeof value !== 'string') return { words: `${pythonText(value)} is not of type 'string'` };
+      if (value.length > 255) return { words: `${pythonText(value)} is too long` };
+    }
+    return { value: given as Record<string, string> };
+  },
+  { type: 'object', additionalProperties: { type: 'string', maxLength: 255 } },
+);

@@ -91,3 +91,22 @@ export function nextLinks(
   next.delete('offset');
   return { [`${name}_links`]: [{ rel: 'next', href: `${href}?${next.toString()}` }] };
 }
+
+/** From here on an unknown filter is refused; it was ignored before. Minor number. */
+export const filtersRefused = 31;
+
+/** An object of texts, as JSON or as Python prints it; null when it is neither. */
+export function dictionaryOf(given: string): Record<string, string> | null {
+  const parsed =
+    parsedAs(given) ?? parsedAs(given.replace(/u?'((?:[^'\\]|\\.)*)'/g, (_, inner: string) => JSON.stringify(inner)));
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return null;
+  return Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, String(value)]));
+}
+
+function parsedAs(json: string): unknown {
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return null;
+  }
+}

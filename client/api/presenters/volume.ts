@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { gib } from '../../../model/sizes.ts';
 import type { Outcome } from '../../../model/migration.ts';
-import type { Attachment, Volume } from '../../../model/volume.ts';
+import { statusOf, type Attachment, type Volume } from '../../../model/volume.ts';
+import { pythonText } from '../input-fault.ts';
 import { resourceLinks, type Site } from '../links.ts';
 import { timeText } from '../times.ts';
 
@@ -52,7 +53,7 @@ export function presentOwnVolume(of: PresentedVolume, { isAdmin, minor, site }: 
 function base({ volume, attachments }: PresentedVolume, { isAdmin, site }: { isAdmin: boolean; site: Site }) {
   return {
     id: volume.id,
-    status: shownStatus(volume),
+    status: statusText(volume),
     size: sizeGib(volume.sizeBytes),
     availability_zone: volume.availabilityZone,
     created_at: timeText(volume.createdAt),
@@ -62,7 +63,8 @@ function base({ volume, attachments }: PresentedVolume, { isAdmin, site }: { isA
     volume_type: volume.volumeType,
     snapshot_id: volume.snapshotId,
     source_volid: volume.sourceVolumeId,
-    metadata: volume.metadata,
+    metadata:
+      volume.readOnly === null ? volume.metadata : { ...volume.metadata, readonly: pythonText(volume.readOnly) },
     links: resourceLinks(site, `volumes/${volume.id}`),
     user_id: volume.userId,
     bootable: String(volume.bootable),
@@ -102,8 +104,9 @@ function migrationStatus({ volume, lastOutcome }: PresentedVolume): string | nul
 }
 
 /** Ferry's statuses are Cinder's, but for one: there a snapshot leaves its volume's status as it is. */
-export function shownStatus({ status, previousStatus }: Pick<Volume, 'status' | 'previousStatus'>): string {
-  return status === 'snapshotting' ? (previousStatus ?? 'available') : status;
+export function statusText(volume: Pick<Volume, 'status' | 'shownStatus' | 'previousStatus'>): string {
+  const status = statusOf(volume);
+  return status === 'snapshotting' ? (volume.previousStatus ?? 'available') : status;
 }
 
 /** Whole GiB, as Cinder knows no other; rounded up. */

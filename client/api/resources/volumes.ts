@@ -3,11 +3,12 @@ import { gib } from '../../../model/sizes.ts';
 import type { Volume } from '../../../model/volume.ts';
 import { call, type Asked, type Call } from '../call.ts';
 import { flag, metadata, positiveInteger, text } from '../fields.ts';
-import { badRequest, notFound, notImplemented, type Refusals } from '../fault.ts';
+import { badRequest, notFound, notImplemented, policyForbids, type Refusals } from '../fault.ts';
 import { labelOf } from '../label.ts';
-import { isTrue, listQuery, nextLinks, page } from '../list-query.ts';
-import { presentOwnVolume, presentVolume, summarizeVolume } from '../presenters/volume.ts';
-import { withItsSurroundings, withSurroundings } from './volume-view.ts';
+import { isTrue } from '../list-query.ts';
+import { presentOwnVolume, presentVolume } from '../presenters/volume.ts';
+import { listVolumes, summarizeVolumes } from './volume-list.ts';
+import { withItsSurroundings } from './volume-view.ts';
 
 const creation = z.object({
   size: positiveInteger.nullish(),
@@ -33,6 +34,25 @@ const createBody = (minor: number) =>
   z.object({
     volume: minor >= 53 ? creation.strict() : creation,
     'OS-SCH-HNT:scheduler_hints': z.record(z.string(), z.unknown()).nullish(),
+  });
+
+const change = z.object({
+  name: text,
+  display_name: text,
+  description: text,
+  display_description: text,
+  metadata: metadata.nullish(),
+});
+
+/** From 3.53 on something must be changed; an empty one did nothing before. */
+const updateBody = (minor: number) =>
+  z.object({
+    volume:
+      minor >= 53
+        ? change.strict().refine((given) => Object.keys(given).length > 0, {
+            error: '{} is not valid under any of the given schemas',
+          })
+        : change,
   });
 
 const malformed = () =>
@@ -90,25 +110,6 @@ const createRefusals: Refusals = {
     ),
 };
 
-async function list(asked: Asked, detailed: boolean) {
-  const query = listQuery(asked.query);
-  const everybodys = asked.isAdmin && isTrue(asked.query.get('all_tenants'));
-  const tenantId = everybodys ? (query.filters.get('project_id') ?? undefined) : asked.caller.projectId;
-  const all = await asked.ferry.listVolumes({ tenantId, name: query.filters.get('name') });
-  const shown = page(all, query, ({ id }) => id);
-  const volumes = detailed
-    ? (await withSurroundings(asked, shown)).map((each) => presentVolume(each, asked))
-    : shown.map((each) => summarizeVolume(each, asked.site));
-  const href = `${asked.site.origin}/v3${asked.site.project}/${asked.path}`;
-  return {
-    body: {
-      volumes,
-      ...nextLinks('volumes', { href, query: asked.query, limit: query.limit, shown }),
-      ...(query.withCount && asked.minor >= 45 && { count: all.length }),
-    },
-  };
-}
-
 /** What Cinder says of a volume that may not be deleted now. */
 export const notDeletable = () =>
   badRequest(
@@ -143,7 +144,7 @@ export const volumeCalls: readonly Call[] = [
     summary: 'List volumes by id and name',
     rule: 'volume:get_all',
     status: 200,
-    handle: (asked) => list(asked, false),
+    handle: (asked) => listVolumes(asked, { detailed: false }),
   }),
   call({
     method: 'get',
@@ -151,7 +152,16 @@ export const volumeCalls: readonly Call[] = [
     summary: 'List volumes',
     rule: 'volume:get_all',
     status: 200,
-    handle: (asked) => list(asked, true),
+    handle: (asked) => listVolumes(asked, { detailed: true }),
+  }),
+  call({
+    method: 'get',
+    path: '/volumes/summary',
+    summary: 'How many volumes there are, and how large they are together',
+    rule: 'volume:get_all',
+    since: 12,
+    status: 200,
+    handle: summarizeVolumes,
   }),
   call({
     method: 'get',
@@ -165,15 +175,59 @@ export const volumeCalls: readonly Call[] = [
     },
   }),
   call({
+    method: 'put',
+    path: '/volumes/{id}',
+    summary: 'Change what people call a volume; its metadata is replaced if it is given',
+    rule: 'volume:update',
+    status: 200,
+    body: updateBody,
+    async handle(asked) {
+      const { volume: found } = await asked.ferry.findVolume(asked.params['id']!);
+      const wanted = asked.body.volume;
+      const name = wanted.name === undefined ? wanted.display_name : wanted.name;
+      const description = wanted.description === undefined ? wanted.display_description : wanted.description;
+      const described = await asked.ferry.describeVolume(found.id, {
+        ...(name === undefined ? {} : { name: labelOf('name', name) }),
+        ...(description === undefined ? {} : { description: labelOf('description', description) }),
+      });
+      const volume = wanted.metadata ? await asked.ferry.replaceMetadata(found.id, wanted.metadata) : described;
+      return { body: { volume: presentOwnVolume(await withItsSurroundings(asked, volume), asked) } };
+    },
+  }),
+  call({
+    method: 'get',
+    path: '/volumes/{id}/encryption',
+    summary: "Show a volume's encryption: it has none",
+    rule: 'volume_extension:volume_encryption_metadata',
+    status: 200,
+    async handle({ ferry, params }) {
+      await ferry.findVolume(params['id']!);
+      return { body: { encryption_key_id: null } };
+    },
+  }),
+  call({
+    method: 'get',
+    path: '/volumes/{id}/encryption/{key}',
+    summary: "Show one key of a volume's encryption: it has none",
+    rule: 'volume_extension:volume_encryption_metadata',
+    status: 200,
+    async handle({ ferry, params }) {
+      await ferry.findVolume(params['id']!);
+      return { body: { [params['key']!]: null } };
+    },
+  }),
+  call({
     method: 'delete',
     path: '/volumes/{id}',
     summary: 'Delete a volume with its bytes',
     rule: 'volume:delete',
     status: 202,
     refusals: deleteRefusals,
-    async handle({ ferry, params }) {
+    async handle({ ferry, admin, params, query, mayDo }) {
       const { volume } = await ferry.findVolume(params['id']!);
-      await ferry.deleteVolume(volume.id);
+      const force = isTrue(query.get('force'));
+      if (force && !mayDo('volume:force_delete')) throw policyForbids('volume:force_delete');
+      await (force ? admin : ferry).deleteVolume(volume.id, { force, cascade: isTrue(query.get('cascade')) });
       return {};
     },
   }),
