@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import { capabilityKey } from '../../model/volume-type.ts';
+import { specKey } from '../../model/volume-type.ts';
 import { checked } from './arguments.ts';
 import { withFerry } from './session.ts';
 import { propertyTable } from './table.ts';
@@ -7,7 +7,7 @@ import { typeArgument, typeProperties } from './type-properties.ts';
 
 /** `ferry type unset`: what a type asks for no more. */
 export function addTypeUnset(type: Command): void {
-  const key = checked('key', capabilityKey);
+  const key = checked('key', specKey);
   type
     .command('unset')
     .description('let a volume type no longer ask for something; refused while volumes have the type')

@@ -108,3 +108,23 @@ test("what is refused says so at once, in Cinder's words", async () => {
     assert.equal(said.badRequest.message, `Invalid host: No available service named '${nowhere}'`);
   }
 });
+
+test('a volume goes with its snapshots where that is asked for', async () => {
+  const id = await made();
+  const snapshots: string[] = [];
+  for (const name of ['a', 'b']) {
+    const { body } = await api.ask(member, 'POST', '/v3/snapshots', { body: { snapshot: { volume_id: id, name } } });
+    snapshots.push(body.snapshot.id);
+    await until(
+      () => api.ask(member, 'GET', `/v3/snapshots/${body.snapshot.id}`),
+      (answer) => answer.body.snapshot.status === 'available',
+    );
+  }
+  assert.equal((await api.ask(member, 'DELETE', `/v3/volumes/${id}`)).status, 400);
+  assert.equal((await api.ask(member, 'DELETE', `/v3/volumes/${id}?cascade=True`)).status, 202);
+  await until(
+    () => show(id),
+    ({ status }) => status === 404,
+  );
+  for (const each of snapshots) assert.equal((await api.ask(member, 'GET', `/v3/snapshots/${each}`)).status, 404);
+});

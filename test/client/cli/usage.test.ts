@@ -48,7 +48,7 @@ const wrongUsage: [args: string[], message: RegExp][] = [
     /^error: migration-policy: "always" is neither never nor on-demand\n$/,
   ],
   [['type', 'create', 'fast', '--spec', 'ssd'], /^error: spec: "ssd" is not key=value\n$/],
-  [['type', 'unset', 'fast', 'a:b'], /^error: key: "a:b" is not the name of a capability/],
+  [['type', 'unset', 'fast', 'a b'], /^error: key: "a b" is not the name of what a type may ask for/],
   [['shwo', id], /^error: unknown command 'shwo'\n\(Did you mean show\?\)\n$/],
 ];
 
