@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { Hono, type Context } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
 import { isAdmin as isFerryAdmin, type Identity } from '../identity.ts';
@@ -15,6 +14,7 @@ import type { Policy } from './identity/policy.ts';
 import { siteOf } from './links.ts';
 import { microversionOf, versionHeader } from './microversion.ts';
 import { openApiDocument } from './open-api.ts';
+import { textOf } from './request-body.ts';
 import { versions } from './resources/versions.ts';
 
 /** What the API is made of. */
@@ -24,9 +24,6 @@ export interface ApiParts {
   policy: Policy;
   log: Logger;
 }
-
-/** A request's body may be so long; the largest that a client has a use for is far below. Bytes. */
-const bodyBytes = 1024 ** 2;
 
 type Variables = { requestId: string; caller?: Caller; microversion?: string };
 type Here = Context<{ Variables: Variables }>;
@@ -71,16 +68,6 @@ export function createApi(parts: ApiParts): Hono<{ Variables: Variables }> {
       microversion: c.get('microversion'),
     });
   });
-  app.use(
-    '*',
-    bodyLimit({
-      maxSize: bodyBytes,
-      onError: () => {
-        throw new Fault(413, `The request's body is larger than ${bodyBytes} bytes.`);
-      },
-    }),
-  );
-
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
   app.get('/openapi.json', (c) => c.json(openApiDocument(calls, actions)));
   app.get('/', (c) => c.json(versions(siteOf(c.req.raw, null)), 300));
@@ -219,7 +206,7 @@ function announce(c: Here, minor: number): void {
 }
 
 async function jsonBody(c: Here): Promise<unknown> {
-  const text = await c.req.text();
+  const text = await textOf(c.req.raw);
   if (text.trim() === '') throw malformedBody();
   const type = c.req.header('content-type')?.split(';')[0]?.trim() ?? 'application/json';
   if (type !== 'application/json') throw new Fault(415, 'Unsupported Content-Type');
