@@ -1,4 +1,7 @@
+import * as z from 'zod';
 import type { Reason } from './errors.ts';
+import { tenantId } from './ids.ts';
+import { label } from './text.ts';
 
 /**
  * What a device says of itself, by its tags. A device from before there were roles has none: its other tags tell.
@@ -98,15 +101,29 @@ export function labelTags({ tenantId, name, volumeType }: VolumeLabels): string[
 export function labelsOf(tags: readonly string[]): VolumeLabels {
   const tagged = taggedIn(tags);
   return {
-    tenantId: tagged(prefixes.tenantId),
-    name: fromTag(tagged(prefixes.name)),
-    volumeType: fromTag(tagged(prefixes.volumeType)),
+    tenantId: tenantId.safeParse(tagged(prefixes.tenantId)).data ?? null,
+    name: label.safeParse(fromTag(tagged(prefixes.name))).data ?? null,
+    volumeType: label.safeParse(fromTag(tagged(prefixes.volumeType))).data ?? null,
   };
 }
 
 /** What follows a prefix in the first of the tags that has it. */
 function taggedIn(tags: readonly string[]): (prefix: string) => string | null {
   return (prefix) => tags.find((tag) => tag.startsWith(prefix))?.slice(prefix.length) ?? null;
+}
+
+/** What Ferry writes as an id: lower case. */
+const writtenId = z.uuid().lowercase();
+
+/** The first id that follows a prefix. Anybody may put a tag on a device: what is no id tells nothing, and must not reach who asks for one. */
+function idIn(tags: readonly string[], prefix: string): string | null {
+  const ids = tags.filter((tag) => tag.startsWith(prefix)).map((tag) => tag.slice(prefix.length));
+  return ids.find((id) => asId(id) !== null) ?? null;
+}
+
+/** The text, if it is an id as Ferry writes one. */
+export function asId(text: string | null): string | null {
+  return writtenId.safeParse(text).data ?? null;
 }
 
 /** Tags are made of few signs: all others are written as `+` and two hexadecimal digits a byte. */
@@ -127,15 +144,14 @@ function fromTag(tag: string | null): string | null {
 
 /** What a device with these tags is. */
 export function standingOf(tags: readonly string[]): DeviceStanding {
-  const tagged = taggedIn(tags);
-  const told = tagged(prefixes.role);
+  const told = taggedIn(tags)(prefixes.role);
   const known = {
-    volumeId: tagged(prefixes.volumeId),
-    migrationId: tagged(prefixes.migrationId),
-    keptBy: tagged(prefixes.keptBy),
-    retiredBy: tagged(prefixes.retiredBy),
+    volumeId: idIn(tags, prefixes.volumeId),
+    migrationId: idIn(tags, prefixes.migrationId),
+    keptBy: idIn(tags, prefixes.keptBy),
+    retiredBy: idIn(tags, prefixes.retiredBy),
   };
-  const generation = Number(tagged(prefixes.generation) ?? 0);
+  const generation = Number(taggedIn(tags)(prefixes.generation) ?? 0);
   return {
     ...known,
     role: deviceRoles.find((role) => role === told) ?? roleBefore(known),

@@ -1,4 +1,4 @@
-import { labelsOf, reasonNotLive, standingOf } from '../../model/device.ts';
+import { asId, labelsOf, reasonNotLive, standingOf } from '../../model/device.ts';
 import { nameIdOf } from '../../model/names.ts';
 import type { DeviceWitness } from '../../model/repair.ts';
 import type { CurrentDevice } from '../../registry/leftovers.ts';
@@ -118,7 +118,7 @@ function leftoverOf(
   const isCurrent = current.get(name)?.volumeId === volumeId;
   // Others with its tags (snapshots, say) are their owners' matter.
   const isVolume = volumeId !== null && nameIdOf(name) !== null;
-  const holder = heldBy(tags);
+  const holder = asId(heldBy(tags));
   const marks = [migrationId, keptBy, holder];
   if (marks.every((mark) => mark === null) && !(isVolume && !isCurrent)) return null;
   return {
