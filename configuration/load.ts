@@ -8,6 +8,7 @@ const fromEnvironment = {
   FERRY_DATABASE_URL: 'databaseUrl',
   FERRY_KEYSTONE_PASSWORD: 'keystonePassword',
   FERRY_METRICS_ADDRESS: 'metricsAddress',
+  FERRY_HEALTH_ADDRESS: 'healthAddress',
   FERRY_LOG_LEVEL: 'logLevel',
 } as const;
 

@@ -138,6 +138,11 @@ export const configuration = z.strictObject({
   keystonePassword: z.string().min(1).optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */
   metricsAddress: z.string().optional(),
+  /** Address for `/healthz` and `/readyz`, e.g. 127.0.0.1:9465; not served if not given. */
+  healthAddress: z
+    .string()
+    .regex(/^(\[[0-9a-f:.]+\]|[^\s:/]+):\d{1,5}$/i, 'is not an address: host:port')
+    .optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** How long a node needed for the data may be away before a migration goes back. Seconds. */
   nodeTimeoutSeconds: z.number().int().positive().default(600),

@@ -1,8 +1,11 @@
 /** Names of Ferry's own metrics, as Prometheus shows them; docs/monitoring.md says what they mean. */
 export const metrics = {
-  /** Counter {outcome}: of control workers. */
+  /**
+   * Counter {outcome}: of control workers. What is on record is counted from the registry, so that a worker that comes back goes on where it
+   * was; what was refused is on no record, and counted by the worker that refused it.
+   */
   migrationsEnded: 'ferry_migrations_ended_total',
-  /** Counter {type}: why migrations failed; of control workers. */
+  /** Counter {type}: why migrations failed; of control workers, from the registry. `ParkedForOperator` and `Fenced` as they happen. */
   migrationErrors: 'ferry_migration_errors_total',
   /** Histogram {phase}, seconds: of control workers. */
   phaseSeconds: 'ferry_phase_seconds',
@@ -12,6 +15,8 @@ export const metrics = {
   malformedSignals: 'ferry_malformed_signals_total',
   /** Counter: orphans found, each counted at every look; of control workers. */
   orphansSeen: 'ferry_orphans_seen_total',
+  /** Counter: looks of the reconciler that came to their end; of control workers. */
+  reconcilesFinished: 'ferry_reconciles_finished_total',
   /** Gauge {phase}: what the registry holds now; every control worker tells the same. */
   migrationsRunning: 'ferry_migrations_running',
   /** Gauge, seconds: the age of the oldest migration under way; 0 without one. */
@@ -24,9 +29,17 @@ export const metrics = {
   backEndUp: 'ferry_back_end_up',
   backEndTotalBytes: 'ferry_back_end_total_bytes',
   backEndFreeBytes: 'ferry_back_end_free_bytes',
+  /** Gauge {back_end}, 1 or 0: whether it should be up: it is neither decommissioned nor forgotten. */
+  backEndExpected: 'ferry_back_end_expected',
+  /** Gauges {hypervisor}: whether its compute worker is heard of, and whether it should be. */
+  hypervisorUp: 'ferry_hypervisor_up',
+  hypervisorExpected: 'ferry_hypervisor_expected',
+  /** Gauges: evacuations and balancings under way, and those of them that move nothing now. */
+  evacuationsRunning: 'ferry_evacuations_running',
+  evacuationsIdle: 'ferry_evacuations_idle',
   /** Gauge {back_end}: devices that do not fit the registry; above 0 the back end needs repair. */
   discrepancies: 'ferry_discrepancies',
-  /** Counter, bytes: what transfers went over, holes included; of storage workers. */
+  /** Counter, bytes: what transfers went over, holes included; of storage workers, and of compute workers for mirrors. */
   bytesDone: 'ferry_bytes_done_total',
   /** Counter {type}: refusals and failures of steps, by error type; of every worker. */
   stepErrors: 'ferry_step_errors_total',

@@ -22,6 +22,17 @@ export async function hasComputeWorker(registry: Queries, name: string): Promise
   return (await registry.rows(noColumns, 'SELECT FROM compute_nodes WHERE name = $1', [name])).length > 0;
 }
 
+const computeNode = z.object({ name: z.string(), isUp: z.boolean() });
+
+/** Every hypervisor with a compute worker, by name, and whether the worker was heard of lately. */
+export function listComputeNodes(registry: Queries): Promise<z.infer<typeof computeNode>[]> {
+  return registry.rows(
+    computeNode,
+    `SELECT name, now() - heartbeat_at <= $1 * interval '1 ms' AS is_up FROM compute_nodes ORDER BY name`,
+    [downAfterMs],
+  );
+}
+
 const heard = z.object({ heartbeatAt: z.date() });
 
 /**

@@ -17,6 +17,7 @@ import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
 import { reportProgress } from './report-progress.ts';
+import { stepLog } from './step-log.ts';
 import { watchReach } from './temporal-reach.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
@@ -55,7 +56,7 @@ export async function createComputeWorker(deps: {
       noProgressMs: deps.noProgressSeconds * 1000,
       reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, log),
     }),
-    interceptors: { activity: [() => ({ inbound: activityFailures })] },
+    interceptors: { activity: [() => ({ inbound: stepLog(log) }), () => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: concurrentSteps,
     // A cancel or pause reaches a mirror with the next beat that is sent: within a second.
     maxHeartbeatThrottleInterval: '1s',
@@ -94,5 +95,6 @@ export async function createComputeWorker(deps: {
       }),
     stop: () => shutdown(worker),
     refusedForMs: () => reach.refusedForMs(),
+    whyNotReady: () => reach.why(),
   };
 }

@@ -15,6 +15,7 @@ import { ownVersion } from './deployment.ts';
 import { promoteFirst } from './promote-first.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 import { isRunning, removeSchedule } from './schedule-reconcile.ts';
+import { stepLog } from './step-log.ts';
 import { watchReach } from './temporal-reach.ts';
 import { workflowEnd } from './workflow-end.ts';
 
@@ -32,7 +33,7 @@ export async function createControlWorker(deps: {
   /** The deployment whose versions hold on to what they began; none if not given. */
   deployment?: DeploymentConfiguration | undefined;
 }): Promise<Stoppable> {
-  const { connection, namespace, registry, orphanGraceSeconds, deployment } = deps;
+  const { connection, namespace, registry, orphanGraceSeconds, deployment, log } = deps;
   const client = new Client({ connection, namespace });
   const worker = await Worker.create({
     connection,
@@ -52,7 +53,12 @@ export async function createControlWorker(deps: {
         isRunning: (workflowId) => isRunning(client, workflowId),
       }),
     },
-    interceptors: { activity: [() => ({ inbound: activityFailures })] },
+    interceptors: {
+      activity: [
+        ...(log ? [() => ({ inbound: stepLog(log, { quiet: true }) })] : []),
+        () => ({ inbound: activityFailures }),
+      ],
+    },
     maxConcurrentActivityTaskExecutions: concurrentSteps,
     ...(deployment === undefined ? {} : { workerDeploymentOptions: await pinned(deployment) }),
   });
@@ -67,6 +73,7 @@ export async function createControlWorker(deps: {
     },
     stop: () => shutdown(worker),
     refusedForMs: () => reach.refusedForMs(),
+    whyNotReady: () => reach.why(),
   };
 }
 

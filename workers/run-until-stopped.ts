@@ -4,6 +4,8 @@ export interface Stoppable {
   stop(): void;
   /** For how long Temporal has refused its credentials; 0 or absent: it does not. Milliseconds. */
   refusedForMs?(): number;
+  /** Why it cannot do its work now; null or absent: it can. */
+  whyNotReady?(): string | null;
 }
 
 /** Runs all until one ends by itself or the process is asked to end; then lets every one finish what it must. */

@@ -4,10 +4,12 @@ import type { Logger } from 'pino';
 import { loadConfiguration, requireDatabaseUrl } from '../configuration/load.ts';
 import type { Configuration } from '../configuration/schema.ts';
 import { FerryError } from '../model/errors.ts';
+import { noColumns } from '../registry/rows.ts';
 import { openRegistry, type Registry } from '../registry/open-registry.ts';
 import { connectToTemporal } from './connection.ts';
 import { createComputeWorker } from './compute.ts';
 import { createControlWorker } from './control.ts';
+import { serveHealth } from './health.ts';
 import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
 import { serviceManager } from './service-manager.ts';
@@ -31,36 +33,44 @@ export async function runWorker(kind: WorkerKind): Promise<void> {
 }
 
 async function serve(kind: WorkerKind, configuration: Configuration, log: Logger): Promise<void> {
+  await using ends = new AsyncDisposableStack();
+  let part: Stoppable | undefined;
+  let registry: Registry | undefined;
+  if (configuration.healthAddress !== undefined) {
+    const health = await serveHealth(configuration.healthAddress, () => whyNotReady(registry, part));
+    ends.defer(() => health.stop());
+  }
   const manager = serviceManager(process.env, log);
-  const registry = await openRegistry(requireDatabaseUrl(configuration), {
+  ends.defer(() => manager.stop());
+  registry = await openRegistry(requireDatabaseUrl(configuration), {
     onError: (error) => log.warn({ error: error.message }, 'a connection to the registry broke'),
   });
-  try {
-    const durability = await watchDurability({ registry, log });
-    const temporal = await connectToTemporal().catch((error: unknown) => {
-      durability.stop();
-      throw error;
-    });
-    try {
-      const part = await create(kind, { configuration, registry, log, ...temporal });
-      log.info('ready');
-      await manager.ready();
-      // Otherwise only an orderly end would keep it.
-      flushCompileCache();
-      const watching = await watchCredentials({
-        log,
-        refusedForMs: () => part.refusedForMs?.() ?? 0,
-        end: (why) => endForRestart(part, log, why),
-      });
-      await runUntilStopped([part]).finally(watching.stop);
-    } finally {
-      manager.stop();
-      durability.stop();
-      await temporal.connection.close();
-    }
-  } finally {
-    await registry.close();
-  }
+  const opened = registry;
+  ends.defer(() => opened.close());
+  const durability = await watchDurability({ registry, log });
+  ends.defer(() => durability.stop());
+  const temporal = await connectToTemporal();
+  ends.defer(() => temporal.connection.close());
+  const created = await create(kind, { configuration, registry, log, ...temporal });
+  part = created;
+  log.info('ready');
+  await manager.ready();
+  // Otherwise only an orderly end would keep it.
+  flushCompileCache();
+  const watching = await watchCredentials({
+    log,
+    refusedForMs: () => created.refusedForMs?.() ?? 0,
+    end: (why) => endForRestart(created, log, why),
+  });
+  await runUntilStopped([created]).finally(watching.stop);
+}
+
+/** Why a worker cannot do its work now. Throws `ServiceUnreachable` when Postgres does not answer. */
+async function whyNotReady(registry: Registry | undefined, part: Stoppable | undefined): Promise<string[]> {
+  if (!registry || !part) return ['it is starting'];
+  await registry.rows(noColumns, 'SELECT');
+  const why = part.whyNotReady?.() ?? null;
+  return why === null ? [] : [why];
 }
 
 /** For the unit (BSD's EX_TEMPFAIL): start it again. */

@@ -25,6 +25,7 @@ import { createOwnStorage } from './own-storage.ts';
 import { startReporting } from './report-back-ends.ts';
 import { reportProgress } from './report-progress.ts';
 import { restoreExports } from './restore-exports.ts';
+import { stepLog } from './step-log.ts';
 import { watchReach } from './temporal-reach.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 
@@ -84,7 +85,7 @@ export async function createStorageWorker(deps: {
     namespace: deps.namespace,
     taskQueue: storageQueue(node.name),
     activities,
-    interceptors: { activity: [() => ({ inbound: activityFailures })] },
+    interceptors: { activity: [() => ({ inbound: stepLog(deps.log) }), () => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: concurrentSteps,
     // A cancel or pause reaches a copy with the next beat that is sent: within a second.
     maxHeartbeatThrottleInterval: '1s',
@@ -121,6 +122,7 @@ export async function createStorageWorker(deps: {
     },
     stop: () => shutdown(worker),
     refusedForMs: () => reach.refusedForMs(),
+    whyNotReady: () => reach.why(),
   };
 }
 

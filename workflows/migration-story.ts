@@ -5,7 +5,8 @@ import { metrics } from '../model/metrics.ts';
 import type { Phase } from '../model/migration.ts';
 
 const ended = metricMeter.createCounter(metrics.migrationsEnded, undefined, 'Migrations by how they ended');
-const outcomes = ['success', 'error', 'cancelled', 'refused'] as const satisfies MigrationEnd['outcome'][];
+/** What no record tells. All else is counted from the registry, by whichever control worker looks. */
+const unrecorded = 'refused' satisfies MigrationEnd['outcome'];
 const errors = metricMeter.createCounter(
   metrics.migrationErrors,
   undefined,
@@ -18,8 +19,8 @@ const phaseSeconds = metricMeter.createHistogram(
   'How long migrations were in a phase',
 );
 
-/** Errors after which somebody must look. */
-const gravest = ['ChecksumMismatch', 'ParkedForOperator', 'Fenced'] as const satisfies FerryErrorType[];
+/** Errors that are on no record, or only much later. */
+const unrecordedErrors = ['ParkedForOperator', 'Fenced'] as const satisfies FerryErrorType[];
 
 /** Remembers what a migration went through: for those who look at it, and for the metrics. Replays count nothing twice. */
 export class MigrationStoryTeller implements MigrationStory {
@@ -29,8 +30,8 @@ export class MigrationStoryTeller implements MigrationStory {
 
   constructor() {
     // A counter that appears with its first failure would show no rise.
-    for (const outcome of outcomes) ended.add(0, { outcome });
-    for (const type of gravest) errors.add(0, { type });
+    ended.add(0, { outcome: unrecorded });
+    for (const type of unrecordedErrors) errors.add(0, { type });
   }
 
   entered(phase: Phase): void {
@@ -52,7 +53,7 @@ export class MigrationStoryTeller implements MigrationStory {
 
   ended(end: MigrationEnd): void {
     this.end = end;
-    ended.add(1, { outcome: end.outcome });
-    if (end.outcome === 'error' && end.reason) errors.add(1, { type: end.reason.type });
+    if (end.outcome === unrecorded) ended.add(1, { outcome: unrecorded });
+    if (end.outcome === 'error' && end.reason?.type === 'Fenced') errors.add(1, { type: 'Fenced' });
   }
 }

@@ -39,6 +39,8 @@ const exportPatienceSeconds = 30;
 
 const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'Orphans, counted at every look');
 
+const finished = metricMeter.createCounter(metrics.reconcilesFinished, undefined, 'Looks that came to their end');
+
 /**
  * Looks for what nobody carries on: volumes held by workflows that are closed or gone, kept sources that no workflow would remove, and
  * devices and exports that belong to nobody. Repairs the first two, removes the others after a grace time, and tells what it found. Started every minute by the schedule
@@ -69,6 +71,7 @@ export async function reconcile(input: unknown = {}): Promise<RepairReport> {
     unseen,
   };
   setCurrentDetails(detailsOf(report));
+  finished.add(1);
   return report;
 }
 

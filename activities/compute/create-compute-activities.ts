@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { FerryError, type Reason } from '../../model/errors.ts';
+import { metrics } from '../../model/metrics.ts';
 import { copyStart, type CopyProgress } from '../../model/migration.ts';
 import type { QemuIdentity } from '../../model/qemu-identity.ts';
 import { beatEveryMs, beating } from '../beating.ts';
@@ -165,6 +166,14 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
   const started = Date.now();
   let latest: MirrorPosition | null = null;
   let outpaced = false;
+  const bytesDone = context.metricMeter.createCounter(metrics.bytesDone, undefined, 'Bytes that transfers went over');
+  /** What was mirrored before this worker watched was counted by another, or not at all. */
+  let counted: number | null = null;
+  const count = ({ bytesDone: now }: MirrorPosition) => {
+    // A mirror that is begun anew begins at its start.
+    bytesDone.add(Math.max(0, now - (counted ?? now)));
+    counted = now;
+  };
   let meter = speedMeter(0, started);
   let reportEvery = firstReportMs;
   let reportAt = started + reportEvery;
@@ -194,6 +203,7 @@ async function mirrorWithBeats(deps: ComputeDependencies, input: MirrorInput): P
         // A mirror that was taken over is not as fast as all that it had done before.
         if (!latest) meter = speedMeter(position.bytesDone, Date.now());
         latest = position;
+        count(position);
       },
     });
     return { ready, bytesDone: position?.bytesDone ?? 0, totalBytes: position?.totalBytes ?? 0 };

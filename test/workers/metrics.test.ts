@@ -9,6 +9,9 @@ import { Client, Connection } from '@temporalio/client';
 import { messages } from '../../model/messages.ts';
 import { metrics } from '../../model/metrics.ts';
 import { deviceName, migrationWorkflowId } from '../../model/names.ts';
+import { reportComputeNode } from '../../registry/compute-nodes.ts';
+import { noColumns } from '../../registry/rows.ts';
+import { openRegistry } from '../../registry/open-registry.ts';
 import { startSystem, type PlainSystem } from '../../testbed/system.ts';
 
 const source = 'server1@lvmstorage-1';
@@ -52,6 +55,9 @@ async function moveAVolume(): Promise<string> {
   }
   assert.equal((await system.ferry('migrate', id, destination)).exitCode, 1);
   await ferry('repair');
+  const registry = await openRegistry(system.postgres.url);
+  await reportComputeNode(registry, 'hypervisor1').finally(() => registry.close());
+  await until('the hypervisor', (found) => sum(found, metrics.hypervisorUp, { hypervisor: 'hypervisor1' }) === 1);
   return id;
 }
 
@@ -81,6 +87,14 @@ function sum(found: Map<string, number>, name: string, labels: Record<string, st
 
 /** Gauges are renewed every few seconds. Milliseconds. */
 const patienceMs = 60_000;
+
+async function until(what: string, holds: (found: Map<string, number>) => boolean): Promise<Map<string, number>> {
+  for (const deadline = Date.now() + patienceMs; ; await sleep(500)) {
+    const found = await scrape();
+    if (holds(found)) return found;
+    assert.ok(Date.now() < deadline, `not seen: ${what}`);
+  }
+}
 
 const root = join(import.meta.dirname, '../..');
 const monitoring = (file: string) => readFile(join(root, 'docs', file), 'utf8');
@@ -115,6 +129,7 @@ test("every metric of Ferry's own is explained, and shown by a worker", async ()
 });
 
 test('migrations are counted by outcome, their refusals by operation, and their phases are timed', async () => {
+  await until('the records are counted', (now) => sum(now, metrics.migrationsEnded, { outcome: 'success' }) > 0);
   const found = await scrape();
   assert.equal(sum(found, metrics.migrationsEnded, { outcome: 'success' }), 1);
   assert.equal(sum(found, metrics.migrationsEnded, { outcome: 'refused' }), 1);
@@ -126,6 +141,28 @@ test('migrations are counted by outcome, their refusals by operation, and their 
   assert.equal(sum(found, `${metrics.phaseSeconds}_bucket`, { phase: 'claiming', le: '15' }), 2);
 });
 
+test('a control worker that comes back goes on with the numbers that are on record, and shows a failure of meanwhile as a rise', async () => {
+  await system.control.signal('SIGKILL');
+  const registry = await openRegistry(system.postgres.url);
+  try {
+    // As another control worker leaves it: the volume's last migration has failed.
+    await registry.rows(
+      noColumns,
+      `INSERT INTO migrations (id, volume_id, tenant_id, requested_by, owner, epoch, source, destination, flow, phase, phases,
+         total_bytes, outcome, error, finished_at)
+       SELECT gen_random_uuid(), gen_random_uuid(), tenant_id, requested_by, owner, epoch, source, destination, flow, phase, phases,
+         total_bytes, 'error', '{"type": "ChecksumMismatch", "message": "differs"}', now() FROM migrations LIMIT 1`,
+    );
+  } finally {
+    await registry.close();
+  }
+  await system.control.start();
+  const ended = (outcome: string) => (found: Map<string, number>) => sum(found, metrics.migrationsEnded, { outcome });
+  const found = await until('the failure', (now) => ended('error')(now) === 1);
+  assert.equal(ended('success')(found), 1);
+  assert.equal(sum(found, metrics.migrationErrors, { type: 'ChecksumMismatch' }), 1);
+});
+
 test('the destination counts the bytes that it copied and read back, holes included', async () => {
   const found = await scrape();
   assert.ok(sum(found, metrics.bytesDone, { activityType: 'pullVolume', taskQueue: 'storage:server2' }) >= gib);
@@ -133,13 +170,6 @@ test('the destination counts the bytes that it copied and read back, holes inclu
 });
 
 test('the registry is seen to be up, then down, then up again with its back ends and migrations', async () => {
-  const until = async (what: string, holds: (found: Map<string, number>) => boolean) => {
-    for (const deadline = Date.now() + patienceMs; ; await sleep(500)) {
-      const found = await scrape();
-      if (holds(found)) return found;
-      assert.ok(Date.now() < deadline, `not seen: ${what}`);
-    }
-  };
   await until('up', (found) => sum(found, metrics.registryUp) === 1);
   await system.postgres.crash();
   await until('down', (found) => sum(found, metrics.registryUp) === 0);
