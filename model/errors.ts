@@ -61,7 +61,7 @@ export const ferryErrorTypes = [
   'ToolFailed', // an external program failed; details hold its name, exit code, last words
   'BackEndUnavailable', // the volume group or directory is not there
   'ServiceUnreachable', // Temporal or Postgres cannot be reached
-  'Unexpected', // Postgres refuses for good what it is asked: a bug of Ferry's; details hold its code
+  'Unexpected', // a bug of Ferry's, or what Postgres refuses for good; details hold the code
   'Cancelled', // the migration was cancelled
   'MirrorFailed', // the hypervisor's mirror ended without reaching the destination
   'Terminated', // its workflow was ended from outside; the repair finished it or took it back

@@ -14,7 +14,8 @@ export const activityFailures: ActivityInboundCallsInterceptor = {
       return await next(input);
     } catch (error) {
       if (cancellationSignal().aborted && !(error instanceof FerryError)) throw cancellationSignal().reason;
-      const known = error instanceof FerryError ? error : refusedForGood(error, activityInfo().attempt);
+      const { attempt } = activityInfo();
+      const known = error instanceof FerryError ? error : (refusedForGood(error, attempt) ?? bug(error, attempt));
       if (known === null) throw error;
       metricMeter
         .createCounter(metrics.stepErrors, undefined, 'Refusals and failures of steps, by type')
@@ -36,8 +37,20 @@ export const activityFailures: ActivityInboundCallsInterceptor = {
 const refuses = /^(22|23|42)/;
 /** Of these what others can cure meanwhile: a privilege, and a schema that is newer or older than this worker in an update. */
 const curable: ReadonlySet<string> = new Set(['42501', '42P01', '42703', '42883', '42704']);
-/** A rule may be broken only as long as somebody else is half through. */
+/** A rule may be broken only as long as somebody else is half through, and a bug show only in one state of things. */
 const triesOfRules = 5;
+
+/** What only code that is wrong throws, whatever the world does. */
+const ofBugs = [TypeError, RangeError, ReferenceError, SyntaxError] as const;
+
+/** A bug that the same step meets again and again; null: it is none, or may be gone the next time. One of a system call has its code. */
+function bug(error: unknown, attempt: number): FerryError | null {
+  if (attempt < triesOfRules || !ofBugs.some((type) => error instanceof type)) return null;
+  const { name, message, cause } = error as Error;
+  // A request that failed on its way is told as a TypeError with the reason in it.
+  if (cause !== undefined) return null;
+  return new FerryError('Unexpected', `A bug of Ferry's (${name}): ${message}`, { code: name }, { cause: error });
+}
 
 /** What Postgres says to the same step each time; null: it may be another answer the next time, or it is not Postgres that speaks. */
 function refusedForGood(error: unknown, attempt: number): FerryError | null {

@@ -65,3 +65,23 @@ describe('what Postgres refuses', () => {
     isForGood(await endOf(() => put(registry, 'volumes', { id: null }), 5), '23502');
   });
 });
+
+describe('a bug', () => {
+  const throwing = (error: Error) => async () => {
+    throw error;
+  };
+  for (const error of [new TypeError('x is not a function'), new RangeError('too deep'), new SyntaxError('no JSON')])
+    test(`that shows each time is tried no more: ${error.name}`, async () => {
+      assert.equal(await endOf(throwing(error), 1), error);
+      const end = await endOf(throwing(error), 5);
+      assert.ok(end instanceof ApplicationFailure);
+      assert.deepEqual([end.type, end.nonRetryable], ['Unexpected', true]);
+    });
+
+  test('is not what a network or a system call says', async () => {
+    const failed = new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') });
+    assert.equal(await endOf(throwing(failed), 100), failed);
+    const full = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+    assert.equal(await endOf(throwing(full), 100), full);
+  });
+});
