@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { FerryError } from '../model/errors.ts';
 import { progressText } from '../model/migration-details.ts';
@@ -34,7 +35,7 @@ export async function runOperation<Result>(context: Context, operation: Operatio
   await waitForControlWorker(temporal);
   try {
     if (context.answers === 'when begun' && !look)
-      return await beginWorkflow<Result>(temporal, { workflow, workflowId, summary, input });
+      return await afterOneThatEnds(() => beginWorkflow<Result>(temporal, { workflow, workflowId, summary, input }));
     const handle = await temporal.call((client) =>
       client.workflow.start<(input: object) => Promise<Result>>(workflow, {
         taskQueue: controlQueue,
@@ -52,6 +53,25 @@ export async function runOperation<Result>(context: Context, operation: Operatio
       });
     }
     throw await explained(context, error, name);
+  }
+}
+
+/** How long one that has written its end may take until its workflow is closed. Milliseconds. */
+const closingMs = 2_000;
+
+/**
+ * Who waits for an end by what the registry shows sees it before the workflow is closed, and begins the next one at once: that is no second
+ * one at the same time. What still runs after a moment is.
+ */
+async function afterOneThatEnds<T>(begin: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + closingMs;
+  for (;;) {
+    try {
+      return await begin();
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError) || Date.now() > deadline) throw error;
+      await setTimeout(100);
+    }
   }
 }
 

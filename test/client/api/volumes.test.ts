@@ -114,6 +114,7 @@ test('a volume goes with its snapshots where that is asked for', async () => {
   const snapshots: string[] = [];
   for (const name of ['a', 'b']) {
     const { body } = await api.ask(member, 'POST', '/v3/snapshots', { body: { snapshot: { volume_id: id, name } } });
+    assert.ok(body.snapshot, JSON.stringify(body));
     snapshots.push(body.snapshot.id);
     await until(
       () => api.ask(member, 'GET', `/v3/snapshots/${body.snapshot.id}`),

@@ -24,7 +24,7 @@ const wrongUsage: [args: string[], message: RegExp][] = [
   [['attach', id, 'vm-1', 'hv1', '--mode', 'rx'], /^error: option '--mode <mode>' argument 'rx' is invalid/],
   [['attach', id, 'vm-1', 'hv1', '--device', '/dev/vdb'], /^error: device: "\/dev\/vdb" is not a device of a guest/],
   [['snapshot', 'delete', 'last'], /^error: snapshot: "last" is not a snapshot id/],
-  [['reset-state', id, '--state', 'deleting'], /^error: state: "deleting" /],
+  [['reset-state', id, '--state', 'lost'], /^error: state: "lost" /],
   [['manage', 'server1', 'x'], /^error: host: "server1" is not a back end/],
   [['discover', 'a b@c'], /^error: host: "a b@c" is not a back end/],
 ];
