@@ -4,7 +4,6 @@ import { labelTags } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
 import { label } from '../../model/text.ts';
 import { registry, repair, storageSteps } from '../activities.ts';
-import { failureOf, reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
 import { disownVolume } from './disown-volume.ts';
 import { parsed, patienceSeconds, runOperation } from './run-operation.ts';
@@ -31,37 +30,40 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
   const node = storageSteps(nodeOf(backEnd), patienceSeconds);
   const newName = deviceName({ id: request.volumeId, nameId: null });
   const device = { backEnd, deviceName: request.deviceName, newName, volumeId: request.volumeId };
-  const { sizeBytes, lost } = await node
-    .inspectStranger({ backEnd, deviceName: request.deviceName })
-    .catch((error: unknown) => {
-      throw failureOf(reasonOf(error));
-    });
-  if (lost) {
+  const look = async () => {
+    const { sizeBytes, lost } = await node.inspectStranger({ backEnd, deviceName: request.deviceName });
+    if (!lost) {
+      await registry.beginManage({ ...request, ...ticket, sizeBytes });
+      return { sizeBytes, lostVolumeId: null };
+    }
     const found = { ...lost, tenantId: lost.tenantId ?? request.tenantId, backEnd, deviceName: request.deviceName };
-    await repair.adoptFoundDevice
-      .executeWithOptions({ summary: `volume ${lost.volumeId} is on ${backEnd}, says its device` }, [
-        { ...found, written: null },
-      ])
-      .catch((error: unknown) => {
-        throw failureOf(reasonOf(error));
-      });
-    return { volumeId: lost.volumeId };
-  }
+    await repair.adoptFoundDevice.executeWithOptions(
+      { summary: `volume ${lost.volumeId} is on ${backEnd}, says its device` },
+      [{ ...found, written: null }],
+    );
+    return { sizeBytes, lostVolumeId: lost.volumeId };
+  };
   let identity: string | undefined;
-  await runOperation({
-    begin: () => registry.beginManage({ ...request, ...ticket, sizeBytes }),
-    work: async () => {
+  const volumeId = await runOperation({
+    // All that may refuse it: whoever asks hears of it at once.
+    begin: look,
+    work: async ({ sizeBytes, lostVolumeId }) => {
+      if (lostVolumeId !== null) return lostVolumeId;
       const adopted = await node.adoptDevice.executeWithOptions(
         { summary: `adopt ${request.deviceName} on ${backEnd}` },
         [{ ...device, sizeBytes, labels: labelTags({ ...request, volumeType: null }) }],
       );
       identity = adopted.identity;
+      return request.volumeId;
     },
-    finish: () => registry.finishManage({ ...ticket, ...(identity === undefined ? {} : { identity }) }),
+    finish: async (_volumeId, { lostVolumeId }) => {
+      if (lostVolumeId === null)
+        await registry.finishManage({ ...ticket, ...(identity === undefined ? {} : { identity }) });
+    },
     fail: async (reason) => {
       await registry.failManage({ ...ticket, reason });
       await disownVolume({ volumeId: request.volumeId, backEnd, name: request.deviceName });
     },
   });
-  return { volumeId: request.volumeId };
+  return { volumeId };
 }

@@ -129,3 +129,12 @@ test('a volume goes with its snapshots where that is asked for', async () => {
   );
   for (const each of snapshots) assert.equal((await api.ask(member, 'GET', `/v3/snapshots/${each}`)).status, 404);
 });
+
+test('a device that is not there is made no volume, and it is said so', async () => {
+  const { body } = await show(await made());
+  const host = body.volume['os-vol-host-attr:host'];
+  const volume = { host, ref: { 'source-name': 'nothing-of-the-kind' }, name: 'found' };
+  const { status, body: said } = await api.ask(admin, 'POST', '/v3/manageable_volumes', { body: { volume } });
+  assert.equal(status, 400, JSON.stringify(said));
+  assert.match(said.badRequest.message, /nothing-of-the-kind/);
+});
