@@ -25,8 +25,8 @@ export interface Operation {
 }
 
 /**
- * Runs an operation and answers when it is done; or, where the context says so, when it has begun: then null. Throws what it ended with: refused by the registry, or failed on the device. It goes
- * on without its caller; asked for again while it runs: `VolumeBusy`.
+ * Runs an operation and answers when it is done; or, where the context says so, when it has begun: then null. Throws what it ended
+ * with: refused by the registry, or failed on the device. It goes on without its caller; asked for again while it runs: `VolumeBusy`.
  */
 export async function runOperation<Result>(context: Context, operation: Operation): Promise<Result | null> {
   const { workflow, name, subject, summary, input, look = false } = operation;

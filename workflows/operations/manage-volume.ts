@@ -20,8 +20,9 @@ export const manageVolumeRequest = z.object({
 });
 
 /**
- * Makes a device that is there already a volume, where it is. One of Ferry's own that the registry has lost is the volume that it was. Any other gets the volume's name and tag, its bytes are not touched. When it
- * fails the device has its old name and there is no volume.
+ * Makes a device that is there already a volume, where it is. One of Ferry's own that the registry has lost is the volume that it
+ * was. Any other gets the volume's name and tag, its bytes are not touched. When it fails the device has its old name and there is no
+ * volume.
  */
 export async function manageVolume(input: unknown): Promise<{ volumeId: string }> {
   const request = parsed(manageVolumeRequest, input);

@@ -1,31 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BackEnd } from '../../../model/back-end.ts';
 import { choosePlace, placesIn, type Room, type Wanted } from '../../../model/placement/choose-place.ts';
 import { reasonNotToCreate } from '../../../model/placement/refusals.ts';
 import { gib } from '../../../model/sizes.ts';
-
-const now = new Date('2026-01-01T12:00:00Z');
-const room = (name: string, freeGib: number, change: Partial<BackEnd> = {}, promisedGib = 0): Room => ({
-  promisedBytes: promisedGib * gib,
-  backEnd: {
-    name,
-    node: 'n',
-    availabilityZone: 'zone1',
-    driver: 'lvm',
-    totalBytes: 100 * gib,
-    freeBytes: freeGib * gib,
-    disabled: false,
-    disabledReason: null,
-    fault: null,
-    placementFault: null,
-    lostDevices: [],
-    capabilities: {},
-    heartbeatAt: now,
-    decommissionedAt: null,
-    ...change,
-  },
-});
+import { now, room } from './room.ts';
 
 /** The back end that is chosen, or the refusal. */
 function choose(rooms: readonly Room[], wanted: Partial<Wanted> = {}) {

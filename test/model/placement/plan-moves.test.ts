@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import type { BackEnd } from '../../../model/back-end.ts';
 import { moveLimits, type MoveOrder } from '../../../model/evacuation.ts';
 import {
   chooseMoves,
@@ -13,29 +12,7 @@ import {
 import type { Room } from '../../../model/placement/choose-place.ts';
 import { gib } from '../../../model/sizes.ts';
 import type { Volume } from '../../../model/volume.ts';
-
-const now = new Date('2026-01-01T12:00:00Z');
-
-function room(name: string, freeGib: number, change: Partial<BackEnd> = {}, promisedGib = 0): Room {
-  const backEnd: BackEnd = {
-    name,
-    node: name.split('@')[0]!,
-    availabilityZone: 'zone1',
-    driver: 'lvm',
-    totalBytes: 100 * gib,
-    freeBytes: freeGib * gib,
-    disabled: false,
-    disabledReason: null,
-    fault: null,
-    placementFault: null,
-    lostDevices: [],
-    capabilities: {},
-    heartbeatAt: now,
-    decommissionedAt: null,
-    ...change,
-  };
-  return { backEnd, promisedBytes: promisedGib * gib };
-}
+import { now, room } from './room.ts';
 
 function volume(
   sizeGib: number,
