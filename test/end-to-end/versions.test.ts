@@ -62,7 +62,8 @@ test('a migration ends on the code that it began with; what begins after an upgr
   const early = await ferryWith(upgraded, 'worker', 'promote');
   assert.equal(early.exitCode, 3, 'promoted before a worker runs that code');
   await startControl(upgraded);
-  assert.equal((await versions())['old'], 'current', 'a new worker alone changes nothing');
+  const known = await versions();
+  assert.equal(known['old'], 'current', `a new worker alone changes nothing: ${JSON.stringify(known)}`);
   const promoted = await ferryWith(upgraded, '--json', 'worker', 'promote');
   assert.deepEqual(JSON.parse(promoted.stdout), { deployment: name, buildId: 'new', before: 'old' });
 

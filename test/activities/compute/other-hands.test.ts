@@ -69,10 +69,10 @@ describe('a volume of a guest that others have to do with, too', { timeout: 600_
   it('goes into no domain that has the number, a part or another case of its name', async () => {
     const id = (await virsh('domid', '--domain', guest.name)).trim();
     const volume = await hypervisor.volume();
-    for (const instance of [id, 'our', 'OURS', '--all'])
-      await assert.rejects(hypervisor.run(hypervisor.activities.attachDisk, attachInput(instance, volume)), {
-        type: 'InstanceNotFound',
-      });
+    const attachTo = (instance: string) =>
+      hypervisor.run(hypervisor.activities.attachDisk, attachInput(instance, volume));
+    for (const instance of [id, 'our', 'OURS']) await assert.rejects(attachTo(instance), { type: 'InstanceNotFound' });
+    for (const option of ['--all', '-h']) await assert.rejects(attachTo(option), { type: 'InvalidInput' });
     assert.doesNotMatch(await definition(guest.name), new RegExp(volume.volumeId));
   });
 
