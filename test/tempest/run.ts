@@ -9,10 +9,9 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { startKeystone, type Keystone } from '../../testbed/keystone.ts';
-import { processWorker } from '../../testbed/process-worker.ts';
-import { freePorts } from '../../workers/embedded/free-ports.ts';
+import { startKeystoneApi } from '../client/api/keystone-api.ts';
 import { execa } from 'execa';
-import { setStage, type Stage } from '../end-to-end/stage.ts';
+import { setStage } from '../end-to-end/stage.ts';
 import { tempestProgram } from './program.ts';
 import { scored, wantedOf, type Ended, type Wanted } from './score.ts';
 import { tempestConfiguration } from './tempest-configuration.ts';
@@ -36,7 +35,8 @@ const ended: Ended[] = [];
 const keystone = await startKeystone();
 try {
   const stage = await setStage({ backing: 'directory', nodes: roomy() });
-  const api = await startApi(keystone, stage);
+  const api = await startKeystoneApi(keystone, stage);
+  say(`ferry api at ${api.endpoint}, its log ${api.log}`);
   try {
     const folder = await mkdtemp(join(tmpdir(), 'ferry-tempest-'));
     const accounts = join(folder, 'accounts.yaml');
@@ -45,7 +45,7 @@ try {
     await runTests(join(folder, 'prepared'), { tests: wanted.filter((each) => !ownAccounts(each)), accounts });
     await runTests(join(folder, 'own'), { tests: wanted.filter(ownAccounts), accounts: null });
   } finally {
-    await api.signal('SIGTERM');
+    await api.stop();
     await stage.strike();
   }
 } finally {
@@ -64,23 +64,6 @@ function roomy() {
     { name: 'server1', volumeGroups: group('lvmstorage-1') },
     { name: 'server2', volumeGroups: group('lvmstorage-2') },
   ];
-}
-
-/** `ferry api` with Keystone, in the catalogue as a cloud has it. */
-async function startApi(keystone: Keystone, stage: Stage) {
-  await keystone.user('ferry', { service: ['service'] });
-  const [port] = await freePorts(1);
-  const endpoint = `http://127.0.0.1:${port}/v3`;
-  await keystone.service('cinderv3', 'volumev3', `${endpoint}/%(project_id)s`);
-  await keystone.service('cinder', 'block-storage', endpoint);
-  const file = join(stage.directory, 'api.json');
-  await writeFile(file, JSON.stringify({ api: { keystone: { url: keystone.url } } }));
-  const env = { ...stage.env, FERRY_CONFIG: file, FERRY_KEYSTONE_PASSWORD: 'password-ferry' };
-  const log = join(stage.directory, 'api.log');
-  const api = processWorker(['api', '--listen', `127.0.0.1:${port}`], env, log);
-  await api.start();
-  say(`ferry api at ${endpoint}, its log ${log}`);
-  return api;
 }
 
 /** Accounts that tempest takes turns with, so that it writes nothing to Keystone: members, readers, administrators. */
