@@ -1,7 +1,14 @@
 import type { Attachment, Volume } from '../model/volume.ts';
 import { listAttachments } from '../registry/attachments.ts';
 import type { Page } from '../registry/pages.ts';
-import { countVolumes, findVolume, listVolumes, type VolumeFilter, type VolumeSortKey } from '../registry/volumes.ts';
+import {
+  countVolumes,
+  findVolume,
+  listVolumes,
+  volumesCalled,
+  type VolumeFilter,
+  type VolumeSortKey,
+} from '../registry/volumes.ts';
 import type { Context } from './context.ts';
 import type { NewVolume } from './create-volume.ts';
 import { visibleTo } from './identity.ts';
@@ -29,6 +36,9 @@ export function volumeCommands(context: Context) {
       const volume = await findVolume(registry, volumeId, visible);
       return { volume, attachments: await listAttachments(registry, { volumeId: volume.id }) };
     },
+
+    /** See volumesCalled in registry/volumes.ts: those that the caller may see. */
+    volumesCalled: (text: string): Promise<Volume[]> => volumesCalled(registry, text, visible),
 
     /** The attachments of these volumes, the oldest first. */
     async attachmentsOf(volumeIds: readonly string[]): Promise<Attachment[]> {

@@ -19,8 +19,6 @@ export interface WatchOptions {
   /** Of one that was just started; else the one that runs. */
   migrationId?: string;
   everyMs?: number;
-  /** Ends the watching, never the migration. */
-  signal?: AbortSignal;
 }
 
 /** A service that is being restarted is back by then. */
@@ -35,19 +33,18 @@ export async function* watchMigration(
   volumeId: string,
   options: WatchOptions = {},
 ): AsyncGenerator<MigrationEvent, void> {
-  const { everyMs = 500, signal } = options;
+  const { everyMs = 500 } = options;
   const temporal = await context.temporal();
   const migrationId = options.migrationId ?? (await runningMigration(context, temporal, volumeId));
   const stop = new AbortController();
-  const stopSignal = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  const end = endOf(temporal, volumeId, migrationId, stopSignal);
+  const end = endOf(temporal, volumeId, migrationId, stop.signal);
+  // It may fail while the first look is still under way: that is told in its turn.
+  end.catch(() => {});
   try {
     for (;;) {
       const event = await currentEvent(temporal, volumeId, migrationId);
-      if (signal?.aborted) return;
       if (event) yield event;
-      const ended = await Promise.race([end, sleep(everyMs, null, { signal: stopSignal }).catch(() => null)]);
-      if (signal?.aborted) return;
+      const ended = await Promise.race([end, sleep(everyMs, null, { signal: stop.signal }).catch(() => null)]);
       if (ended) {
         yield { kind: 'ended', record: await recordOf(context, migrationId, ended.error) };
         return;

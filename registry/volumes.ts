@@ -34,6 +34,20 @@ export async function volumeOrNull(
   return found ?? null;
 }
 
+/** More than these nobody reads; it is ambiguous long before. */
+const mostCandidates = 10;
+
+/** The volumes that people can mean by a name, or by the beginning of an id (four signs or more); ten at most, the newest first. */
+export async function volumesCalled(registry: Queries, text: string, visible: Visibility = {}): Promise<Volume[]> {
+  const beginning = /^[0-9a-f-]{4,36}$/i.test(text) ? text.toLowerCase() : null;
+  return registry.rows(
+    volume,
+    `SELECT * FROM volumes WHERE (name = $1 OR starts_with(id::text, $2)) AND ($3::text IS NULL OR tenant_id = $3)
+     ORDER BY created_at DESC, id LIMIT ${mostCandidates}`,
+    [text, beginning, visible.tenantId ?? null],
+  );
+}
+
 export function volumeNotFound(volumeId: string): FerryError {
   return new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
 }

@@ -3,35 +3,30 @@ import { guestProof } from '../../model/migration-details.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import { formatBytes, formatSeconds } from '../../model/sizes.ts';
 import type { MigrationEvent } from '../watch-migration.ts';
-import { exitCodes } from './exit-codes.ts';
+import { detachOnInterrupt } from './detach-on-interrupt.ts';
 import { progressDisplay } from './progress-display.ts';
 import type { Session } from './session.ts';
 
-/** A first Ctrl-C, also one that a terminal and a parent process both send, only detaches; a later one ends the process. */
-const sameKeyMs = 1_000;
-
-/** Aborts at Ctrl-C, so that the watching ends and the migration goes on. */
-export function detachOnInterrupt(): AbortSignal {
-  const controller = new AbortController();
-  let first = 0;
-  process.on('SIGINT', () => {
-    if (first !== 0 && Date.now() - first > sameKeyMs) process.exit(exitCodes.detached);
-    first ||= Date.now();
-    controller.abort();
-  });
-  return controller.signal;
+/** Says at Ctrl-C how to go on with the migration, which has begun for sure or was only asked for. */
+export function detachFromMigration(volumeId: string, state: 'asked' | 'begun'): void {
+  const known =
+    state === 'begun' ? 'Detached; the migration goes on.' : 'Detached; the migration may have begun: it goes on then.';
+  detachOnInterrupt(
+    `${known}\nWatch it:  ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}`,
+  );
 }
 
 /**
- * Shows a migration's progress on standard error until it ends; resolves with its record. Null when the user detached, who is told
- * then how to go on. Standard output is left to the result.
+ * Shows a migration's progress on standard error until it ends; resolves with its record. Ctrl-C detaches, and says how to go on.
+ * Standard output is left to the result.
  */
 export async function followMigration(
   { ferry, json }: Session,
   volumeId: string,
-  options: { migrationId?: string; signal: AbortSignal; onEvent?: (event: MigrationEvent) => void },
-): Promise<MigrationRecord | null> {
+  options: { migrationId?: string; onEvent?: (event: MigrationEvent) => void } = {},
+): Promise<MigrationRecord> {
   const { onEvent, ...watch } = options;
+  detachFromMigration(volumeId, 'begun');
   const display = json ? null : progressDisplay(process.stderr);
   try {
     for await (const event of ferry.watchMigration(volumeId, watch)) {
@@ -43,11 +38,7 @@ export async function followMigration(
   } finally {
     display?.end();
   }
-  process.exitCode = exitCodes.detached;
-  process.stderr.write(
-    `Detached; the migration goes on.\nWatch it:  ferry migration watch ${volumeId}\nCancel it: ferry migration cancel ${volumeId}\n`,
-  );
-  return null;
+  throw new Error('A watched migration ends with its record.');
 }
 
 /** How a migration ended, for people; a bad end is thrown. */

@@ -3,7 +3,7 @@ import { FerryError } from '../../model/errors.ts';
 import type { MovesReport } from '../../model/evacuation.ts';
 import type { MovesView } from '../moves.ts';
 import { exitCodes } from './exit-codes.ts';
-import { detachOnInterrupt } from './follow-migration.ts';
+import { detachOnInterrupt } from './detach-on-interrupt.ts';
 import { movesDisplay } from './moves-display.ts';
 import { endOfMoves } from './moves-text.ts';
 import type { Session } from './session.ts';
@@ -19,11 +19,13 @@ const patienceMs = 60_000;
  */
 export async function followMoves(session: Session, planId: string, source: string): Promise<void> {
   const { ferry, json, answer } = session;
-  const signal = detachOnInterrupt();
+  detachOnInterrupt(
+    `Detached; it goes on.\nWatch it:  ferry evacuation watch ${source}\nCancel it: ferry evacuation cancel ${source}`,
+  );
   const display = json ? null : movesDisplay(process.stderr);
   let awaySince: number | null = null;
   try {
-    while (!signal.aborted) {
+    for (;;) {
       const view = await ferry.findMoves(planId).catch((error: unknown) => {
         if (!(error instanceof FerryError) || error.type !== 'ServiceUnreachable') throw error;
         awaySince ??= Date.now();
@@ -40,15 +42,11 @@ export async function followMoves(session: Session, planId: string, source: stri
         display?.show(view);
         if (json) answer(view, '');
       }
-      await sleep(everyMs, null, { signal }).catch(() => null);
+      await sleep(everyMs);
     }
   } finally {
     display?.end();
   }
-  process.exitCode = exitCodes.detached;
-  process.stderr.write(
-    `Detached; it goes on.\nWatch it:  ferry evacuation watch ${source}\nCancel it: ferry evacuation cancel ${source}\n`,
-  );
 }
 
 /** What it came to, and each volume that is still where it was. */

@@ -33,7 +33,7 @@ export function addMigrate(program: Command): void {
       return withFerry(command, (session) =>
         options.dryRun
           ? showPlan(session, volumeId, host, options)
-          : carryOut(session, options, async () => {
+          : carryOut(session, volumeId, options, async () => {
               const keepSourceSeconds = options.keepSource ?? null;
               const request = { volumeId, destination: host, ...migrationSettingsOf(options), keepSourceSeconds };
               const { migrationId, destination } = await session.ferry.startMigration(request);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import { followMigration, resultLine } from './follow-migration.ts';
 import { withFerry } from './session.ts';
 import { volumeArgument } from './volume-argument.ts';
 
@@ -22,8 +22,7 @@ export function addMigrationCancel(migration: Command): void {
           );
           return;
         }
-        const record = await followMigration(session, volumeId, { migrationId, signal: detachOnInterrupt() });
-        if (!record) return;
+        const record = await followMigration(session, volumeId, { migrationId });
         const cancelled = `Cancelled. Volume ${volumeId} is on ${record.source}, as before.`;
         answer(record, record.outcome === 'cancelled' ? cancelled : resultLine(record));
       }),

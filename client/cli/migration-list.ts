@@ -1,12 +1,13 @@
 import { Option, type Command } from 'commander';
 import * as z from 'zod';
-import { backEndName, volumeId } from '../../model/ids.ts';
+import { backEndName } from '../../model/ids.ts';
 import { outcome, type MigrationRecord, type Outcome } from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { checked } from './arguments.ts';
 import { duration } from './follow-migration.ts';
 import { withFerry } from './session.ts';
 import { table } from './table.ts';
+import { volumeOption } from './volume-argument.ts';
 import { pythonTime } from './volume-properties.ts';
 
 interface Options {
@@ -25,7 +26,7 @@ export function addMigrationList(migration: Command): void {
     .description('list migrations, the last begun first, also the finished ones')
     .option('--running', 'only those that run')
     .option('--kept', 'only those whose source is kept')
-    .addOption(new Option('--volume <volume>', "only this volume's").argParser(checked('volume', volumeId)))
+    .addOption(volumeOption("only this volume's"))
     .addOption(
       new Option('--host <host>', 'only those from or to this back end').argParser(checked('host', backEndName)),
     )

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { verifyMode, type VerifyMode } from '../../model/migration.ts';
 import { bandwidth } from '../../model/sizes.ts';
 import { checked } from './arguments.ts';
-import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import { detachFromMigration, followMigration, resultLine } from './follow-migration.ts';
 import type { Session } from './session.ts';
 
 /** How fast, how proven, waited for or not: the options of all commands that move one volume. */
@@ -36,16 +36,17 @@ export function migrationSettingsOf(o: MigrationOptions) {
 }
 
 /**
- * Follows what `start` began, to its end and with its result; or only says that it has begun, when nobody wants to wait. Null from `start`:
+ * Follows what `start` began for the volume `moving`, to its end and with its result; or only says that it has begun, when nobody wants to wait. Null from `start`:
  * it is done, and answered, already.
  */
 export async function carryOut(
   session: Session,
+  moving: string,
   options: MigrationOptions,
   start: () => Promise<{ migrationId: string; volumeId: string; destination: string } | null>,
 ): Promise<void> {
   const detach = options.detach ?? !options.wait;
-  const signal = detach ? new AbortController().signal : detachOnInterrupt();
+  if (!detach) detachFromMigration(moving, 'asked');
   const started = await start();
   if (!started) return;
   const { migrationId, volumeId, destination } = started;
@@ -56,8 +57,7 @@ export async function carryOut(
     );
     return;
   }
-  const record = await followMigration(session, volumeId, { migrationId, signal });
-  if (!record) return;
+  const record = await followMigration(session, volumeId, { migrationId });
   const line = resultLine(record);
   session.answer(record, line);
 }

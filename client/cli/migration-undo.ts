@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { bandwidth } from '../../model/sizes.ts';
 import { checked } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
-import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import { detachFromMigration, followMigration, resultLine } from './follow-migration.ts';
 import { undoText } from './plan-text.ts';
 import { withFerry, type Session } from './session.ts';
 import { volumeArgument } from './volume-argument.ts';
@@ -39,7 +39,7 @@ async function showPlan({ ferry, answer }: Session, volumeId: string): Promise<v
 
 async function undo(session: Session, volumeId: string, options: Options): Promise<void> {
   const { ferry, answer } = session;
-  const signal = options.detach ? new AbortController().signal : detachOnInterrupt();
+  if (!options.detach) detachFromMigration(volumeId, 'asked');
   const { migrationId, destination } = await ferry.undoMigration(volumeId, { bandwidth: options.bandwidth ?? null });
   if (options.detach) {
     answer(
@@ -48,8 +48,7 @@ async function undo(session: Session, volumeId: string, options: Options): Promi
     );
     return;
   }
-  const record = await followMigration(session, volumeId, { migrationId, signal });
-  if (!record) return;
+  const record = await followMigration(session, volumeId, { migrationId });
   const line = resultLine(record);
   answer(record, line);
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { MigrationEvent } from '../watch-migration.ts';
-import { detachOnInterrupt, followMigration, resultLine } from './follow-migration.ts';
+import { followMigration, resultLine } from './follow-migration.ts';
 import { withFerry } from './session.ts';
 import { volumeArgument } from './volume-argument.ts';
 
@@ -16,8 +16,7 @@ export function addMigrationWatch(migration: Command): void {
         const onEvent = (event: MigrationEvent) => {
           if (json) answer(event, '');
         };
-        const record = await followMigration(session, volumeId, { signal: detachOnInterrupt(), onEvent });
-        if (!record) return;
+        const record = await followMigration(session, volumeId, { onEvent });
         const line = resultLine(record);
         if (!json) answer(record, line);
       }),

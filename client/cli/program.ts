@@ -54,6 +54,7 @@ import { addTypeList } from './type-list.ts';
 import { addTypeSet } from './type-set.ts';
 import { addTypeShow } from './type-show.ts';
 import { addTypeUnset } from './type-unset.ts';
+import { nameVolumes } from './volume-argument.ts';
 
 /** Adds everything that users and administrators call; the workers' commands are added by whoever has workers. */
 export function addClientCommands(program: Command): void {
@@ -67,6 +68,7 @@ export function addClientCommands(program: Command): void {
 what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error comes from.`,
     );
   addGlobalOptions(program);
+  nameVolumes(program);
 
   const host = program.command('host').description('back ends (node@name), as cinder-manage calls them');
   addHostList(host);

@@ -1,10 +1,10 @@
 import { Option, type Command } from 'commander';
 import * as z from 'zod';
-import { volumeId } from '../../model/ids.ts';
 import type { RepairReport } from '../../model/repair.ts';
 import { checked } from './arguments.ts';
 import { withFerry } from './session.ts';
 import { table } from './table.ts';
+import { volumeOption } from './volume-argument.ts';
 
 interface Options {
   dryRun?: true;
@@ -21,7 +21,7 @@ export function addRepair(program: Command): void {
       'repair volumes whose migration or operation was terminated, and tell what is left on the nodes; runs by itself every minute',
     )
     .option('--dry-run', 'only tell what would be done')
-    .addOption(new Option('--volume <volume>', 'only this volume').argParser(checked('volume', volumeId)))
+    .addOption(volumeOption('only this volume'))
     .addOption(
       new Option(
         '--orphan-grace <seconds>',

@@ -40,7 +40,7 @@ export function addRetype(program: Command): void {
         if (!plan.allowed) process.exitCode = exitCodes.refusedOrFailed;
         return;
       }
-      await carryOut(session, options, async () => {
+      await carryOut(session, volumeId, options, async () => {
         const retyped = await ferry.retypeVolume(request, migrationSettingsOf(options));
         if (retyped.migration) return { volumeId, ...retyped.migration };
         await answerVolume(session, retyped.volume);

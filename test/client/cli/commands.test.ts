@@ -120,6 +120,42 @@ test('a host is disabled with a reason, is refused as a destination, and enabled
   assert.equal((await refused('host', 'disable', 'server9@none')).type, 'BackEndNotFound');
 });
 
+test('a volume is called by its id, by the beginning of it, or by its name; never when it could be another', async () => {
+  await seed();
+  const twin = '6088f80a-0000-4000-8000-00000000000b';
+  const insert = `INSERT INTO volumes (id, tenant_id, name, size_bytes, status, host, availability_zone)
+    VALUES ($1, 'other', $2, 1073741824, 'error', 'server2@lvmstorage-2', 'zone1')`;
+  await query(insert, [twin, "it's %_ 6088"]);
+  for (const called of [seedId, seedId.toUpperCase(), '6088f80a-f', '6088F80A-F116', 'test']) {
+    const { id } = JSON.parse(await said('show', called, '--json')) as { id: string };
+    assert.equal(id, seedId, called);
+  }
+  assert.match(await said('show', "it's %_ 6088"), new RegExp(twin));
+  assert.equal(await said('migration', 'list', '--volume', 'test', '--json'), '[]\n');
+  // What is neither a name nor the beginning of an id finds nothing, whatever it means elsewhere.
+  for (const called of ['%', 'test%', 'it_s', 'f116', '608', 'TEST']) {
+    const { code, type } = await refused('show', called);
+    assert.deepEqual([code, type], [1, 'VolumeNotFound'], called);
+  }
+  for (const called of ['6088', '6088f80a-']) {
+    const { code, type, details } = await refused('delete', called);
+    assert.deepEqual([code, type], [2, 'InvalidInput'], called);
+    assert.deepEqual((details['volumes'] as string[]).toSorted(), [twin, seedId].toSorted());
+  }
+  assert.match(
+    (await ferry.run('delete', '6088')).stderr,
+    /^error: volume: "6088" can be any of these; give the id:\n\+/,
+  );
+  // A tenant's names are his own.
+  const { id: own } = JSON.parse(await said('show', '6088', '--as', 'other', '--json')) as { id: string };
+  assert.equal(own, twin);
+  assert.equal((await refused('show', 'test', '--as', 'other')).type, 'VolumeNotFound');
+  // One volume's name is the beginning of another's id.
+  await query('UPDATE volumes SET name = $2 WHERE id = $1', [twin, '6088f80a-f']);
+  assert.equal((await refused('show', '6088f80a-f')).type, 'InvalidInput');
+  await query('DELETE FROM volumes WHERE id = $1', [twin]);
+});
+
 for (const seconds of [150, -150]) {
   test(`a caller whose clock is ${seconds} s ahead sees the same hosts up, and may place on them`, async () => {
     await seed();
@@ -458,6 +494,19 @@ test('a running migration is steered and watched from elsewhere; Ctrl-C only det
       `\nDetached; the migration goes on\\.\nWatch it: {2}ferry migration watch ${id}\nCancel it: ferry migration cancel ${id}\n$`,
     ),
   );
+
+  // Nothing keeps it waiting, not even a Temporal that does not answer: the watcher would give up after a minute.
+  process.kill(temporal.pid, 'SIGSTOP');
+  try {
+    const stuck = ferry.start(['migration', 'watch', id]);
+    await sleep(3000);
+    stuck.child.kill('SIGINT');
+    const { stdout, stderr } = await stuck.ended;
+    assert.deepEqual([stuck.child.exitCode, stuck.child.signalCode, stdout], [130, null, '']);
+    assert.match(stderr, /^Detached; the migration goes on\.\nWatch it: .*\nCancel it: .*\n$/);
+  } finally {
+    process.kill(temporal.pid, 'SIGCONT');
+  }
 
   const watching = ferry.run('migration', 'watch', id, '--json');
   await sleep(1500);

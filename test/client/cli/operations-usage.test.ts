@@ -11,7 +11,7 @@ const nowhere = ferryIn({});
 
 const wrongUsage: [args: string[], message: RegExp][] = [
   [['delete', '-rf'], /^error: unknown option '-rf'/],
-  [['delete', '../volume'], /^error: volume: "\.\.\/volume" is not a volume id/],
+  [['delete', ''], /^error: volume: "" names no volume/],
   [['extend', id], /^error: missing required argument 'size'/],
   [['extend', id, '1.5'], /^error: size: "1\.5" is not a whole number of GiB/],
   [['rename', id, 'n'.repeat(256)], /^error: name: "n+" is too long/],
