@@ -69,6 +69,19 @@ export function generationTag(generation: number): string {
   return `${prefixes.generation}${generation}`;
 }
 
+const unzeroedPrefix = 'ferry.unzeroed=';
+
+/** Tag on a device while it grows: from that byte on it may show what was on the disk before. */
+export function unzeroedTag(fromByte: number): string {
+  return `${unzeroedPrefix}${fromByte}`;
+}
+
+/** From which byte on a device may show what was on the disk before; null: nowhere. */
+export function unzeroedFrom(tags: readonly string[]): number | null {
+  const tag = tags.find((each) => each.startsWith(unzeroedPrefix));
+  return tag === undefined ? null : Number(tag.slice(unzeroedPrefix.length));
+}
+
 /** The tags of a volume's device that is made with the volume, or adopted. */
 export function liveTags(volumeId: string, generation = 0): string[] {
   return [volumeTag(volumeId), roleTag('live'), generationTag(generation)];

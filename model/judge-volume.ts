@@ -1,5 +1,6 @@
 import type { ExportAddress } from './connection.ts';
 import type { DeviceWitness, VolumeRepair } from './repair.ts';
+import { sizeText, sizeWords } from './sizes.ts';
 import { sizeObstacle } from './unmanaged-device.ts';
 
 /** A device of the volume, and what it says of itself. */
@@ -46,10 +47,10 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
   const highest = Math.max(...live.map(({ generation }) => generation));
   const [newest, ...equals] = live.filter(({ generation }) => generation === highest);
   const ask = (why: string): Judgement => ({ direction: 'ask', to: null, why });
-  if (newest && isRegistrys(newest, f.registry) && equals.length === 0)
-    return f.unknownWriter === null
-      ? null
-      : ask(`${f.unknownWriter}; stop the guest that uses it, then end that process`);
+  if (newest && f.registry && isRegistrys(newest, f.registry) && equals.length === 0) {
+    if (f.unknownWriter !== null) return ask(`${f.unknownWriter}; stop the guest that uses it, then end that process`);
+    return judgeSize(f, newest, f.registry);
+  }
   if (!newest) {
     if (!f.registry) return f.devices.some(({ role }) => role !== 'incoming') ? ask(noneLive(f)) : null;
     return ask(noneLive(f));
@@ -76,9 +77,24 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
   };
 }
 
-function isRegistrys(device: Witness, registry: RegistryWord | null): boolean {
+/** Of the device that holds the volume as the registry says. A larger one: the registry has lost the end of an extension. */
+function judgeSize(f: VolumeFacts, device: Witness, registry: RegistryWord): Judgement | null {
+  const [found, known] = [device.sizeBytes, registry.sizeBytes];
+  const ask = (why: string): Judgement => ({ direction: 'ask', to: null, why });
+  if (found === known) return null;
+  if (found < known) return ask(`its device has only ${sizeWords(found)} of ${sizeWords(known)}`);
+  const grown = `its device has ${sizeWords(found)}, the registry says ${sizeWords(known)}`;
+  if (device.isUnzeroed)
+    return ask(`${grown}; the new bytes are not zeroed yet: ferry extend ${f.volumeId} ${sizeText(found)}`);
+  if (f.unseen.length > 0) return ask(`${grown}; ${f.unseen.join(', ')} did not answer: look again when all do`);
+  const obstacle = sizeObstacle(found);
+  if (obstacle !== null) return ask(`${grown}; ${obstacle}`);
+  const { backEnd, deviceName, generation } = device;
+  return { direction: 'adopt', to: { backEnd, deviceName, generation }, why: grown };
+}
+
+function isRegistrys(device: Witness, registry: RegistryWord): boolean {
   return (
-    registry !== null &&
     device.backEnd === registry.backEnd &&
     device.deviceName === registry.deviceName &&
     device.generation === registry.generation &&

@@ -86,6 +86,8 @@ export interface Orphan {
 export const deviceWitness = z.object({
   identity: z.string(),
   sizeBytes: z.number().int().nonnegative(),
+  /** It grew, and its new bytes may show what was on the disk before; absent: an older worker answered. */
+  isUnzeroed: z.boolean().optional(),
   role: z.enum(deviceRoles),
   generation: z.number().int().nonnegative(),
   migrationId: z.string().nullable(),

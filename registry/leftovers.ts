@@ -8,16 +8,23 @@ const currentDevice = z.object({
   nameId: z.uuid().nullable(),
   deviceIdentity: z.string().nullable(),
   generation: z.number(),
+  sizeBytes: z.number(),
   isHeld: z.boolean(),
+  isBetweenSizes: z.boolean(),
   isAttached: z.boolean(),
 });
 
-/** A device that holds a volume by the registry. `isHeld`: something is being done to the volume. */
+/**
+ * A device that holds a volume by the registry. `isHeld`: something is being done to the volume. `isBetweenSizes`: an extension of it has
+ * failed, and may have come to its end on the device.
+ */
 export interface CurrentDevice {
   volumeId: string;
   identity: string | null;
   generation: number;
+  sizeBytes: number;
   isHeld: boolean;
+  isBetweenSizes: boolean;
   isAttached: boolean;
 }
 
@@ -25,7 +32,7 @@ export interface CurrentDevice {
 export async function currentDevices(registry: Queries, backEnd: string): Promise<ReadonlyMap<string, CurrentDevice>> {
   const rows = await registry.rows(
     currentDevice,
-    `SELECT id, name_id, device_identity, generation,
+    `SELECT id, name_id, device_identity, generation, size_bytes, status = 'error_extending' AS is_between_sizes,
        migration_owner IS NOT NULL OR operation IS NOT NULL OR status = 'error' OR status = 'error_deleting' AS is_held,
        EXISTS (SELECT FROM attachments a WHERE a.volume_id = v.id) AS is_attached
      FROM volumes v WHERE host = $1`,
@@ -38,6 +45,8 @@ export async function currentDevices(registry: Queries, backEnd: string): Promis
         volumeId: row.id,
         identity: row.deviceIdentity,
         generation: row.generation,
+        sizeBytes: row.sizeBytes,
+        isBetweenSizes: row.isBetweenSizes,
         isHeld: row.isHeld,
         isAttached: row.isAttached,
       },

@@ -15,6 +15,9 @@ import {
   transfer,
 } from './fields.ts';
 
+/** Of the operation on the volume that a step is of. */
+const owned = { owner: z.string().min(1).max(1000).optional() };
+
 const ofMigration = { migrationId: z.uuid() };
 
 /** What a migration makes its device with. */
@@ -73,11 +76,11 @@ export const storageInputs = {
   inventory: z.null(),
 
   hasDevice: input(live),
-  deleteDevice: input(live),
-  extendDevice: input({ ...live, sizeBytes }),
-  snapshotDevice: input({ ...live, sizeBytes, snapshotName: snapshotDevice, tags }),
+  deleteDevice: input({ ...live, ...owned }),
+  extendDevice: input({ ...live, ...owned, sizeBytes }),
+  snapshotDevice: input({ ...live, ...owned, sizeBytes, snapshotName: snapshotDevice, tags }),
   deleteSnapshotDevice: input({ backEnd: backEndName, deviceName: snapshotDevice, snapshotId: z.uuid() }),
-  exportVolume: input({ ...live, exportName, sizeBytes, writable: z.boolean() }),
+  exportVolume: input({ ...live, ...owned, exportName, sizeBytes, writable: z.boolean() }),
   locateVolume: input({
     ...onDevice,
     volumeId,

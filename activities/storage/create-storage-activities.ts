@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { CopySlots } from './copy-slots.ts';
 import { endExport, type Exports, type ExportAddress } from './exports.ts';
 import type { Copier, CopyJob, SourceExport, TlsFiles } from './copy-job.ts';
-import type { Device, VolumeDriver } from './driver.ts';
+import type { Device, Expected, VolumeDriver } from './driver.ts';
 import type { Checkpoint } from '../../model/migration.ts';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
 import {
@@ -46,6 +46,10 @@ export interface StorageDependencies {
   readonly currentDevices: InventoryDependencies['currentDevices'];
   /** Where a volume is, by the registry: asked before anything that its volume has left is deleted. */
   readonly whereabouts: (volumeId: string) => Promise<Whereabouts>;
+  /** Whether the volume is held by that operation's owner: asked right before what must not come late. */
+  readonly isHeldBy: (volumeId: string, owner: string) => Promise<boolean>;
+  /** The same of a migration that is not over. */
+  readonly isMigrating: (volumeId: string, migrationId: string) => Promise<boolean>;
   /** Whether the devices of a back end and the registry do not agree: nothing is deleted there meanwhile. */
   readonly needsRepair: (backEnd: string) => Promise<boolean>;
   /** The time by Postgres' clock. ISO 8601. */
@@ -183,6 +187,7 @@ export function createStorageActivities(deps: StorageDependencies) {
       driverOf,
       deviceOf,
       liveDeviceOf,
+      isHeldBy: deps.isHeldBy,
       whereabouts: deps.whereabouts,
     }),
     ...createSuccessionActivities(deps, driverOf),
@@ -273,8 +278,17 @@ export function createStorageActivities(deps: StorageDependencies) {
         input: OnDevice & LiveDevice & { sizeBytes: number; migrationId: string },
       ): Promise<{ lastWrite: string | null }> => {
         const device = await liveDeviceOf(input, input.sizeBytes);
-        const expected = { identity: device.identity, tags: [volumeTag(input.volumeId)] };
-        return holdDevice({ ...guarded(input), expected, migrationId: input.migrationId });
+        const { volumeId, migrationId, backEnd, deviceName } = input;
+        const expected: Expected = {
+          identity: device.identity,
+          tags: [volumeTag(volumeId)],
+          stillWanted: async () => {
+            if (await deps.isMigrating(volumeId, migrationId)) return;
+            const why = `Migration ${migrationId} is over: ${deviceName} on ${backEnd} is not held for it.`;
+            throw new FerryError('Fenced', why, { volumeId, migrationId });
+          },
+        };
+        return holdDevice({ ...guarded(input), expected, migrationId });
       },
     ),
 

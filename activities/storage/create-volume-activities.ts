@@ -24,6 +24,11 @@ interface OnDevice {
   deviceName: string;
 }
 
+/** `owner`: of the operation on the volume; absent: a workflow from before it was told. */
+interface Owned {
+  owner?: string | undefined;
+}
+
 /** What a device says of the volume that it holds, when the registry has lost that. */
 export interface LostDevice extends VolumeLabels {
   volumeId: string;
@@ -42,9 +47,28 @@ export function createVolumeActivities(deps: {
   driverOf: (backEnd: string) => VolumeDriver;
   deviceOf: (at: OnDevice, sizeBytes: number, tag: string) => Promise<Device>;
   liveDeviceOf: (at: OnDevice & LiveDevice, sizeBytes: number) => Promise<Device>;
+  isHeldBy: (volumeId: string, owner: string) => Promise<boolean>;
   whereabouts: (volumeId: string) => Promise<Whereabouts>;
 }) {
-  const { exports, driverOf, deviceOf, liveDeviceOf, whereabouts } = deps;
+  const { exports, driverOf, deviceOf, liveDeviceOf, isHeldBy, whereabouts } = deps;
+
+  /**
+   * Throws unless the operation that a step is of still has the volume. Nothing on the device tells a step that comes late from one that comes
+   * in time: its volume may have been given back and written to meanwhile, or a migration may hold it.
+   */
+  const refuseIfOver = async ({ volumeId, owner }: Owned & { volumeId: string }): Promise<void> => {
+    if (owner === undefined || (await isHeldBy(volumeId, owner))) return;
+    const why = `The operation on volume ${volumeId} that this step is of is over: its device is left as it is.`;
+    throw new FerryError('Fenced', why, { volumeId, owner });
+  };
+
+  /** Exactly the device that was looked at, still the one that holds the volume, and held by the operation that it is changed for. */
+  const expectedLive = ({ identity }: Device, of: LiveDevice & Owned): Expected => ({
+    identity,
+    tags: [volumeTag(of.volumeId)],
+    not: (['incoming', 'retired', 'kept'] as const).map(roleTag),
+    stillWanted: () => refuseIfOver(of),
+  });
 
   /** The device that holds the volume, of any size; null when there is none. */
   const holderOf = async (at: OnDevice & LiveDevice): Promise<Device | null> => {
@@ -84,7 +108,7 @@ export function createVolumeActivities(deps: {
     hasDevice: beating(async (input: OnDevice & LiveDevice): Promise<boolean> => (await holderOf(input)) !== null),
 
     /** Ends the exports of the device that holds a volume, then deletes it. Not there: done. */
-    deleteDevice: beating(async (input: OnDevice & LiveDevice): Promise<void> => {
+    deleteDevice: beating(async (input: OnDevice & LiveDevice & Owned): Promise<void> => {
       const device = await holderOf(input);
       if (!device) return;
       await endExports(exports, device.path);
@@ -94,10 +118,10 @@ export function createVolumeActivities(deps: {
     /** Makes a volume's device larger; the new bytes read as zero. */
     extendDevice: beatingAtWork(
       deps.noProgressMs,
-      async (input: OnDevice & LiveDevice & { sizeBytes: number }): Promise<void> => {
+      async (input: OnDevice & LiveDevice & Owned & { sizeBytes: number }): Promise<void> => {
         const device = await holderOf(input);
         if (!device) throw new FerryError('DeviceMissing', `${input.deviceName} is not on ${input.backEnd}.`);
-        await driverOf(input.backEnd).makeReady(input.deviceName);
+        await driverOf(input.backEnd).makeReady(input.deviceName, () => refuseIfOver(input));
         await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, expectedLive(device, input));
       },
     ),
@@ -105,10 +129,10 @@ export function createVolumeActivities(deps: {
     /** Makes a snapshot's device. */
     snapshotDevice: beating(
       async (
-        input: OnDevice & LiveDevice & { sizeBytes: number; snapshotName: string; tags: string[] },
+        input: OnDevice & LiveDevice & Owned & { sizeBytes: number; snapshotName: string; tags: string[] },
       ): Promise<void> => {
         await liveDeviceOf(input, input.sizeBytes);
-        await driverOf(input.backEnd).makeReady(input.deviceName);
+        await driverOf(input.backEnd).makeReady(input.deviceName, () => refuseIfOver(input));
         await driverOf(input.backEnd).snapshot(input.deviceName, input.snapshotName, input.tags);
       },
     ),
@@ -122,14 +146,15 @@ export function createVolumeActivities(deps: {
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */
     exportVolume: beating(
       async (
-        input: OnDevice & LiveDevice & { exportName: string; sizeBytes: number; writable: boolean },
+        input: OnDevice & LiveDevice & Owned & { exportName: string; sizeBytes: number; writable: boolean },
       ): Promise<ExportAddress> => {
         const device = await liveDeviceOf(input, input.sizeBytes);
         const { exportName, writable } = input;
         const driver = driverOf(input.backEnd);
-        await driver.makeReady(device.name);
+        await driver.makeReady(device.name, () => refuseIfOver(input));
         await endExports(exports, device.path, exportName);
         await refuseIfUsed({ driver, exports, name: device.name, but: exportName });
+        await refuseIfOver(input);
         return exports.ensure({ exportName, path: device.path, writable, tags: [volumeTag(input.volumeId)] });
       },
     ),
@@ -224,12 +249,6 @@ export function createVolumeActivities(deps: {
       await driver.disown(name, input.newName, volumeTag(input.volumeId));
     }),
   };
-}
-
-/** Exactly the device that was looked at, and still the one that holds the volume. */
-function expectedLive({ identity }: Device, { volumeId }: LiveDevice): Expected {
-  const not = (['incoming', 'retired', 'kept'] as const).map(roleTag);
-  return { identity, tags: [volumeTag(volumeId)], not };
 }
 
 /** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */

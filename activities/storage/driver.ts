@@ -22,6 +22,8 @@ export interface Expected {
   readonly tags: readonly string[];
   /** Tags that it must not carry. */
   readonly not?: readonly string[] | undefined;
+  /** Throws when the change is not wanted any more: asked last, right before it is made. For changes after which the device is what it was. */
+  readonly stillWanted?: (() => Promise<void>) | undefined;
 }
 
 /** What is on a device, or around it, beside its bytes. */
@@ -129,8 +131,11 @@ export interface VolumeDriver {
   /** Ends the hold of the migration: it can be written to, and is as active, as before. Not there, or not held by it: nothing happens. */
   release(name: string, migrationId: string): Promise<void>;
 
-  /** Activates the device and ends whatever hold a crash has left on it: for who is to use it now. Not there: nothing happens. */
-  makeReady(name: string): Promise<void>;
+  /**
+   * Activates the device and ends whatever hold a crash has left on it: for who is to use it now. Not there: nothing happens. `stillWanted`
+   * is asked right before a hold is ended: a migration may have it by now.
+   */
+  makeReady(name: string, stillWanted?: () => Promise<void>): Promise<void>;
 
   /**
    * Deletes the device if it is the expected one. Already gone: nothing happens. Snapshots hang on it, whoever

@@ -1,4 +1,4 @@
-import { asId, labelsOf, reasonNotLive, standingOf } from '../../model/device.ts';
+import { asId, labelsOf, reasonNotLive, standingOf, unzeroedFrom } from '../../model/device.ts';
 import { nameIdOf } from '../../model/names.ts';
 import type { DeviceWitness } from '../../model/repair.ts';
 import type { CurrentDevice } from '../../registry/leftovers.ts';
@@ -175,10 +175,15 @@ function whyWrong(row: CurrentDevice, device: Device | null): string | null {
   if (row.isHeld) return null;
   // One whose device was never known may be a volume that could not be made.
   if (!device) return row.identity === null ? null : 'the registry has the volume here, and there is no such device';
-  return reasonNotLive(device, row)?.message ?? null;
+  const reason = reasonNotLive(device, row);
+  if (reason) return reason.message;
+  // After an extension that failed either size may be there: its end is in the volume's status.
+  if (row.sizeBytes === device.sizeBytes || row.isBetweenSizes) return null;
+  return `it has ${device.sizeBytes} bytes, the registry says ${row.sizeBytes}`;
 }
 
 export function witnessOf({ identity, sizeBytes, tags }: Device): DeviceWitness {
   const { role, generation, migrationId, keptBy, retiredBy } = standingOf(tags);
-  return { identity, sizeBytes, role, generation, migrationId, keptBy, retiredBy, ...labelsOf(tags) };
+  const isUnzeroed = unzeroedFrom(tags) !== null;
+  return { identity, sizeBytes, isUnzeroed, role, generation, migrationId, keptBy, retiredBy, ...labelsOf(tags) };
 }

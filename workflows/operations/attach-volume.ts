@@ -36,7 +36,7 @@ export async function attachVolume(input: unknown): Promise<{ attachmentId: stri
       return { volume, hasWorker };
     },
     work: async ({ volume, hasWorker }) => {
-      const connection = await connect(wanted, volume, hasWorker);
+      const connection = await connect({ ...wanted, owner: ticket.owner }, volume, hasWorker);
       if (!hasWorker) return { attachmentId, connection, device: wanted.device };
       const { device, domain } = await putIn(wanted, connection);
       return { attachmentId, connection: { ...connection, domain }, device };
@@ -65,7 +65,7 @@ function isLocal({ computeHost }: Wanted, volume: Volume): boolean {
 }
 
 /** Makes the way to the volume: none is needed where the hypervisor has the device, else an export with room for one client. */
-async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Promise<Connection> {
+async function connect(wanted: Wanted & { owner: string }, volume: Volume, hasWorker: boolean): Promise<Connection> {
   const at = liveDevice(volume);
   const steps = storageSteps(nodeOf(volume.host), patienceSeconds);
   const sized = { ...at, sizeBytes: volume.sizeBytes };
@@ -75,7 +75,14 @@ async function connect(wanted: Wanted, volume: Volume, hasWorker: boolean): Prom
   }
   const address = await steps.exportVolume.executeWithOptions(
     { summary: `export ${at.deviceName} from ${volume.host} to ${wanted.computeHost}` },
-    [{ ...sized, exportName: attachmentExportName(wanted.attachmentId), writable: wanted.mode === 'rw' }],
+    [
+      {
+        ...sized,
+        exportName: attachmentExportName(wanted.attachmentId),
+        writable: wanted.mode === 'rw',
+        owner: wanted.owner,
+      },
+    ],
   );
   return { protocol: 'nbd', ...address, ...served };
 }

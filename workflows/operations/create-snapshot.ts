@@ -37,6 +37,7 @@ export async function createSnapshot(input: unknown): Promise<{ snapshotId: stri
             sizeBytes: volume.sizeBytes,
             snapshotName: snapshotDeviceName(snapshotId),
             tags: [snapshotTag(snapshotId)],
+            owner: ticket.owner,
           },
         ],
       ),

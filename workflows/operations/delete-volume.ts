@@ -44,7 +44,9 @@ export async function deleteVolume(input: unknown): Promise<void> {
         const of = { backEnd: volume.host, deviceName: name, snapshotId };
         await node.deleteSnapshotDevice.executeWithOptions({ summary }, [of]);
       }
-      await node.deleteDevice.executeWithOptions({ summary: `delete ${at.deviceName} on ${volume.host}` }, [at]);
+      await node.deleteDevice.executeWithOptions({ summary: `delete ${at.deviceName} on ${volume.host}` }, [
+        { ...at, owner: ticket.owner },
+      ]);
     },
     finish: async () => void (kept = await registry.finishDelete(ticket)),
     fail: (reason) => registry.failDelete({ ...ticket, reason, untouched: untouchedTypes.has(reason.type) }),

@@ -28,7 +28,7 @@ export async function extendVolume(input: unknown): Promise<void> {
     work: (volume) =>
       storageWork(nodeOf(volume.host)).extendDevice.executeWithOptions(
         { summary: `extend ${deviceName(volume)} on ${volume.host} to ${sizeWords(wanted)}` },
-        [{ ...liveDevice(volume), sizeBytes: wanted }],
+        [{ ...liveDevice(volume), sizeBytes: wanted, owner: ticket.owner }],
       ),
     finish: () => registry.finishExtend({ ...ticket, sizeBytes: wanted }),
     fail: (reason) => registry.failExtend({ ...ticket, reason, untouched: untouchedTypes.has(reason.type) }),

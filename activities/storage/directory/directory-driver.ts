@@ -142,6 +142,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
   /** The mark comes before what it is the mark of: what a crash leaves is either as before, or says that it was Ferry. */
   async function hold(
     found: Found,
+    what: Expected,
     migrationId: string,
     { removable = false }: { removable?: boolean },
   ): Promise<void> {
@@ -150,6 +151,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
     if (readOnly && holds.length === 0) return;
     const mode = modeBefore(found.tags) ?? Number(found.stat.mode & 0o7777n);
     const others = found.tags.filter((tag) => !holds.includes(tag));
+    await what.stillWanted?.();
     await retagged(found, [...others, heldTag(migrationId), modeTag(mode)]);
     if (removable) await makeMutable(found.path);
     if (removable || !(await makeImmutable(found.path))) await forbidWriting(found.path, mode);
@@ -293,7 +295,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       checkName(name);
       checkExpected(what);
       checkTags([heldTag(migrationId)]);
-      await changing(async () => hold(await expected(name, what), migrationId, how));
+      await changing(async () => hold(await expected(name, what), what, migrationId, how));
     },
 
     async release(name, migrationId) {
@@ -305,14 +307,16 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       });
     },
 
-    async makeReady(name) {
+    async makeReady(name, stillWanted) {
       checkName(name);
       await checkFolder();
       const seen = await find(name);
       if (!seen || holdTags(seen.tags).length === 0) return;
       await changing(async () => {
         const found = await find(name);
-        if (found) await release(found, null);
+        if (!found) return;
+        await stillWanted?.();
+        await release(found, null);
       });
     },
 
@@ -325,6 +329,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         checkIsExpected(found, what);
         // Of bytes that another device shares only a name goes: they may be in use under the other one, for as long as a tenant likes.
         if (found.stat.nlink === 1n && (await isOpen(found.stat))) throw deviceInUse(found.path, name);
+        await what.stillWanted?.();
         // What is immutable cannot even be renamed.
         if (holdTags(found.tags).length > 0) await makeMutable(found.path);
         await layout.remove(name);
@@ -353,6 +358,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         const missing = sizeBytes - found.sizeBytes;
         const { freeBytes } = await capacity();
         if (freeBytes < missing) throw insufficientSpace(path, missing, freeBytes);
+        await what.stillWanted?.();
         await using handle = await open(found.path, 'r+');
         // What is behind the end of a file reads as zeros once it is part of it.
         await handle.truncate(sizeBytes);

@@ -1,3 +1,4 @@
+import { unzeroedFrom, unzeroedTag } from '../../../model/device.ts';
 import { FerryError } from '../../../model/errors.ts';
 import type { Expected } from '../driver.ts';
 import { checkIsExpected, whyUnexpected } from '../expected.ts';
@@ -6,14 +7,6 @@ import { exitCodeOf } from '../run-command.ts';
 import type { LogicalVolume } from './report.ts';
 import { selection } from './selection.ts';
 import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
-
-/** On a volume while it grows: from which byte on it may show what was on the disk before. */
-const unzeroedPrefix = 'ferry.unzeroed=';
-
-function unzeroed({ tags }: LogicalVolume): number | null {
-  const tag = tags.find((each) => each.startsWith(unzeroedPrefix));
-  return tag === undefined ? null : Number(tag.slice(unzeroedPrefix.length));
-}
 
 /** Where a volume's new bytes come from. */
 export interface Growth {
@@ -36,7 +29,7 @@ export async function extend(
   if (!found) throw deviceMissing(group.where, name);
   checkIsExpected(found, expected);
   if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
-  const before = unzeroed(found);
+  const before = unzeroedFrom(found.tags);
   if (found.sizeBytes === sizeBytes && before === null) return;
   group.checkExtents(sizeBytes, await group.soundGroup());
   if (found.origin)
@@ -44,12 +37,13 @@ export async function extend(
   if (found.open) throw deviceInUse(found.path, name);
   const missing = sizeBytes - found.sizeBytes;
   const from = before ?? found.sizeBytes;
-  const mark = `${unzeroedPrefix}${from}`;
+  const mark = unzeroedTag(from);
   const here = { ...expected, identity: found.identity };
   const select = selection(here);
   await growth.counted(async () => {
     const freeBytes = await growth.freeBytes();
     if (freeBytes < missing) throw insufficientSpace(group.where, missing, freeBytes);
+    await expected.stillWanted?.();
     // The mark first: no moment may come at which stale bytes are there and nothing tells of them.
     if (before === null) await group.lvm(['lvchange', '--addtag', mark, '--select', select, '--', group.operand(name)]);
     const marked = await group.volume(name);
@@ -76,7 +70,7 @@ async function grow(
     if (freeBytes >= missing) throw error;
     // Others were quicker. What an earlier attempt left unzeroed stays marked.
     const now = await group.volume(found.name);
-    if (now?.sizeBytes === unzeroed(now ?? found)) {
+    if (now?.sizeBytes === unzeroedFrom((now ?? found).tags)) {
       await group.lvm(['lvchange', '--deltag', mark, '--', group.operand(found.name)]);
     }
     throw insufficientSpace(group.where, missing, freeBytes, error);

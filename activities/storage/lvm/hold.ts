@@ -30,6 +30,7 @@ export async function hold(
   ];
   const exactly = selection({ ...expected, identity: found.identity });
   const target = ['--select', exactly, '--', group.operand(name)];
+  await expected.stillWanted?.();
   if (add.length + others.length > 0)
     await group.lvm(['lvchange', ...marked('--addtag', add), ...marked('--deltag', others), ...target]);
   if (!found.active) await group.lvm(['lvchange', '--activate', 'y', '--', group.operand(name)]);

@@ -51,6 +51,7 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
     if (found.origin) throw hasSnapshots(found, found.snapshots);
     // lvremove tries an open volume for 5 s before it refuses: asking first is quicker.
     if (found.open) throw inUse();
+    await expected.stillWanted?.();
     try {
       // The same once more: this time lvm2 looks at it under the lock under which it removes. The identity in any case: what has come
       // to this name since the look is another's. It would remove snapshots with their origin.
@@ -104,10 +105,11 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       await release(group, name, migrationId);
     },
 
-    async makeReady(name) {
+    async makeReady(name, stillWanted) {
       checkName(name);
       const found = await volume(name);
       if (!found) return;
+      await stillWanted?.();
       if (!found.active) await lvm(['lvchange', '--activate', 'y', '--', operand(name)]);
       await release(group, name, null, { used: true });
     },
