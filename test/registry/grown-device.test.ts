@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { afterEach, before, beforeEach, describe, test } from 'node:test';
 import { judgeVolumes, type JudgedVolume } from '../../activities/repair/judge-volumes.ts';
 import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
 import type { VolumeDriver } from '../../activities/storage/driver.ts';
@@ -38,7 +38,7 @@ describe('a device whose size is not the registry’s', () => {
     id = await putVolume(registry);
     await driver.create({ name: name(), sizeBytes: gib, tags: liveTags(id), zero: false });
   });
-  after(() => rm(path, { recursive: true, force: true }));
+  afterEach(() => rm(path, { recursive: true, force: true }));
 
   async function look(): Promise<JudgedVolume | null> {
     const inventory = await takeInventory({
