@@ -267,13 +267,11 @@ describe('a step that is suspended, and wakes up when all is over', () => {
 
   /** Begins the step; true: it is suspended. */
   async function begin(step: LateStep): Promise<boolean> {
-    let isOver = false;
     end = nextEnd();
-    void end.then(() => (isOver = true));
+    const over = end.then(() => true);
     worker.send(step);
-    while (!isOver) {
+    while (!(await Promise.race([over, sleep(5, false)]))) {
       if (/\) T /.test(await readFile(`/proc/${worker.pid}/stat`, 'utf8'))) return true;
-      await sleep(5);
     }
     return false;
   }

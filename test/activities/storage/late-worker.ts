@@ -54,7 +54,7 @@ async function run({ backEnd, path, step, input, stopAt }: LateStep): Promise<vo
       clients: async () => [],
       remove: async () => {},
       ensure: ask('ensureExport'),
-    } as never,
+    },
     noProgressMs: 60_000,
     registryTime: async () => new Date().toISOString(),
     needsRepair: async () => false,
