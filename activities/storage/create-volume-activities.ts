@@ -111,6 +111,7 @@ export function createVolumeActivities(deps: {
     deleteDevice: beating(async (input: OnDevice & LiveDevice & Owned): Promise<void> => {
       const device = await holderOf(input);
       if (!device) return;
+      await refuseIfOver(input);
       await endExports(exports, device.path);
       await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, expectedLive(device, input));
     }),
@@ -132,8 +133,10 @@ export function createVolumeActivities(deps: {
         input: OnDevice & LiveDevice & Owned & { sizeBytes: number; snapshotName: string; tags: string[] },
       ): Promise<void> => {
         await liveDeviceOf(input, input.sizeBytes);
-        await driverOf(input.backEnd).makeReady(input.deviceName, () => refuseIfOver(input));
-        await driverOf(input.backEnd).snapshot(input.deviceName, input.snapshotName, input.tags);
+        const driver = driverOf(input.backEnd);
+        const stillWanted = () => refuseIfOver(input);
+        await driver.makeReady(input.deviceName, stillWanted);
+        await driver.snapshot(input.deviceName, input.snapshotName, input.tags, stillWanted);
       },
     ),
 
@@ -152,6 +155,7 @@ export function createVolumeActivities(deps: {
         const { exportName, writable } = input;
         const driver = driverOf(input.backEnd);
         await driver.makeReady(device.name, () => refuseIfOver(input));
+        await refuseIfOver(input);
         await endExports(exports, device.path, exportName);
         await refuseIfUsed({ driver, exports, name: device.name, but: exportName });
         await refuseIfOver(input);

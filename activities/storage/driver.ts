@@ -157,9 +157,14 @@ export interface VolumeDriver {
   /**
    * Makes `snapshotName`, which carries `tags`, with the bytes that the device has at one moment, as a device of its own:
    * `delete` deletes it. Already there with all of `tags`: nothing happens. There without them: `DeviceExists`. No such device:
-   * `DeviceMissing`. Open, where the back end cannot take all of its bytes at one moment: `DeviceInUse`.
+   * `DeviceMissing`. Open, where the back end cannot take all of its bytes at one moment: `DeviceInUse`. `stillWanted`: as of `Expected`.
    */
-  snapshot(name: string, snapshotName: string, tags: readonly string[]): Promise<void>;
+  snapshot(
+    name: string,
+    snapshotName: string,
+    tags: readonly string[],
+    stillWanted?: () => Promise<void>,
+  ): Promise<void>;
 
   /** Every device without tags of Ferry's, and whether it could be adopted. */
   strangers(): Promise<Stranger[]>;

@@ -366,7 +366,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       });
     },
 
-    async snapshot(name, snapshotName, tags) {
+    async snapshot(name, snapshotName, tags, stillWanted) {
       checkName(name);
       checkSpec({ name: snapshotName, sizeBytes: 1, tags });
       await changing(async () => {
@@ -377,6 +377,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         if (!found) throw deviceMissing(path, name);
         const { freeBytes } = await capacity();
         if (freeBytes < found.sizeBytes) throw insufficientSpace(path, found.sizeBytes, freeBytes);
+        await stillWanted?.();
         await layout.make(snapshotName, tags, (file) => copyOrClone(found, file));
       });
     },

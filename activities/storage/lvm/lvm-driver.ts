@@ -136,10 +136,10 @@ export function createLvmDriver({
       await withNamedLock(lockDirectory, operand(name), () => extend(vg, name, { sizeBytes, expected }, growth));
     },
 
-    async snapshot(name, snapshotName, tags) {
+    async snapshot(name, snapshotName, tags, stillWanted) {
       checkName(name);
       checkSpec({ name: snapshotName, sizeBytes: 1, tags });
-      await snapshot(vg, name, snapshotName, tags);
+      await snapshot(vg, name, { snapshotName, tags, stillWanted });
     },
   };
 }

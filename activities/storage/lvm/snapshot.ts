@@ -9,12 +9,13 @@ import { refusedByLvm, type VolumeGroupCommands } from './volume-group.ts';
 export async function snapshot(
   group: VolumeGroupCommands,
   name: string,
-  snapshotName: string,
-  tags: readonly string[],
+  made: { snapshotName: string; tags: readonly string[]; stillWanted?: (() => Promise<void>) | undefined },
 ): Promise<void> {
+  const { snapshotName, tags } = made;
   if (await isMade(group, snapshotName, tags)) return;
   const origin = await group.volume(name);
   if (!origin) throw deviceMissing(group.where, name);
+  await made.stillWanted?.();
   try {
     await group.lvm([
       'lvcreate',

@@ -99,7 +99,12 @@ export function createThinLvmDriver({
     return settle(made, spec);
   }
 
-  async function snapshot(name: string, snapshotName: string, tags: readonly string[]): Promise<void> {
+  async function snapshot(
+    name: string,
+    snapshotName: string,
+    tags: readonly string[],
+    stillWanted?: () => Promise<void>,
+  ): Promise<void> {
     const contents = await vg.pool();
     const made = lookUp(contents, snapshotName, tags);
     if (made && !isOurs(made, tags)) throw deviceExists(made, tags);
@@ -108,6 +113,7 @@ export function createThinLvmDriver({
     if (!origin) throw deviceMissing(vg.where, name);
     // It shares all chunks with its origin, and may come to need its own for each.
     checkRoom(contents, origin.sizeBytes);
+    await stillWanted?.();
     await lvm([
       'lvcreate',
       ...['--yes', '--snapshot', '--setactivationskip', 'n', '--name', snapshotName],
@@ -172,10 +178,10 @@ export function createThinLvmDriver({
       );
     },
 
-    async snapshot(name, snapshotName, tags) {
+    async snapshot(name, snapshotName, tags, stillWanted) {
       checkName(name);
       checkSpec({ name: snapshotName, sizeBytes: 1, tags });
-      await counted(() => snapshot(name, snapshotName, tags));
+      await counted(() => snapshot(name, snapshotName, tags, stillWanted));
     },
   };
 }

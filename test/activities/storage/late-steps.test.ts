@@ -16,6 +16,7 @@ import {
   liveTags,
   migrationTag,
   roleTag,
+  snapshotTag,
   volumeTag,
   type Whereabouts,
 } from '../../../model/device.ts';
@@ -40,8 +41,9 @@ interface RegistryNow {
   isKeptSource: boolean;
   /** The operation's owner, or the migration, still has the volume. */
   isStill: boolean;
-  /** What a step has made of it. */
+  /** What a step has made of its exports. */
   isExported: boolean;
+  isCut: boolean;
 }
 
 interface Late {
@@ -79,6 +81,7 @@ async function heldByMigration(driver: VolumeDriver, now: RegistryNow): Promise<
 const left = (identity: string) => ({ backEnd, deviceName, volumeId, exportName, migrationId, identity });
 const live = (identity: string) => ({ backEnd, deviceName, volumeId, identity, generation: 0, owner });
 const successor = (identity: string) => ({ ...left(identity), generation: 1, sizeBytes: mib });
+const snapshotOf = { sizeBytes: mib, snapshotName: `_snapshot-${laterMigration}`, tags: [snapshotTag(laterMigration)] };
 const incoming = { tags: incomingTags(volumeId, migrationId, 1) };
 const original = { tags: liveTags(volumeId) };
 const kept = { tags: [volumeTag(volumeId), roleTag('kept'), generationTag(0), keptTag(migrationId)] };
@@ -206,6 +209,21 @@ const cases: Record<string, Late> = {
     begins: original,
     meanwhile: heldByMigration,
   },
+  'a snapshot that failed; the volume was given back': {
+    step: 'snapshotDevice',
+    input: (identity) => ({ ...live(identity), ...snapshotOf }),
+    begins: original,
+    meanwhile: givenBack,
+  },
+  'a snapshot that failed; the volume has left and come back': {
+    step: 'snapshotDevice',
+    input: (identity) => ({ ...live(identity), ...snapshotOf }),
+    begins: original,
+    meanwhile: async (driver, now) => {
+      await gone(driver);
+      await comesBack(driver, now);
+    },
+  },
   'an attach that failed; the volume was given back': {
     step: 'exportVolume',
     input: (identity) => ({ ...live(identity), sizeBytes: mib, exportName, writable: true }),
@@ -232,13 +250,21 @@ const mostLooks = 40;
 describe('a step that is suspended, and wakes up when all is over', () => {
   let folder: string;
   let worker: ChildProcess;
-  const asUsual = { where: elsewhere, isCurrentLocation: false, isKeptSource: false, isStill: true, isExported: false };
+  const asUsual = {
+    where: elsewhere,
+    isCurrentLocation: false,
+    isKeptSource: false,
+    isStill: true,
+    isExported: false,
+    isCut: false,
+  };
   const now: RegistryNow = { ...asUsual };
   /** What the last step came to, once it has ended. */
   let end: Promise<string | null>;
 
   const answerTo = (question: string): unknown => {
     if (question === 'ensureExport') return (now.isExported = true);
+    if (question === 'removeExport') return (now.isCut = true);
     if (question === 'whereabouts') return now.where;
     if (question === 'isHeldBy' || question === 'isMigrating') return now.isStill;
     return now[question as 'isCurrentLocation' | 'isKeptSource'];
@@ -279,12 +305,14 @@ describe('a step that is suspended, and wakes up when all is over', () => {
   async function whatIsThere(driver: VolumeDriver): Promise<unknown> {
     const found = await driver.find(deviceName);
     if (!found) return null;
-    const { isExported } = now;
+    const { isExported, isCut } = now;
     const { mode } = await stat(found.path);
     const flags = (await execa('lsattr', [found.path])).stdout.split(' ')[0];
     return {
       ...found,
       isExported,
+      isCut,
+      others: (await driver.list()).length,
       tags: found.tags.toSorted(),
       mode,
       flags,
@@ -300,8 +328,9 @@ describe('a step that is suspended, and wakes up when all is over', () => {
         Object.assign(now, { ...asUsual, isKeptSource: begins.isKept === true });
         const path = await mkdtemp(join(folder, 'back-end-'));
         const driver = createDirectoryDriver({ path });
-        const { identity } = await driver.create({ name: deviceName, sizeBytes: mib, tags: begins.tags, zero: false });
-        const isSuspended = await begin({ backEnd, path, step, input: input(identity, now), stopAt });
+        const spec = { name: deviceName, sizeBytes: mib, tags: begins.tags, zero: false };
+        const { identity, path: device } = await driver.create(spec);
+        const isSuspended = await begin({ backEnd, path, device, step, input: input(identity, now), stopAt });
         if (!isSuspended) break;
         // Suspended under the lock: nobody else can change anything before it goes on.
         const isFree =

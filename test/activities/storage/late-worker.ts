@@ -13,6 +13,8 @@ import type { FerryError } from '../../../model/errors.ts';
 export interface LateStep {
   backEnd: string;
   path: string;
+  /** Where the device is that the step is about; it is exported. */
+  device: string;
   step: string;
   input: unknown;
   /** Null: it is not suspended. */
@@ -41,7 +43,8 @@ process.on('message', (message: LateStep | { answer: unknown }) => {
 });
 tell({ kind: 'done', error: null });
 
-async function run({ backEnd, path, step, input, stopAt }: LateStep): Promise<void> {
+async function run({ backEnd, path, device, step, input, stopAt }: LateStep): Promise<void> {
+  let isCut = false;
   let looks = 0;
   const admit = async () => {
     looks += 1;
@@ -50,11 +53,14 @@ async function run({ backEnd, path, step, input, stopAt }: LateStep): Promise<vo
   const deps: Partial<StorageDependencies> = {
     drivers: new Map([[backEnd, createDirectoryDriver({ path, admit })]]),
     exports: {
-      list: async () => [],
+      list: async () => (isCut ? [] : [{ exportName: 'attachment-1', path: device, writable: false }]),
       clients: async () => [],
-      remove: async () => {},
+      remove: async () => {
+        isCut = true;
+        await ask('removeExport')();
+      },
       ensure: ask('ensureExport'),
-    },
+    } as never,
     noProgressMs: 60_000,
     registryTime: async () => new Date().toISOString(),
     needsRepair: async () => false,
