@@ -7,6 +7,9 @@ import { createCutConnection } from '../activities/compute/cut-connection.ts';
 import { findQemuProcess } from '../activities/compute/qemu-process.ts';
 import { resumeStoppedGuests } from '../activities/compute/resume-guest.ts';
 import { createVirsh } from '../activities/compute/virsh.ts';
+import { computeInputs } from '../activities/inputs/compute.ts';
+import { computeWarrants } from '../activities/warrants/compute-warrants.ts';
+import { requireWarrants } from '../activities/warrants/require-warrants.ts';
 import { runCommand } from '../activities/storage/run-command.ts';
 import type { ComputeConfiguration } from '../configuration/schema.ts';
 import { computeQueue } from '../model/names.ts';
@@ -47,15 +50,19 @@ export async function createComputeWorker(deps: {
     connection,
     namespace,
     taskQueue: computeQueue(compute.name),
-    activities: createComputeActivities({
-      virsh,
-      findQemuProcess,
-      cut: createCutConnection(runCommand),
-      cutAfterMs,
-      giveUpAfterMs,
-      noProgressMs: deps.noProgressSeconds * 1000,
-      reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, log),
-    }),
+    activities: requireWarrants(
+      computeInputs,
+      computeWarrants(registry, compute.name),
+      createComputeActivities({
+        virsh,
+        findQemuProcess,
+        cut: createCutConnection(runCommand),
+        cutAfterMs,
+        giveUpAfterMs,
+        noProgressMs: deps.noProgressSeconds * 1000,
+        reportProgress: (progress) => reportProgress(client, activityInfo().workflowExecution!, progress, log),
+      }),
+    ),
     interceptors: { activity: [() => ({ inbound: stepLog(log) }), () => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: concurrentSteps,
     // A cancel or pause reaches a mirror with the next beat that is sent: within a second.

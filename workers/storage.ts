@@ -10,6 +10,9 @@ import { copySlots } from '../activities/storage/copy-slots.ts';
 import { createDriver } from '../activities/storage/create-driver.ts';
 import { createStorageActivities } from '../activities/storage/create-storage-activities.ts';
 import { createQemuNbdExports } from '../activities/storage/exports/create-qemu-nbd-exports.ts';
+import { storageInputs } from '../activities/inputs/storage.ts';
+import { requireWarrants } from '../activities/warrants/require-warrants.ts';
+import { storageWarrants } from '../activities/warrants/storage-warrants.ts';
 import { runCommand } from '../activities/storage/run-command.ts';
 import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -88,7 +91,7 @@ export async function createStorageWorker(deps: {
     connection: deps.connection,
     namespace: deps.namespace,
     taskQueue: storageQueue(node.name),
-    activities,
+    activities: requireWarrants(storageInputs, storageWarrants(registry), activities),
     interceptors: { activity: [() => ({ inbound: stepLog(deps.log) }), () => ({ inbound: activityFailures })] },
     maxConcurrentActivityTaskExecutions: concurrentSteps,
     // A cancel or pause reaches a copy with the next beat that is sent: within a second.

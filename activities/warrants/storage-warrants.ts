@@ -1,0 +1,202 @@
+import { standingOf, snapshotTag } from '../../model/device.ts';
+import { snapshotDeviceName } from '../../model/names.ts';
+import {
+  isGone,
+  isServing,
+  neverCameToBe,
+  notItsDestination,
+  notItsSource,
+  notMigrating,
+  notSwitchedTo,
+  notToBeExported,
+  notToBeRevived,
+  notUnderWay,
+  stillNeeded,
+} from '../../model/warrants.ts';
+import type { Registry } from '../../registry/open-registry.ts';
+import * as warrants from '../../registry/warrants.ts';
+import type { StorageActivities } from '../storage/create-storage-activities.ts';
+import type { Warrants } from './require-warrants.ts';
+
+/** When a storage node does what it is told. */
+export function storageWarrants(registry: Registry): Warrants<StorageActivities> {
+  const volume = (volumeId: string) => warrants.volumeFacts(registry, volumeId);
+  const migration = (id: string) => warrants.migrationFacts(registry, { id });
+  const exported = (name: string) => warrants.concernedWith(registry, name);
+
+  const fillsDestination = {
+    objection: async (input: { migrationId: string; backEnd: string; deviceName: string; volumeId?: string }) =>
+      notItsDestination(await migration(input.migrationId), input),
+  };
+  const usesSource = {
+    objection: async (input: { migrationId: string; backEnd: string; deviceName: string; volumeId: string }) =>
+      notItsSource(await migration(input.migrationId), input),
+  };
+  /** Makes the destination, as large and as new as the migration says. */
+  const makes = async (input: {
+    migrationId: string;
+    volumeId: string;
+    backEnd: string;
+    deviceName: string;
+    sizeBytes: number;
+    generation: number;
+  }) => {
+    const m = await migration(input.migrationId);
+    const why = notItsDestination(m, input);
+    if (why !== null) return why;
+    return m!.epoch === input.generation && m!.totalBytes === input.sizeBytes ? null : 'the migration says otherwise';
+  };
+  const ofOperation = (operation: string) => ({
+    objection: async (input: { volumeId: string; backEnd: string; deviceName: string }) =>
+      notUnderWay(operation, await volume(input.volumeId), input),
+  });
+  /** Ends what is exported under that name, too. */
+  const leaves = {
+    objection: async (input: { migrationId: string; exportName: string }) =>
+      stillNeeded(await migration(input.migrationId)) ?? isServing(input.exportName, await exported(input.exportName)),
+  };
+
+  return {
+    createDevice: {
+      async objection(input) {
+        const { volumeId } = standingOf(input.tags);
+        if (volumeId === null) return 'its tags name no volume';
+        const facts = await volume(volumeId);
+        const why = notUnderWay('create', facts, input);
+        if (why !== null) return why;
+        return facts.volume!.sizeBytes === input.sizeBytes ? null : 'the volume has another size';
+      },
+    },
+    prepareDestination: { objection: makes },
+    prepareLocalMove: {
+      objection: async (input) =>
+        (await makes(input)) ?? notItsSource(await migration(input.migrationId), { ...input.source }),
+    },
+    copyVolume: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        return notItsDestination(m, input) ?? notItsSource(m, input.source);
+      },
+    },
+    pullVolume: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        const why = notItsDestination(m, input);
+        if (why !== null) return why;
+        const from = { volumeId: m!.volumeId, backEnd: m!.source, deviceName: m!.sourceDevice };
+        const { host, port, exportName, tls } = input.source;
+        const source = { kind: 'nbd' as const, address: { host, port, exportName, tls } };
+        return (await warrants.isOffered(registry, from, source)) ? null : 'the source is not exported there';
+      },
+    },
+    holdSource: usesSource,
+    checkSource: 'reads',
+    // A migration that the registry has forgotten has no claim to it either.
+    releaseSource: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        return m && stillNeeded(m);
+      },
+    },
+    exportSource: {
+      async objection(input) {
+        const why = await usesSource.objection(input);
+        return why ?? (input.exportName === `migration-${input.migrationId}` ? null : 'it has another name');
+      },
+      done: (input, { host, port, exportName, tls }) =>
+        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+    },
+    exportDestination: {
+      async objection(input) {
+        const why = await fillsDestination.objection(input);
+        return why ?? (input.exportName === input.deviceName ? null : 'it has another name');
+      },
+      done: (input, { host, port, exportName, tls }) =>
+        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+    },
+    digestVolume: { objection: async (input) => notMigrating(await migration(input.migrationId), {}) },
+    unmapZeros: fillsDestination,
+    // Asked on the way back, too.
+    endUnmapping: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        return m?.isHeld ? null : 'no such migration has the volume';
+      },
+    },
+    removeExport: { objection: async (input) => isServing(input.exportName, await exported(input.exportName)) },
+    listEverything: 'reads',
+    inventory: 'reads',
+
+    hasDevice: 'reads',
+    deleteDevice: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        return isGone(facts) ? null : notUnderWay('delete', facts, input);
+      },
+    },
+    extendDevice: ofOperation('extend'),
+    snapshotDevice: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        const why = notUnderWay('snapshot', facts, input);
+        if (why !== null) return why;
+        const [made] = facts.snapshots.filter(({ id }) => snapshotDeviceName(id) === input.snapshotName);
+        if (made?.status !== 'creating') return 'no such snapshot is being made';
+        return input.tags.every((tag) => tag === snapshotTag(made.id))
+          ? null
+          : 'its tags are not those of the snapshot';
+      },
+    },
+    deleteSnapshotDevice: {
+      objection: async (input) =>
+        input.deviceName === snapshotDeviceName(input.snapshotId)
+          ? warrants.objectionToSnapshotDelete(registry, input.snapshotId, input.backEnd)
+          : 'the device is not that of the snapshot',
+    },
+    exportVolume: {
+      objection: async (input) => notToBeExported(await volume(input.volumeId), input),
+      done: (input, { host, port, exportName, tls }) =>
+        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+    },
+    locateVolume: {
+      objection: async (input) => (input.nobodys ? notUnderWay('attach', await volume(input.volumeId), input) : null),
+      done: (input, source) => warrants.recordOffer(registry, input, source),
+    },
+    checkUnused: 'reads',
+    discoverDevices: 'reads',
+    inspectStranger: 'reads',
+    adoptDevice: {
+      objection: async (input) =>
+        notUnderWay('manage', await volume(input.volumeId), { backEnd: input.backEnd, deviceName: input.newName }),
+    },
+    disownVolume: { objection: async (input) => neverCameToBe(await volume(input.volumeId)) },
+    disownDevice: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        return isGone(facts) ? null : notUnderWay('unmanage', facts, input);
+      },
+    },
+
+    lookAtDevice: 'reads',
+    proveLive: 'reads',
+    proveDestination: 'reads',
+    settleDestination: {
+      objection: async (input) =>
+        notSwitchedTo(await volume(input.volumeId), await migration(input.migrationId), input),
+    },
+    reviveDevice: {
+      objection: async (input) =>
+        notToBeRevived(
+          await volume(input.volumeId),
+          await warrants.migrationFacts(registry, { volumeId: input.volumeId }),
+          input,
+        ),
+    },
+    deleteDestination: { objection: async (input) => stillNeeded(await migration(input.migrationId)) },
+    retireSource: leaves,
+    keepSource: leaves,
+
+    examineSource: 'reads',
+    examineDestination: 'reads',
+  };
+}
