@@ -1,3 +1,5 @@
+import { connection } from './connection.ts';
+import { nodeOf } from './ids.ts';
 import type { Flow, Outcome, Phase } from './migration.ts';
 import { attachmentExportName } from './names.ts';
 
@@ -125,14 +127,17 @@ export function notToBeDetached(facts: VolumeFacts, from: { instance: string; co
 }
 
 /** The migration has the volume, and still goes forward. */
-export function notMigrating(m: MigrationFacts | null, of: { volumeId?: string | undefined }): Objection {
+function notMigrating(m: MigrationFacts | null, of: { volumeId?: string | undefined }): Objection {
   if (!m?.isHeld) return 'no such migration has the volume';
   if (of.volumeId !== undefined && m.volumeId !== of.volumeId) return `migration ${m.id} is another volume's`;
   return m.phase === 'undoing' ? `migration ${m.id} goes back` : null;
 }
 
 /** The device is the one that the migration moves its volume to. */
-export function notItsDestination(m: MigrationFacts | null, at: OnDevice & { volumeId?: string }): Objection {
+export function notItsDestination(
+  m: MigrationFacts | null,
+  at: OnDevice & { volumeId?: string | undefined },
+): Objection {
   const why = notMigrating(m, at);
   if (why !== null) return why;
   return m!.destination === at.backEnd && m!.destinationDevice === at.deviceName
@@ -141,12 +146,18 @@ export function notItsDestination(m: MigrationFacts | null, at: OnDevice & { vol
 }
 
 /** The device is the one that the migration moves its volume from. */
-export function notItsSource(m: MigrationFacts | null, at: OnDevice & { volumeId?: string }): Objection {
+export function notItsSource(m: MigrationFacts | null, at: OnDevice & { volumeId?: string | undefined }): Objection {
   const why = notMigrating(m, at);
   if (why !== null) return why;
   return m!.source === at.backEnd && m!.sourceDevice === at.deviceName
     ? null
     : `migration ${m!.id} moves its volume from ${m!.sourceDevice} on ${m!.source}`;
+}
+
+/** Bytes are moved so, onto a device that does not hold the volume yet. */
+export function notMovedSo(m: MigrationFacts, flow: Flow): Objection {
+  if (m.flow !== flow) return `migration ${m.id} moves its volume otherwise`;
+  return m.isSwitched ? `migration ${m.id} has moved its volume already` : null;
 }
 
 /** What a migration made is taken back only on its way back, or when it is over. */
@@ -186,6 +197,31 @@ export function notToBeRevived(
   const isSource = m?.isHeld && m.source === at.backEnd && m.sourceDevice === at.deviceName;
   if (isSource && at.generation === m.epoch + 1 && (m.isSwitched || m.phase === 'undoing')) return null;
   return 'the registry and the devices of the volume agree, and no migration goes back to it';
+}
+
+/**
+ * The connection leads to that device, and to nothing else: what the registry has of it a hypervisor writes into its guests' definitions,
+ * and a storage node exports again. `offered`: by the storage node's word; one that is not known has made no offer that is remembered.
+ */
+export function notReachedSo(
+  told: unknown,
+  of: OnDevice & { exportName: string; computeHost: string },
+  offered: readonly OfferedSource[],
+): Objection {
+  const how = connection.safeParse(told).data;
+  if (!how || how.backEnd !== of.backEnd || how.device !== of.deviceName)
+    return `the connection is not to ${of.deviceName} on ${of.backEnd}`;
+  const isItsOwn =
+    how.protocol === 'nbd'
+      ? how.exportName === of.exportName
+      : how.path.endsWith(`/${of.deviceName}`) && nodeOf(of.backEnd) === of.computeHost;
+  if (!isItsOwn) return `${of.deviceName} on ${of.backEnd} is not reached so`;
+  const isOther = offered.some((each) =>
+    each.kind === 'nbd'
+      ? how.protocol === 'nbd' && (each.address.host !== how.host || each.address.port !== how.port)
+      : how.protocol === 'local' && each.path !== how.path,
+  );
+  return isOther ? `the storage node of ${of.backEnd} has offered ${of.deviceName} otherwise` : null;
 }
 
 /** Somebody has the export by the registry: a guest, or a copy. */

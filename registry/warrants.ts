@@ -42,6 +42,14 @@ const attachmentRow = z.object({
   connection: z.unknown(),
 });
 
+const offeredSource = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('nbd'),
+    address: z.object({ host: z.string(), port: z.number(), exportName: z.string(), tls: z.boolean() }),
+  }),
+  z.object({ kind: z.enum(['block', 'file']), path: z.string() }),
+]);
+
 const snapshotRow = z.object({ id: z.uuid(), status: z.string() });
 
 /** What the registry has of a volume at this moment, for who is told to change something about it. */
@@ -136,6 +144,19 @@ export async function isOffered(
     [of.volumeId, of.backEnd, of.deviceName, kindOf(source), source],
   );
   return found?.offered === true;
+}
+
+/** How the volume's device there can be reached, by the word of its storage node. */
+export async function offersOf(
+  registry: Queries,
+  of: { volumeId: string; backEnd: string; deviceName: string },
+): Promise<OfferedSource[]> {
+  const rows = await registry.rows(
+    z.object({ source: offeredSource }),
+    'SELECT source FROM offers WHERE volume_id = $1 AND back_end = $2 AND device_name = $3',
+    [of.volumeId, of.backEnd, of.deviceName],
+  );
+  return rows.map(({ source }) => source);
 }
 
 /** Why the snapshot's device is not to be deleted; null: its deletion is under way, on the back end that its volume is on. */

@@ -3,6 +3,9 @@ import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createMoveActivities } from '../activities/moves/create-move-activities.ts';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
+import { registryInputs } from '../activities/inputs/registry.ts';
+import { registryWarrants, type WritesConnection } from '../activities/warrants/registry-warrants.ts';
+import { requireWarrants } from '../activities/warrants/require-warrants.ts';
 import type { Logger } from 'pino';
 import type { DeploymentConfiguration } from '../configuration/schema.ts';
 import { controlQueue } from '../model/names.ts';
@@ -35,13 +38,17 @@ export async function createControlWorker(deps: {
 }): Promise<Stoppable> {
   const { connection, namespace, registry, orphanGraceSeconds, deployment, log } = deps;
   const client = new Client({ connection, namespace });
+  const steps = createRegistryActivities({ registry });
+  const { finishAttach, switchVolume } = steps;
+  const connecting = { finishAttach, switchVolume };
   const worker = await Worker.create({
     connection,
     namespace,
     taskQueue: controlQueue,
     workflowBundle: await workflowBundle(),
     activities: {
-      ...createRegistryActivities({ registry }),
+      ...steps,
+      ...requireWarrants<WritesConnection>(registryInputs, registryWarrants(registry), connecting),
       ...createMoveActivities({
         registry,
         removeSchedule: (scheduleId) => removeSchedule(client, scheduleId),

@@ -1,3 +1,4 @@
+import { nodeOf } from '../../model/ids.ts';
 import {
   notToBeAttached,
   notToBeDetached,
@@ -47,10 +48,13 @@ export function computeWarrants(registry: Registry, node: string): Warrants<Comp
   const offered = async (
     of: { volumeId: string; backEnd: string; deviceName: string },
     source: DiskSource,
-  ): Promise<Objection> =>
-    (await warrants.isOffered(registry, of, asOffered(source)))
+  ): Promise<Objection> => {
+    // A path is another thing on another machine.
+    const isHere = source.kind === 'nbd' || nodeOf(of.backEnd) === node;
+    return isHere && (await warrants.isOffered(registry, of, asOffered(source)))
       ? null
       : `the storage node of ${of.backEnd} has not offered ${of.deviceName} so`;
+  };
 
   return {
     attachDisk: {
@@ -72,7 +76,15 @@ export function computeWarrants(registry: Registry, node: string): Warrants<Comp
     pauseMirror: ofMirror,
     holdMirror: ofMirror,
     beginPivot: 'reads',
-    pivotDisk: toDestination,
+    pivotDisk: {
+      async objection(input) {
+        const why = await toDestination.objection(input);
+        if (why !== null || !input.isDecided) return why;
+        // An operator's word is written into a definition that no mirror has to be ready for.
+        const m = await mirroring(input);
+        return typeof m !== 'string' && m.phase === 'switching' ? null : 'its guest is not being turned';
+      },
+    },
     // It ends only a mirror of Ferry's, and leaves the guest where it is: what is left of a migration that is over must end, too.
     abortMirror: 'reads',
     probeDisk: 'reads',

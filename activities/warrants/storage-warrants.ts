@@ -1,4 +1,5 @@
-import { standingOf, snapshotTag } from '../../model/device.ts';
+import { isStandingTag, liveTags, standingOf, snapshotTag } from '../../model/device.ts';
+import type { Flow } from '../../model/migration.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
 import {
   isGone,
@@ -6,7 +7,7 @@ import {
   neverCameToBe,
   notItsDestination,
   notItsSource,
-  notMigrating,
+  notMovedSo,
   notSwitchedTo,
   notToBeExported,
   notToBeRevived,
@@ -24,10 +25,13 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
   const migration = (id: string) => warrants.migrationFacts(registry, { id });
   const exported = (name: string) => warrants.concernedWith(registry, name);
 
-  const fillsDestination = {
-    objection: async (input: { migrationId: string; backEnd: string; deviceName: string; volumeId?: string }) =>
-      notItsDestination(await migration(input.migrationId), input),
-  };
+  /** Fills the destination of a migration that moves so. */
+  const fillsDestination = (flow: Flow) => ({
+    async objection(input: { migrationId: string; backEnd: string; deviceName: string; volumeId?: string }) {
+      const m = await migration(input.migrationId);
+      return notItsDestination(m, input) ?? notMovedSo(m!, flow);
+    },
+  });
   const usesSource = {
     objection: async (input: { migrationId: string; backEnd: string; deviceName: string; volumeId: string }) =>
       notItsSource(await migration(input.migrationId), input),
@@ -52,8 +56,11 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
   });
   /** Ends what is exported under that name, too. */
   const leaves = {
-    objection: async (input: { migrationId: string; exportName: string }) =>
-      stillNeeded(await migration(input.migrationId)) ?? isServing(input.exportName, await exported(input.exportName)),
+    async objection(input: { migrationId: string; volumeId: string; exportName: string }) {
+      const m = await migration(input.migrationId);
+      if (m && m.volumeId !== input.volumeId) return `migration ${m.id} is another volume's`;
+      return stillNeeded(m) ?? isServing(input.exportName, await exported(input.exportName));
+    },
   };
 
   return {
@@ -64,7 +71,12 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         const facts = await volume(volumeId);
         const why = notUnderWay('create', facts, input);
         if (why !== null) return why;
-        return facts.volume!.sizeBytes === input.sizeBytes ? null : 'the volume has another size';
+        if (facts.volume!.sizeBytes !== input.sizeBytes) return 'the volume has another size';
+        // What says that it is newer, or a migration's, would set the devices against the registry.
+        const isNew = liveTags(volumeId).every((tag) => input.tags.includes(tag));
+        return isNew && !input.tags.filter(isStandingTag).some((tag) => !liveTags(volumeId).includes(tag))
+          ? null
+          : 'its tags are not those of a new device';
       },
     },
     prepareDestination: { objection: makes },
@@ -75,13 +87,13 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     copyVolume: {
       async objection(input) {
         const m = await migration(input.migrationId);
-        return notItsDestination(m, input) ?? notItsSource(m, input.source);
+        return notItsDestination(m, input) ?? notMovedSo(m!, 'assisted') ?? notItsSource(m, input.source);
       },
     },
     pullVolume: {
       async objection(input) {
         const m = await migration(input.migrationId);
-        const why = notItsDestination(m, input);
+        const why = notItsDestination(m, input) ?? notMovedSo(m!, 'generic-detached');
         if (why !== null) return why;
         const from = { volumeId: m!.volumeId, backEnd: m!.source, deviceName: m!.sourceDevice };
         const { host, port, exportName, tls } = input.source;
@@ -108,14 +120,19 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     },
     exportDestination: {
       async objection(input) {
-        const why = await fillsDestination.objection(input);
+        const why = await fillsDestination('generic-attached').objection(input);
         return why ?? (input.exportName === input.deviceName ? null : 'it has another name');
       },
       done: (input, { host, port, exportName, tls }) =>
         warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
     },
-    digestVolume: { objection: async (input) => notMigrating(await migration(input.migrationId), {}) },
-    unmapZeros: fillsDestination,
+    digestVolume: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        return notItsDestination(m, input) && notItsSource(m, input);
+      },
+    },
+    unmapZeros: fillsDestination('generic-attached'),
     // Asked on the way back, too.
     endUnmapping: {
       async objection(input) {
@@ -172,6 +189,8 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     disownVolume: { objection: async (input) => neverCameToBe(await volume(input.volumeId)) },
     disownDevice: {
       async objection(input) {
+        // Another name may be another volume's.
+        if (input.newName !== input.deviceName) return 'it keeps its name';
         const facts = await volume(input.volumeId);
         return isGone(facts) ? null : notUnderWay('unmanage', facts, input);
       },

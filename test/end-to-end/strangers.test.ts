@@ -158,6 +158,42 @@ describe('who has nothing but Temporal', () => {
     await stage.checker.assertAt(id, moved);
   });
 
+  test('cannot have something else written down as the place of an attached volume', async () => {
+    const { id } = await stage.volume();
+    const ticket = { volumeId: id, attachmentId: randomUUID(), owner: `attach-${id}/${randomUUID()}` };
+    const begun = { ...ticket, instanceId: 'mine', computeHost: 'hv1', mode: 'rw' };
+    assert.equal(await answer(controlQueue, 'beginAttach', begun), 'done');
+    const at = { backEnd: server1, deviceName: deviceName({ id, nameId: null }) };
+    const exportName = `attachment-${ticket.attachmentId}`;
+    const live = { ...at, volumeId: id, generation: 0, identity: null, sizeBytes };
+    assert.equal(await atServer1('exportVolume', { ...live, exportName, writable: true }), 'done');
+    const served = { backEnd: server1, device: at.deviceName };
+    const nbd = { protocol: 'nbd', host: '127.0.0.1', port: 10_809, tls: false, ...served };
+    const connections: Record<string, unknown>[] = [
+      { protocol: 'local', kind: 'file', path: '/etc/shadow', ...served },
+      // What a node brings up again it would name its files after.
+      { ...nbd, exportName: '../../etc/cron.d/mine' },
+      { ...nbd, exportName, host: '192.0.2.1' },
+    ];
+    for (const connection of connections)
+      assert.equal(await answer(controlQueue, 'finishAttach', { ...ticket, connection }), 'Forbidden');
+    const reason = { type: 'Unexpected', message: 'enough' };
+    assert.equal(await answer(controlQueue, 'failAttach', { ...ticket, reason }), 'done');
+    assert.equal(await atServer1('removeExport', { backEnd: server1, exportName }), 'done');
+  });
+
+  test('cannot put a volume in the place of another one when it is let go', async () => {
+    const [mine, yours] = [await stage.volume(), await stage.volume()];
+    const owner = `unmanage-${mine.id}/${randomUUID()}`;
+    assert.equal(await answer(controlQueue, 'beginUnmanage', { volumeId: mine.id, owner }), 'done');
+    const device = ({ id }: { id: string }) => deviceName({ id, nameId: null });
+    const live = { backEnd: server1, deviceName: device(mine), volumeId: mine.id, generation: 0, identity: null };
+    assert.equal(await atServer1('disownDevice', { ...live, newName: device(yours) }), 'Forbidden');
+    assert.equal(await stage.checker.contents(yours.id), yours.contents);
+    const reason = { type: 'Unexpected', message: 'enough' };
+    assert.equal(await answer(controlQueue, 'failUnmanage', { volumeId: mine.id, owner, reason }), 'done');
+  });
+
   test('cannot have it done by the clean-up, the repair or the end of a kept source either', async () => {
     const { id, contents } = await stage.volume();
     const old = await everything();

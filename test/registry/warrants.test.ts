@@ -2,12 +2,17 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { computeInputs } from '../../activities/inputs/compute.ts';
+import { registryInputs } from '../../activities/inputs/registry.ts';
 import { storageInputs } from '../../activities/inputs/storage.ts';
 import { computeWarrants } from '../../activities/warrants/compute-warrants.ts';
 import { requireWarrants } from '../../activities/warrants/require-warrants.ts';
+import { registryWarrants, type WritesConnection } from '../../activities/warrants/registry-warrants.ts';
 import { storageWarrants } from '../../activities/warrants/storage-warrants.ts';
 import type { ComputeActivities } from '../../activities/compute/create-compute-activities.ts';
 import type { StorageActivities } from '../../activities/storage/create-storage-activities.ts';
+import { generationTag, liveTags, migrationTag } from '../../model/device.ts';
+import { nodeOf } from '../../model/ids.ts';
+import { copyStart } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { deviceName } from '../../model/names.ts';
 import { beginAttach, finishAttach } from '../../registry/attachments.ts';
@@ -28,6 +33,11 @@ import {
 } from './world.ts';
 
 const hypervisor = 'hv1';
+interface Named {
+  exportName?: string;
+  deviceName?: string;
+}
+
 const address = { host: '10.0.0.1', port: 10_809, tls: true };
 
 describe('the registry is asked before a step is done', () => {
@@ -35,16 +45,19 @@ describe('the registry is asked before a step is done', () => {
   let done: string[];
   let storage: StorageActivities;
   let compute: ComputeActivities;
+  /** Of the hypervisor that is the source's own machine. */
+  let beside: ComputeActivities;
+  let control: WritesConnection;
   before(async () => {
     registry = await testRegistry();
     await putBackEnd(registry, sourceBackEnd);
     await putBackEnd(registry, destination);
     await reportComputeNode(registry, hypervisor);
-    const played = (names: object, answer: (name: string, input: { exportName?: string }) => unknown) =>
+    const played = (names: object, answer: (name: string, input: Named) => unknown) =>
       Object.fromEntries(
         Object.keys(names).map((name) => [
           name,
-          async (input: { exportName?: string }) => {
+          async (input: Named) => {
             done.push(name);
             return answer(name, input);
           },
@@ -54,14 +67,22 @@ describe('the registry is asked before a step is done', () => {
     storage = requireWarrants<StorageActivities>(
       storageInputs,
       storageWarrants(registry),
-      played(storageInputs, (name, { exportName }) =>
-        name === 'locateVolume' ? { kind: 'block', path: '/dev/group/volume' } : { ...address, exportName },
+      played(storageInputs, (name, { exportName, deviceName }) =>
+        name === 'locateVolume' ? { kind: 'block', path: `/dev/group/${deviceName}` } : { ...address, exportName },
       ),
     );
-    compute = requireWarrants<ComputeActivities>(
-      computeInputs,
-      computeWarrants(registry, hypervisor),
-      played(computeInputs, () => null),
+    const computeOn = (node: string) =>
+      requireWarrants<ComputeActivities>(
+        computeInputs,
+        computeWarrants(registry, node),
+        played(computeInputs, () => null),
+      );
+    compute = computeOn(hypervisor);
+    beside = computeOn(nodeOf(sourceBackEnd));
+    control = requireWarrants<WritesConnection>(
+      registryInputs,
+      registryWarrants(registry),
+      played({ finishAttach: null, switchVolume: null }, () => null),
     );
   });
 
@@ -72,12 +93,12 @@ describe('the registry is asked before a step is done', () => {
   }
 
   /** A volume of which an attach is under way, its export made as its workflow has it made. */
-  async function attaching({ mode = 'rw' }: { mode?: 'rw' | 'ro' } = {}) {
+  async function attaching({ mode = 'rw', on = hypervisor }: { mode?: 'rw' | 'ro'; on?: string } = {}) {
     const volumeId = await putVolume(registry);
     const attachmentId = randomUUID();
     const instance = `vm-${attachmentId}`;
     const ticket = { volumeId, attachmentId, owner: anOwner('attach') };
-    await beginAttach(registry, { ...ticket, instanceId: instance, computeHost: hypervisor, mode });
+    await beginAttach(registry, { ...ticket, instanceId: instance, computeHost: on, mode });
     const at = { backEnd: sourceBackEnd, deviceName: deviceName({ id: volumeId, nameId: null }) };
     const exported = {
       ...{ ...at, volumeId, generation: 0, identity: null, sizeBytes: gib },
@@ -107,19 +128,64 @@ describe('the registry is asked before a step is done', () => {
     assert.deepEqual(done, ['attachDisk']);
   });
 
-  test('a device of the same machine is given as the storage node has located it', async () => {
-    const { disk, exported, at } = await attaching();
-    const { writable: _, exportName: __, ...located } = exported;
-    await storage.locateVolume({ ...located, nobodys: true });
-    await refused(compute.attachDisk({ ...disk, source: { kind: 'block', path: '/dev/group/another' } }));
-    await refused(compute.attachDisk({ ...disk, source: { kind: 'file', path: '/dev/group/volume' } }));
+  test('a device of the same machine is given as the storage node has located it, and on no other machine', async () => {
+    const located = async (of: Awaited<ReturnType<typeof attaching>>) => {
+      const { writable: _, exportName: __, ...at } = of.exported;
+      await storage.locateVolume({ ...at, nobodys: true });
+      return { kind: 'block' as const, path: `/dev/group/${of.at.deviceName}` };
+    };
+    const here = await attaching({ on: nodeOf(sourceBackEnd) });
+    const source = await located(here);
+    await refused(beside.attachDisk({ ...here.disk, source: { ...source, path: '/dev/group/another' } }));
+    await refused(beside.attachDisk({ ...here.disk, source: { ...source, kind: 'file' } }));
+    await beside.attachDisk({ ...here.disk, source });
+    const elsewhere = await attaching();
+    await refused(compute.attachDisk({ ...elsewhere.disk, source: await located(elsewhere) }));
     // What is offered of another device of the volume is not its device now.
-    await registry.rows(noColumns, 'UPDATE offers SET device_name = $2 WHERE volume_id = $1 AND device_name = $3', [
-      exported.volumeId,
-      'volume-old',
-      at.deviceName,
+    await registry.rows(noColumns, `UPDATE offers SET device_name = 'volume-old' WHERE volume_id = $1`, [
+      here.exported.volumeId,
     ]);
-    await refused(compute.attachDisk({ ...disk, source: { kind: 'block', path: '/dev/group/volume' } }));
+    await refused(beside.attachDisk({ ...here.disk, source }));
+  });
+
+  test('how a volume is reached is written down as its storage node has it, and not as somebody says', async () => {
+    const { ticket, exported, at } = await attaching();
+    const { exportName } = exported;
+    const served = { backEnd: sourceBackEnd, device: at.deviceName };
+    const connection = { protocol: 'nbd', ...address, exportName, ...served };
+    const local = { protocol: 'local', kind: 'file', ...served };
+    await storage.exportVolume(exported);
+    const forged: Record<string, unknown>[] = [
+      { ...local, path: '/etc/shadow' },
+      { ...local, kind: 'block', path: '/dev/sda' },
+      { ...local, path: `/tmp/${at.deviceName}` },
+      { ...connection, exportName: '../../../etc/cron.d/mine' },
+      { ...connection, exportName: deviceName({ id: randomUUID(), nameId: null }) },
+      { ...connection, host: '192.0.2.1' },
+      { ...connection, port: 22 },
+      { ...connection, backEnd: destination },
+      { ...connection, device: deviceName({ id: randomUUID(), nameId: null }) },
+      {},
+    ];
+    for (const each of forged) await refused(control.finishAttach({ ...ticket, connection: each }));
+    await control.finishAttach({ ...ticket, connection: { ...connection, domain: randomUUID() } });
+    await finishAttach(registry, { ...ticket, connection });
+
+    const args = claimArguments(ticket.volumeId);
+    const { claim } = await claimVolume(registry, args);
+    const name = deviceName({ id: ticket.volumeId, nameId: args.destinationNameId });
+    const there = { backEnd: destination, deviceName: name, exportName: name, sizeBytes: gib };
+    await storage.exportDestination({ ...there, volumeId: ticket.volumeId, migrationId: claim.migrationId });
+    const to = { protocol: 'nbd', ...address, exportName: name, backEnd: destination, device: name };
+    const switched = (how: Record<string, unknown>) =>
+      control.switchVolume({ claim, attachment: { id: ticket.attachmentId, connection: how } });
+    for (const each of [...forged, connection, { ...to, host: '192.0.2.1' }, { ...to, exportName }])
+      await refused(switched(each));
+    await switched(to);
+    // What has lost the last commits does not know of the offer: the migration goes on.
+    await registry.rows(noColumns, 'DELETE FROM offers WHERE volume_id = $1', [ticket.volumeId]);
+    await switched(to);
+    await refused(switched({ ...local, path: '/etc/shadow' }));
   });
 
   test('an export is made for an attachment that waits for it, and no more writable than that is', async () => {
@@ -218,5 +284,69 @@ describe('the registry is asked before a step is done', () => {
     await mirror(nbd(name));
     await compute.pauseMirror(disk);
     await refused(compute.pauseMirror({ ...disk, instance: 'another' }));
+    const turn = { ...disk, source, destination: nbd(name), isDecided: true };
+    await refused(compute.pivotDisk(turn));
+    await enterPhase(registry, claim, 'switching');
+    await compute.pivotDisk(turn);
+  });
+
+  test('nothing but the mirror fills what a guest is mirrored to, and only a copy what is copied to', async () => {
+    const { volumeId, ticket, exported } = await attaching();
+    await storage.exportVolume(exported);
+    const connection = { protocol: 'nbd', ...address, exportName: exported.exportName, backEnd: sourceBackEnd };
+    await finishAttach(registry, { ...ticket, connection: { ...connection, device: exported.deviceName } });
+    const toDestination = async (of: string) => {
+      const args = claimArguments(of);
+      const { claim } = await claimVolume(registry, args);
+      const at = { backEnd: destination, deviceName: deviceName({ id: of, nameId: args.destinationNameId }) };
+      return { ...at, sizeBytes: gib, migrationId: claim.migrationId, volumeId: of, from: copyStart };
+    };
+    const pulled = { bandwidth: null, readsZero: true, digest: false, source: nbd(exported.exportName).address };
+    const mirrored = await toDestination(volumeId);
+    await refused(storage.pullVolume({ ...mirrored, ...pulled }));
+    await refused(storage.copyVolume({ ...mirrored, ...pulled, source: exported }));
+    await storage.unmapZeros({ ...mirrored, round: 1 });
+
+    const other = await putVolume(registry);
+    const copied = await toDestination(other);
+    await refused(storage.unmapZeros({ ...copied, round: 1 }));
+    await refused(storage.exportDestination({ ...copied, exportName: copied.deviceName }));
+    const source = { backEnd: sourceBackEnd, deviceName: deviceName({ id: other, nameId: null }) };
+    await refused(storage.pullVolume({ ...copied, ...pulled }));
+    const { migrationId } = copied;
+    const exportName = `migration-${migrationId}`;
+    const live = { ...source, volumeId: other, generation: 0, identity: null };
+    await storage.exportSource({ ...live, exportName, sizeBytes: gib, migrationId });
+    const read = { ...pulled, source: nbd(exportName).address };
+    await storage.pullVolume({ ...copied, ...read });
+    const reading = { sizeBytes: gib, migrationId, from: copyStart, bandwidth: null };
+    await storage.digestVolume({ ...reading, ...source, volumeId: other });
+    await refused(storage.digestVolume({ ...reading, ...exported }));
+    const left = { ...source, exportName, migrationId, identity: null };
+    await refused(storage.retireSource({ ...left, volumeId, proof: null }));
+    await registry.rows(noColumns, 'UPDATE migrations SET switched_at = now() WHERE id = $1', [migrationId]);
+    await refused(storage.pullVolume({ ...copied, ...read }));
+    await refused(storage.retireSource({ ...left, volumeId, proof: null }));
+    await refused(storage.keepSource({ ...left, volumeId }));
+    await storage.keepSource({ ...left, volumeId: other });
+  });
+
+  test('a device is made as new, and is let go under its own name', async () => {
+    const of = (id: string) => ({ backEnd: sourceBackEnd, deviceName: deviceName({ id, nameId: null }), volumeId: id });
+    const begun = { operation: 'create', operation_owner: anOwner('create'), operation_since: new Date() };
+    const volumeId = await putVolume(registry, { status: 'creating', previous_status: 'creating', ...begun });
+    const { volumeId: _, ...at } = of(volumeId);
+    const made = { ...at, sizeBytes: gib };
+    const tags = liveTags(volumeId);
+    await refused(storage.createDevice({ ...made, tags: liveTags(volumeId, 7) }));
+    await refused(storage.createDevice({ ...made, tags: [...tags, generationTag(7)] }));
+    await refused(storage.createDevice({ ...made, tags: [...tags, migrationTag(randomUUID())] }));
+    await refused(storage.createDevice({ ...made, tags: tags.slice(0, 1) }));
+    await storage.createDevice({ ...made, tags: [...tags, 'ferry.name=mine'] });
+    const leaving = await putVolume(registry);
+    await beginOperation(registry, 'unmanage', { volumeId: leaving, owner: anOwner('unmanage') });
+    const live = { ...of(leaving), generation: 0, identity: null };
+    await refused(storage.disownDevice({ ...live, newName: deviceName({ id: randomUUID(), nameId: null }) }));
+    await storage.disownDevice({ ...live, newName: live.deviceName });
   });
 });

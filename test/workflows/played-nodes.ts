@@ -206,7 +206,10 @@ export class PlayedNodes {
       checkSource: this.#step('checkSource', undefined),
       releaseSource: this.#step('releaseSource', undefined),
       exportVolume: this.#step('exportVolume', address),
-      locateVolume: this.#step('locateVolume', { kind: 'block', path: '/dev/played' }),
+      locateVolume: this.#step('locateVolume', ({ deviceName }: { deviceName: string }) => ({
+        kind: 'block',
+        path: `/dev/played/${deviceName}`,
+      })),
       exportSource: this.#step('exportSource', address),
       prepareLocalMove: this.#step('prepareLocalMove', {
         readsZero: true,

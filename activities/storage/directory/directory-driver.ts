@@ -413,6 +413,9 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       await changing(async () => {
         const found = await find(name);
         if (!found || !isOurs(found, [tag])) return;
+        // A rename would put it in the place of what has that name.
+        const there = newName === name ? null : await find(newName);
+        if (there) throw deviceExists(there, []);
         await layout.rename(
           name,
           newName,

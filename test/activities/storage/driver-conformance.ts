@@ -430,6 +430,9 @@ function conformance(open: () => Promise<BackEndUnderTest>): void {
     await create('volume-1');
     await refuses(driver.adopt('stranger', 'volume-1', ['ferry.volume=v2']), 'DeviceExists');
     await driver.disown('volume-1', 'stranger-2', 'ferry.volume=v2');
+    // In the place of what has that name it would be the end of it.
+    await assert.rejects(driver.disown('volume-1', 'stranger', owned));
+    assert.deepEqual(await names(), ['stranger', 'volume-1']);
     const { path } = (await driver.find('stranger'))!;
     const release = await backEnd.holdOpen(path);
     try {
