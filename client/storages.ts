@@ -6,6 +6,7 @@ import { FerryError } from '../model/errors.ts';
 import { backEndName, nodeName, nodeOf } from '../model/ids.ts';
 import { adoptionRisks, type FoundStorage } from '../model/storage-identity.ts';
 import { backEndNotFound, listBackEnds } from '../registry/back-ends.ts';
+import { forgetBackEnds } from '../registry/forget-back-ends.ts';
 import { renameNode } from '../registry/rename-node.ts';
 import { readStorage, requestAdoption } from '../registry/storages.ts';
 import type { Context } from './context.ts';
@@ -83,6 +84,12 @@ export function storageCommands({ registry, identity }: Context) {
       if (wanted.from === wanted.to)
         throw new FerryError('InvalidInput', `${from} has that name already; name another one.`);
       return renameNode(registry, wanted.from, wanted.to);
+    },
+
+    /** Forgets a back end, or all of a node; see the registry's `forgetBackEnds`. Answers with their names. */
+    async removeBackEnds(nodeOrBackEnd: string): Promise<string[]> {
+      requireAdmin(identity, 'forget back ends');
+      return forgetBackEnds(registry, nodeOrBackEnd);
     },
   };
 

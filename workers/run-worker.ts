@@ -10,6 +10,7 @@ import { connectToTemporal } from './connection.ts';
 import { createComputeWorker } from './compute.ts';
 import { createControlWorker } from './control.ts';
 import { serveHealth } from './health.ts';
+import { holdName } from './hold-name.ts';
 import { runUntilStopped, type Stoppable } from './run-until-stopped.ts';
 import { installRuntime } from './runtime.ts';
 import { serviceManager } from './service-manager.ts';
@@ -49,6 +50,12 @@ async function serve(kind: WorkerKind, configuration: Configuration, log: Logger
   ends.defer(() => opened.close());
   const durability = await watchDurability({ registry, log });
   ends.defer(() => durability.stop());
+  const name = nameOf(kind, configuration);
+  if (kind !== 'control' && name !== undefined) {
+    const lost = (why: string) => (part ? endForRestart(part, log, why) : undefined);
+    const held = await holdName({ registry, worker: { kind, name }, log, lost });
+    ends.defer(() => held.stop());
+  }
   const temporal = await connectToTemporal();
   ends.defer(() => temporal.connection.close());
   const created = await create(kind, { configuration, registry, log, ...temporal });

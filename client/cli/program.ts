@@ -30,6 +30,7 @@ import { addHostDisable } from './host-disable.ts';
 import { addHostEnable } from './host-enable.ts';
 import { addHostEvacuate } from './host-evacuate.ts';
 import { addHostList } from './host-list.ts';
+import { addHostRemove } from './host-remove.ts';
 import { addHostRename } from './host-rename.ts';
 import { addHypervisorGone } from './hypervisor-gone.ts';
 import { addList } from './list.ts';
@@ -77,6 +78,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addHostEvacuate(host);
   addHostDecommission(host);
   addHostRename(host);
+  addHostRemove(host);
 
   const hypervisor = program.command('hypervisor').description('machines on which guests have volumes');
   addHypervisorGone(hypervisor);
