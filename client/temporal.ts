@@ -1,5 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { temporalSettings, temporalUnreachable } from '../configuration/temporal.ts';
+import { boundedMessages } from './bounded-messages.ts';
 import { explainFailure } from './temporal-failures.ts';
 
 /** The client's way to Temporal. */
@@ -37,7 +38,7 @@ export async function connectToTemporal(): Promise<Temporal> {
     await connection.close();
     throw explainFailure(error, address) ?? temporalUnreachable(address, (error as Error).message, error);
   }
-  const client = new Client({ connection, namespace });
+  const client = new Client({ connection, namespace, interceptors: { workflow: [boundedMessages] } });
   return {
     address,
     namespace,

@@ -33,6 +33,7 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   if (made) return { codePath };
   const { code } = await bundleWorkflowCode({
     workflowsPath: path.join(root, 'workflows/index.ts'),
+    workflowInterceptorModules: [path.join(root, 'workflows/bounded-messages.ts')],
     payloadConverterPath: path.join(root, 'workflows/payload-converter.ts'),
     logger: new DefaultLogger('WARN'),
   });

@@ -6,6 +6,7 @@ import { defaultPayloadConverter, type ApplicationFailure, type Payload } from '
 import fc from 'fast-check';
 import { FerryError } from '../../model/errors.ts';
 import { messages } from '../../model/messages.ts';
+import { longestMessage } from '../../model/message-size.ts';
 import type { MigrationState } from '../../model/migration.ts';
 import type { RefusedOperation, Release } from '../../model/operation-requests.ts';
 import { claimVolume } from '../../registry/claim.ts';
@@ -117,12 +118,22 @@ test('updates with garbage are refused with InvalidInput', async () => {
     [{ volumeId }],
     [ticket({ operation: 'eat' })],
     [ticket({ requestId: 'x'.repeat(10_000) })],
+    // Nothing is wrong with it but that it is too long.
+    [ticket({ more: 'x'.repeat(longestMessage) })],
   ]) {
     assert.equal(
       (await refused(handle.executeUpdate(messages.requestOperation, { args: args as [] }))).type,
       'InvalidInput',
     );
   }
+});
+
+test('signals that are too long are ignored, and a short one after them is heard', async () => {
+  const before = (await state()).refusedOperations;
+  for (const more of ['x'.repeat(1_900_000), Array.from({ length: longestMessage }, () => 0)])
+    await handle.signal(messages.operationRequested, ticket({ more }));
+  await handle.signal(messages.operationRequested, ticket());
+  assert.equal((await state()).refusedOperations, before + 1);
 });
 
 test('a refused update leaves nothing in the history', async () => {
