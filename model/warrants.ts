@@ -25,6 +25,7 @@ export interface VolumeFacts {
     sizeBytes: number;
     generation: number;
     operation: string | null;
+    operationOwner: string | null;
     needsRepair: boolean;
   } | null;
   attachments: {
@@ -72,10 +73,18 @@ interface OnDevice {
 /** Why the registry does not want it done; null: it does. */
 export type Objection = string | null;
 
-/** The operation is under way on the volume, which is on that device. */
-export function notUnderWay(operation: string, { volume }: VolumeFacts, at: OnDevice): Objection {
+/**
+ * The operation is under way on the volume, which is on that device. Of a step that names its operation's owner: that one is, and not
+ * another of the same kind that came after it.
+ */
+export function notUnderWay(
+  operation: string,
+  { volume }: VolumeFacts,
+  at: OnDevice & { owner?: string | undefined },
+): Objection {
   if (!volume) return 'the registry knows no such volume';
   if (volume.operation !== operation) return `no ${operation} of volume ${volume.id} is under way`;
+  if (at.owner !== undefined && volume.operationOwner !== at.owner) return `another ${operation} is under way`;
   return volume.host === at.backEnd && volume.deviceName === at.deviceName
     ? null
     : `volume ${volume.id} is ${volume.deviceName} on ${volume.host}`;
@@ -99,7 +108,7 @@ export function neverCameToBe({ volume, ended }: VolumeFacts): Objection {
 /** The attachment is being made, and asks for this export. */
 export function notToBeExported(
   facts: VolumeFacts,
-  at: OnDevice & { exportName: string; writable: boolean },
+  at: OnDevice & { owner?: string | undefined; exportName: string; writable: boolean },
 ): Objection {
   const why = notUnderWay('attach', facts, at);
   if (why !== null) return why;

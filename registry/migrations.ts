@@ -3,17 +3,10 @@ import { FerryError } from '../model/errors.ts';
 import { migrationRecord, outcome, phase, type Claim, type MigrationRecord, type Outcome } from '../model/migration.ts';
 import { qemuIdentity } from '../model/qemu-identity.ts';
 import type { Queries } from './open-registry.ts';
-import { noColumns } from './rows.ts';
 
 /** Of migrations `m`: their records, and until when their sources are kept. One that is being removed is not kept any more. */
 export const withKeptUntil = `SELECT m.*, k.kept_until
   FROM migrations m LEFT JOIN kept_sources k ON k.migration_id = m.id AND k.removing_at IS NULL`;
-
-/** Whether that migration of the volume is under way. */
-export async function isMigrating(registry: Queries, volumeId: string, migrationId: string): Promise<boolean> {
-  const sql = 'SELECT FROM migrations WHERE id = $2 AND volume_id = $1 AND outcome IS NULL';
-  return (await registry.rows(noColumns, sql, [volumeId, migrationId])).length > 0;
-}
 
 /** The migration of that id, or the last one of the volume of that id. `MigrationNotFound` if there is none. */
 export async function findMigration(registry: Queries, idOrVolume: string): Promise<MigrationRecord> {

@@ -5,7 +5,6 @@ import { listClaims } from './migrations.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
 import { mayBeginFrom, reasonNotToBegin, rules, type Operation, type OperationOnVolume } from './operation-rules.ts';
-import { noColumns } from './rows.ts';
 import { findVolume, type Visibility } from './volumes.ts';
 
 /** Who does something to which volume. */
@@ -60,12 +59,6 @@ export async function beginOperation(
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
   }
   throw new FerryError('VolumeBusy', `Volume ${ticket.volumeId} changes too often for ${operation} now. Try again.`);
-}
-
-/** Whether an operation of this owner is under way on the volume. */
-export async function isHeldBy(registry: Queries, volumeId: string, owner: string): Promise<boolean> {
-  const sql = 'SELECT FROM volumes WHERE id = $1 AND operation_owner = $2';
-  return (await registry.rows(noColumns, sql, [volumeId, owner])).length > 0;
 }
 
 /** Why the operation may not begin on the volume now; null when it may. */

@@ -13,6 +13,7 @@ const volumeRow = z.object({
   sizeBytes: z.number(),
   generation: z.number(),
   operation: z.string().nullable(),
+  operationOwner: z.string().nullable(),
   needsRepair: z.boolean(),
 });
 
@@ -56,7 +57,7 @@ const snapshotRow = z.object({ id: z.uuid(), status: z.string() });
 export async function volumeFacts(registry: Queries, volumeId: string): Promise<VolumeFacts> {
   const [volume] = await registry.rows(
     volumeRow,
-    `SELECT id, host, name_id, size_bytes, generation, operation,
+    `SELECT id, host, name_id, size_bytes, generation, operation, operation_owner,
        EXISTS (SELECT FROM discrepancies d WHERE d.volume_id = v.id) AS needs_repair
      FROM volumes v WHERE id = $1`,
     [volumeId],

@@ -19,8 +19,6 @@ import type { Registry } from '../registry/open-registry.ts';
 import { currentDevices } from '../registry/leftovers.ts';
 import { isKeptSource } from '../registry/kept-sources.ts';
 import { needsRepair } from '../registry/discrepancies.ts';
-import { isMigrating } from '../registry/migrations.ts';
-import { isHeldBy } from '../registry/operations.ts';
 import { isCurrentLocation } from '../registry/volumes.ts';
 import { registryTime, whereabouts } from '../registry/whereabouts.ts';
 import { activityFailures } from './activity-failures.ts';
@@ -79,8 +77,6 @@ export async function createStorageWorker(deps: {
     isKeptSource: (backEnd, deviceName) => isKeptSource(registry, backEnd, deviceName),
     currentDevices: (backEnd) => currentDevices(registry, backEnd),
     whereabouts: (volumeId) => whereabouts(registry, volumeId),
-    isHeldBy: (volumeId, owner) => isHeldBy(registry, volumeId, owner),
-    isMigrating: (volumeId, migrationId) => isMigrating(registry, volumeId, migrationId),
     needsRepair: (backEnd) => needsRepair(registry, backEnd),
     registryTime: () => registryTime(registry),
     noProgressMs: deps.noProgressSeconds * 1000,

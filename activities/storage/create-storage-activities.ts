@@ -18,6 +18,7 @@ import {
 import { beating } from '../beating.ts';
 import { checkInputs } from '../inputs/check-inputs.ts';
 import { storageInputs } from '../inputs/storage.ts';
+import { stillWanted } from '../warrants/require-warrants.ts';
 import { beatingAtWork } from './activity-work.ts';
 import { blamingBackEnds } from './blame-back-end.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
@@ -46,10 +47,6 @@ export interface StorageDependencies {
   readonly currentDevices: InventoryDependencies['currentDevices'];
   /** Where a volume is, by the registry: asked before anything that its volume has left is deleted. */
   readonly whereabouts: (volumeId: string) => Promise<Whereabouts>;
-  /** Whether the volume is held by that operation's owner: asked right before what must not come late. */
-  readonly isHeldBy: (volumeId: string, owner: string) => Promise<boolean>;
-  /** The same of a migration that is not over. */
-  readonly isMigrating: (volumeId: string, migrationId: string) => Promise<boolean>;
   /** Whether the devices of a back end and the registry do not agree: nothing is deleted there meanwhile. */
   readonly needsRepair: (backEnd: string) => Promise<boolean>;
   /** The time by Postgres' clock. ISO 8601. */
@@ -187,7 +184,6 @@ export function createStorageActivities(deps: StorageDependencies) {
       driverOf,
       deviceOf,
       liveDeviceOf,
-      isHeldBy: deps.isHeldBy,
       whereabouts: deps.whereabouts,
     }),
     ...createSuccessionActivities(deps, driverOf),
@@ -278,17 +274,8 @@ export function createStorageActivities(deps: StorageDependencies) {
         input: OnDevice & LiveDevice & { sizeBytes: number; migrationId: string },
       ): Promise<{ lastWrite: string | null }> => {
         const device = await liveDeviceOf(input, input.sizeBytes);
-        const { volumeId, migrationId, backEnd, deviceName } = input;
-        const expected: Expected = {
-          identity: device.identity,
-          tags: [volumeTag(volumeId)],
-          stillWanted: async () => {
-            if (await deps.isMigrating(volumeId, migrationId)) return;
-            const why = `Migration ${migrationId} is over: ${deviceName} on ${backEnd} is not held for it.`;
-            throw new FerryError('Fenced', why, { volumeId, migrationId });
-          },
-        };
-        return holdDevice({ ...guarded(input), expected, migrationId });
+        const expected: Expected = { identity: device.identity, tags: [volumeTag(input.volumeId)], stillWanted };
+        return holdDevice({ ...guarded(input), expected, migrationId: input.migrationId });
       },
     ),
 

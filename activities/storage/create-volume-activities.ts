@@ -14,6 +14,7 @@ import {
 } from '../../model/device.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
+import { stillWanted } from '../warrants/require-warrants.ts';
 import { beatingAtWork } from './activity-work.ts';
 import type { Device, Expected, Stranger, VolumeDriver } from './driver.ts';
 import { endExports, type ExportAddress, type Exports } from './exports.ts';
@@ -47,28 +48,9 @@ export function createVolumeActivities(deps: {
   driverOf: (backEnd: string) => VolumeDriver;
   deviceOf: (at: OnDevice, sizeBytes: number, tag: string) => Promise<Device>;
   liveDeviceOf: (at: OnDevice & LiveDevice, sizeBytes: number) => Promise<Device>;
-  isHeldBy: (volumeId: string, owner: string) => Promise<boolean>;
   whereabouts: (volumeId: string) => Promise<Whereabouts>;
 }) {
-  const { exports, driverOf, deviceOf, liveDeviceOf, isHeldBy, whereabouts } = deps;
-
-  /**
-   * Throws unless the operation that a step is of still has the volume. Nothing on the device tells a step that comes late from one that comes
-   * in time: its volume may have been given back and written to meanwhile, or a migration may hold it.
-   */
-  const refuseIfOver = async ({ volumeId, owner }: Owned & { volumeId: string }): Promise<void> => {
-    if (owner === undefined || (await isHeldBy(volumeId, owner))) return;
-    const why = `The operation on volume ${volumeId} that this step is of is over: its device is left as it is.`;
-    throw new FerryError('Fenced', why, { volumeId, owner });
-  };
-
-  /** Exactly the device that was looked at, still the one that holds the volume, and held by the operation that it is changed for. */
-  const expectedLive = ({ identity }: Device, of: LiveDevice & Owned): Expected => ({
-    identity,
-    tags: [volumeTag(of.volumeId)],
-    not: (['incoming', 'retired', 'kept'] as const).map(roleTag),
-    stillWanted: () => refuseIfOver(of),
-  });
+  const { exports, driverOf, deviceOf, liveDeviceOf, whereabouts } = deps;
 
   /** The device that holds the volume, of any size; null when there is none. */
   const holderOf = async (at: OnDevice & LiveDevice): Promise<Device | null> => {
@@ -111,7 +93,7 @@ export function createVolumeActivities(deps: {
     deleteDevice: beating(async (input: OnDevice & LiveDevice & Owned): Promise<void> => {
       const device = await holderOf(input);
       if (!device) return;
-      await refuseIfOver(input);
+      await stillWanted();
       await endExports(exports, device.path);
       await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, expectedLive(device, input));
     }),
@@ -122,7 +104,7 @@ export function createVolumeActivities(deps: {
       async (input: OnDevice & LiveDevice & Owned & { sizeBytes: number }): Promise<void> => {
         const device = await holderOf(input);
         if (!device) throw new FerryError('DeviceMissing', `${input.deviceName} is not on ${input.backEnd}.`);
-        await driverOf(input.backEnd).makeReady(input.deviceName, () => refuseIfOver(input));
+        await driverOf(input.backEnd).makeReady(input.deviceName, stillWanted);
         await driverOf(input.backEnd).extend(input.deviceName, input.sizeBytes, expectedLive(device, input));
       },
     ),
@@ -134,7 +116,6 @@ export function createVolumeActivities(deps: {
       ): Promise<void> => {
         await liveDeviceOf(input, input.sizeBytes);
         const driver = driverOf(input.backEnd);
-        const stillWanted = () => refuseIfOver(input);
         await driver.makeReady(input.deviceName, stillWanted);
         await driver.snapshot(input.deviceName, input.snapshotName, input.tags, stillWanted);
       },
@@ -154,11 +135,11 @@ export function createVolumeActivities(deps: {
         const device = await liveDeviceOf(input, input.sizeBytes);
         const { exportName, writable } = input;
         const driver = driverOf(input.backEnd);
-        await driver.makeReady(device.name, () => refuseIfOver(input));
-        await refuseIfOver(input);
+        await driver.makeReady(device.name, stillWanted);
+        await stillWanted();
         await endExports(exports, device.path, exportName);
         await refuseIfUsed({ driver, exports, name: device.name, but: exportName });
-        await refuseIfOver(input);
+        await stillWanted();
         return exports.ensure({ exportName, path: device.path, writable, tags: [volumeTag(input.volumeId)] });
       },
     ),
@@ -253,6 +234,12 @@ export function createVolumeActivities(deps: {
       await driver.disown(name, input.newName, volumeTag(input.volumeId));
     }),
   };
+}
+
+/** Exactly the device that was looked at, still the one that holds the volume, and still to be changed. */
+function expectedLive({ identity }: Device, { volumeId }: LiveDevice): Expected {
+  const not = (['incoming', 'retired', 'kept'] as const).map(roleTag);
+  return { identity, tags: [volumeTag(volumeId)], not, stillWanted };
 }
 
 /** Who used a device until just now may not have let go of it yet: it is asked for so often, with a pause in between. Milliseconds. */

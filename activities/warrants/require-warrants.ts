@@ -1,9 +1,21 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
 import type { Objection } from '../../model/warrants.ts';
 
 type InputOf<A> = A extends (input: infer I) => Promise<unknown> ? I : never;
 type OutputOf<A> = A extends (input: never) => Promise<infer O> ? O : never;
+
+/** How the activity that is under way asks once more. */
+const askingAgain = new AsyncLocalStorage<() => Promise<void>>();
+
+/**
+ * Asks the registry once more whether it wants the activity that is under way: to be called right before a change of what looks the same
+ * afterwards as before, where a step that was suspended can come late. `Fenced` when it does not any more.
+ */
+export async function stillWanted(): Promise<void> {
+  await askingAgain.getStore()?.();
+}
 
 /** `reads`: changes nothing. Else the registry is asked before it, and may be told after it. */
 type Warrant<A> =
@@ -41,7 +53,11 @@ export function requireWarrants<A extends object>(
       const why = await warrant.objection(parsed.data);
       if (why !== null)
         throw new FerryError('Forbidden', `${name} is not done: ${why}.`, { step: name, because: 'not-wanted' });
-      const output = await activity(parsed.data);
+      const askAgain = async () => {
+        const now = await warrant.objection(parsed.data);
+        if (now !== null) throw new FerryError('Fenced', `${name} comes too late: ${now}.`, { step: name });
+      };
+      const output = await askingAgain.run(askAgain, () => activity(parsed.data));
       await warrant.done?.(parsed.data, output);
       return output;
     };

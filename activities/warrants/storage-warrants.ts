@@ -51,7 +51,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     return m!.epoch === input.generation && m!.totalBytes === input.sizeBytes ? null : 'the migration says otherwise';
   };
   const ofOperation = (operation: string) => ({
-    objection: async (input: { volumeId: string; backEnd: string; deviceName: string }) =>
+    objection: async (input: { volumeId: string; backEnd: string; deviceName: string; owner?: string | undefined }) =>
       notUnderWay(operation, await volume(input.volumeId), input),
   });
   /** Ends what is exported under that name, too. */

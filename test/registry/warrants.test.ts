@@ -5,7 +5,7 @@ import { computeInputs } from '../../activities/inputs/compute.ts';
 import { registryInputs } from '../../activities/inputs/registry.ts';
 import { storageInputs } from '../../activities/inputs/storage.ts';
 import { computeWarrants } from '../../activities/warrants/compute-warrants.ts';
-import { requireWarrants } from '../../activities/warrants/require-warrants.ts';
+import { requireWarrants, stillWanted } from '../../activities/warrants/require-warrants.ts';
 import { registryWarrants, type WritesConnection } from '../../activities/warrants/registry-warrants.ts';
 import { storageWarrants } from '../../activities/warrants/storage-warrants.ts';
 import type { ComputeActivities } from '../../activities/compute/create-compute-activities.ts';
@@ -15,11 +15,11 @@ import { nodeOf } from '../../model/ids.ts';
 import { copyStart } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { deviceName } from '../../model/names.ts';
-import { beginAttach, finishAttach } from '../../registry/attachments.ts';
+import { beginAttach, failAttach, finishAttach } from '../../registry/attachments.ts';
 import { claimVolume } from '../../registry/claim.ts';
 import { reportComputeNode } from '../../registry/compute-nodes.ts';
 import { enterPhase, releaseVolume } from '../../registry/migration-steps.ts';
-import { beginOperation } from '../../registry/operations.ts';
+import { beginOperation, finishOperation } from '../../registry/operations.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { testRegistry } from './database.ts';
 import {
@@ -225,6 +225,37 @@ describe('the registry is asked before a step is done', () => {
     await refused(storage.deleteDevice({ ...live, backEnd: destination }));
     await refused(storage.extendDevice({ ...live, sizeBytes: 2 * gib }));
     await storage.deleteDevice(live);
+  });
+
+  test('a step of an operation is not done for the next one of its kind', async () => {
+    const volumeId = await putVolume(registry);
+    const at = { backEnd: sourceBackEnd, deviceName: deviceName({ id: volumeId, nameId: null }) };
+    const step = { ...at, volumeId, generation: 0, identity: null, sizeBytes: 2 * gib };
+    const [first, second] = [anOwner('first'), anOwner('second')];
+    await beginOperation(registry, 'extend', { volumeId, owner: first });
+    await refused(storage.extendDevice({ ...step, owner: second }));
+    await storage.extendDevice({ ...step, owner: first });
+    await finishOperation(registry, 'extend', { volumeId, owner: first });
+    await refused(storage.extendDevice({ ...step, owner: first }));
+    await beginOperation(registry, 'extend', { volumeId, owner: second });
+    await refused(storage.extendDevice({ ...step, owner: first }));
+    await storage.extendDevice({ ...step, owner: second });
+  });
+
+  test('a step that asks once more, when its operation has ended meanwhile, is too late', async () => {
+    const { exported, ticket } = await attaching();
+    const end = () => failAttach(registry, { ...ticket, reason: { type: 'VolumeInUse', message: 'it is open' } });
+    const steps = requireWarrants<StorageActivities>(storageInputs, storageWarrants(registry), {
+      exportVolume: async () => {
+        await stillWanted();
+        await end();
+        await stillWanted();
+        assert.fail('it is not wanted any more');
+      },
+    } as never);
+    await assert.rejects(steps.exportVolume({ ...exported, owner: ticket.owner }), ferryError('Fenced'));
+    // Nobody asks where nothing was asked before.
+    await stillWanted();
   });
 
   test("a migration's steps are done for its own devices, while it has the volume; what it made goes when it goes back", async () => {

@@ -23,8 +23,6 @@ import { isKeptSource } from '../../registry/kept-sources.ts';
 import { currentDevices } from '../../registry/leftovers.ts';
 import { needsRepair } from '../../registry/discrepancies.ts';
 import { findMigration } from '../../registry/migrations.ts';
-import { isMigrating } from '../../registry/migrations.ts';
-import { isHeldBy } from '../../registry/operations.ts';
 import { isCurrentLocation, volumeOrNull } from '../../registry/volumes.ts';
 import { registryTime, whereabouts } from '../../registry/whereabouts.ts';
 import { smallFileSystem } from '../activities/storage/copier/volumes.ts';
@@ -72,8 +70,6 @@ before(async () => {
         isKeptSource: (backEnd, name) => isKeptSource(nodes.registry, backEnd, name),
         currentDevices: (backEnd) => currentDevices(nodes.registry, backEnd),
         whereabouts: (volumeId) => whereabouts(nodes.registry, volumeId),
-        isHeldBy: (volumeId, owner) => isHeldBy(nodes.registry, volumeId, owner),
-        isMigrating: (volumeId, migrationId) => isMigrating(nodes.registry, volumeId, migrationId),
         needsRepair: (backEnd) => needsRepair(nodes.registry, backEnd),
         registryTime: () => registryTime(nodes.registry),
         reportProgress: async () => {},

@@ -266,8 +266,7 @@ describe('a step that is suspended, and wakes up when all is over', () => {
     if (question === 'ensureExport') return (now.isExported = true);
     if (question === 'removeExport') return (now.isCut = true);
     if (question === 'whereabouts') return now.where;
-    if (question === 'isHeldBy' || question === 'isMigrating') return now.isStill;
-    return now[question as 'isCurrentLocation' | 'isKeptSource'];
+    return now[question as 'isCurrentLocation' | 'isKeptSource' | 'isStill'];
   };
   const nextEnd = () =>
     new Promise<string | null>((resolve) => {

@@ -6,7 +6,9 @@ import {
   createStorageActivities,
   type StorageDependencies,
 } from '../../../activities/storage/create-storage-activities.ts';
+import { storageInputs } from '../../../activities/inputs/storage.ts';
 import { createDirectoryDriver } from '../../../activities/storage/directory/directory-driver.ts';
+import { requireWarrants } from '../../../activities/warrants/require-warrants.ts';
 import type { FerryError } from '../../../model/errors.ts';
 
 /** What the parent tells it to do. */
@@ -66,11 +68,12 @@ async function run({ backEnd, path, device, step, input, stopAt }: LateStep): Pr
     needsRepair: async () => false,
     isCurrentLocation: ask('isCurrentLocation'),
     isKeptSource: ask('isKeptSource'),
-    isHeldBy: ask('isHeldBy'),
-    isMigrating: ask('isMigrating'),
     whereabouts: ask('whereabouts'),
   };
-  const steps = createStorageActivities(deps as StorageDependencies) as unknown as Record<
+  const activities = createStorageActivities(deps as StorageDependencies);
+  const objection = async () => ((await ask('isStill')()) ? null : 'its operation is over');
+  const warrants = Object.fromEntries(Object.keys(activities).map((name) => [name, { objection }]));
+  const steps = requireWarrants(storageInputs, warrants as never, activities) as unknown as Record<
     string,
     (i: unknown) => never
   >;
