@@ -133,7 +133,7 @@ async function enabled(ferry: Ferry, backEnd: string): Promise<void> {
 
 /** Where an export server listens. */
 function portOf({ argv }: ExportServer): number {
-  return Number(argv.find((argument) => argument.startsWith('--port='))?.slice('--port='.length));
+  return Number(argv.find((argument) => argument.startsWith('--description='))?.split(' ')[1]);
 }
 
 function pick<T>(all: readonly T[], which: number): T | undefined {

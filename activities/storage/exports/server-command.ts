@@ -25,7 +25,44 @@ export function pidFile(folder: string, exportName: string): string {
   return join(folder, `${exportName}.pid`);
 }
 
-/** The command of a server that goes into the background once it listens. */
+/**
+ * A client that died without a word, with its hypervisor or behind a partition, holds the one place of a writable export. It is let go
+ * after this many seconds without a sign of its kernel; one that lives is cut off with it, and can write only by a new connection.
+ */
+const silence = { idleSeconds: 10, probeSeconds: 5, probes: 3 };
+
+/**
+ * Listens on ADDRESS PORT with keep-alive, and becomes the program that is named after them, which is handed the socket as service managers
+ * hand one over. Every connection inherits the socket's options. Neither qemu-nbd nor Node can set them.
+ */
+const listener = `
+use strict; use Socket qw(:DEFAULT :addrinfo IPPROTO_TCP SO_KEEPALIVE SO_REUSEADDR);
+my ($address, $port, $userTimeout, @program) = @ARGV;
+my ($error, $found) = getaddrinfo($address, $port, { flags => AI_PASSIVE, socktype => SOCK_STREAM });
+die "cannot listen on $address: $error\n" if $error;
+$^F = 3;
+socket(my $socket, $found->{family}, SOCK_STREAM, 0) or die "socket: $!\n";
+my @options = ([4, ${silence.idleSeconds}], [5, ${silence.probeSeconds}], [6, ${silence.probes}]); # TCP_KEEPIDLE, -INTVL, -CNT
+push @options, [18, $userTimeout] if $userTimeout > 0; # TCP_USER_TIMEOUT
+setsockopt($socket, SOL_SOCKET, $_, pack("i", 1)) or die "setsockopt: $!\n" for SO_REUSEADDR, SO_KEEPALIVE;
+setsockopt($socket, IPPROTO_TCP, $_->[0], pack("i", $_->[1])) or die "setsockopt: $!\n" for @options;
+bind($socket, $found->{addr}) or die "cannot listen on $address, port $port: $!\n";
+listen($socket, 8) or die "cannot listen on $address, port $port: $!\n";
+if (fileno($socket) != 3) { require POSIX; POSIX::dup2(fileno($socket), 3) or die "dup2: $!\n"; }
+$ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$;
+exec { $program[0] } @program or die "cannot run $program[0]: $!\n";
+`;
+
+/** The command that listens, and then becomes the server. */
+export function listeningServerCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
+  const { address, port, writable } = settings;
+  // Readers may leave their answers unread for as long as they like: it is the one writer that keeps others out.
+  const userTimeoutMs = writable ? (silence.idleSeconds + silence.probeSeconds * silence.probes) * 1000 : 0;
+  const operands = [address, port, userTimeoutMs].map(String);
+  return ['perl', '-e', listener, '--', ...operands, ...serverCommand(folder, settings, aio)];
+}
+
+/** The command of a server that is handed its socket, and goes into the background. */
 export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
   const { exportName, path, writable, address, port, tlsDirectory } = settings;
   return [
@@ -44,8 +81,8 @@ export function serverCommand(folder: string, settings: ServerSettings, aio: Aio
           '--tls-creds=tls',
         ]),
     `--export-name=${exportName}`,
-    `--bind=${address}`,
-    `--port=${port}`,
+    // It is handed its socket, and may not be told where that listens. This is for those who read its command line.
+    `--description=${address} ${port}`,
     `--pid-file=${pidFile(folder, exportName)}`,
     '--',
     path,
@@ -61,22 +98,25 @@ export function parseServerCommand(folder: string, argv: readonly string[]): Ser
     options: {
       'export-name': { type: 'string' },
       'pid-file': { type: 'string' },
+      description: { type: 'string' },
       bind: { type: 'string' },
       port: { type: 'string' },
       'read-only': { type: 'boolean' },
       object: { type: 'string' },
     },
   });
-  const { 'export-name': exportName, 'pid-file': file, bind, port, object } = values;
+  const { 'export-name': exportName, 'pid-file': file, description, object } = values;
   const [path] = positionals;
-  if (typeof exportName !== 'string' || typeof bind !== 'string' || path === undefined) return null;
+  // Servers of an earlier version were told where to listen; they may run for as long as their guests do.
+  const [address, port] = typeof description === 'string' ? description.split(' ') : [values.bind, values.port];
+  if (typeof exportName !== 'string' || typeof address !== 'string' || path === undefined) return null;
   if (file !== pidFile(folder, exportName)) return null;
   const dir = typeof object === 'string' ? /,dir=((?:[^,]|,,)*)/.exec(object)?.[1] : undefined;
   return {
     exportName,
     path,
     writable: values['read-only'] !== true,
-    address: bind,
+    address,
     port: Number(port),
     tlsDirectory: dir?.replaceAll(',,', ',') ?? null,
   };

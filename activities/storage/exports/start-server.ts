@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { FerryError } from '../../../model/errors.ts';
 import { exitCodeOf, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
-import { type Aio, serverCommand, type ServerSettings } from './server-command.ts';
+import { type Aio, listeningServerCommand, type ServerSettings } from './server-command.ts';
 
 export interface PortRange {
   readonly from: number;
@@ -22,7 +22,7 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
   let aio: Aio = 'io_uring';
 
   async function tryStart(settings: ServerSettings): Promise<void> {
-    const start = (mode: Aio) => run(serverCommand(folder, settings, mode), { timeoutMs: startMs });
+    const start = (mode: Aio) => run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });
     try {
       await start(aio);
     } catch (error) {

@@ -369,7 +369,7 @@ describe('exports by qemu-nbd', () => {
         run: async (argv, options) => {
           if (thieves.length < 2) {
             const thief = createServer().listen(
-              Number(argv.find((a) => a.startsWith('--port='))!.slice(7)),
+              parseServerCommand(join(folder, 'state/exports'), argv.slice(argv.indexOf('qemu-nbd')))!.port,
               '127.0.0.1',
             );
             await once(thief, 'listening');
@@ -540,6 +540,13 @@ describe('a server’s command line', () => {
       assert.equal(parseServerCommand('/another', serverCommand('/state', wanted, 'threads')), null);
     });
   }
+
+  test('of an earlier version, which opened its port itself, says the same', () => {
+    const command = serverCommand('/state', settings, 'threads').flatMap((argument) =>
+      argument.startsWith('--description=') ? ['--bind=127.0.0.1', '--port=10809'] : [argument],
+    );
+    assert.deepEqual(parseServerCommand('/state', command), settings);
+  });
 
   test('of a stranger is none', () => {
     for (const argv of [

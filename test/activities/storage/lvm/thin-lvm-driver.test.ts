@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { pidFile, serverCommand } from '../../../../activities/storage/exports/server-command.ts';
+import { listeningServerCommand, pidFile } from '../../../../activities/storage/exports/server-command.ts';
 import { createLvmDriver } from '../../../../activities/storage/lvm/lvm-driver.ts';
 import { createThinLvmDriver } from '../../../../activities/storage/lvm/thin-lvm-driver.ts';
 import type { RunCommand } from '../../../../activities/storage/run-command.ts';
@@ -120,7 +120,7 @@ describe('a thin LVM back end', () => {
       port: 10_809,
       tlsDirectory: null,
     };
-    await run(serverCommand('/run', settings, 'threads'));
+    await run(listeningServerCommand('/run', settings, 'threads'));
     try {
       const guest = (command: string) => run(['qemu-io', '-f', 'raw', '-c', command, 'nbd://127.0.0.1:10809/volume-1']);
       await guest('write -P 7 0 4M');
