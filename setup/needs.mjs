@@ -48,6 +48,8 @@ export function allNeeds() {
     program('qemu-img', ['qemu-utils'], ['directories', 'hypervisor']),
     program('unshare', ['util-linux'], ['directories', 'hypervisor']),
     program('openssl', ['openssl'], ['directories', 'nodes']),
+    // It makes the sockets that export servers are handed.
+    program('perl', ['perl-base'], ['directories', 'hypervisor']),
     // Storage nodes with a real LVM.
     program('linux.uml', ['user-mode-linux'], ['nodes']),
     program('lvm', ['lvm2'], ['nodes']),
