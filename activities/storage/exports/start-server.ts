@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { FerryError } from '../../../model/errors.ts';
-import { exitCodeOf, type RunCommand } from '../run-command.ts';
+import { exitCodeOf, toolFailed, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
-import { type Aio, listeningServerCommand, type ServerSettings } from './server-command.ts';
+import { type Aio, listeningServerCommand, serverCommand, type ServerSettings } from './server-command.ts';
 
 export interface PortRange {
   readonly from: number;
@@ -22,7 +22,13 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
   let aio: Aio = 'io_uring';
 
   async function tryStart(settings: ServerSettings): Promise<void> {
-    const start = (mode: Aio) => run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });
+    const start = async (mode: Aio) => {
+      try {
+        await run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });
+      } catch (error) {
+        throw asOfServer(error, serverCommand(folder, settings, mode));
+      }
+    };
     try {
       await start(aio);
     } catch (error) {
@@ -58,6 +64,14 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
       { exportName },
     );
   };
+}
+
+/** Told of the server: what listened for it has become it, or has said why it did not. */
+function asOfServer(error: unknown, command: readonly [string, ...string[]]): unknown {
+  const exitCode = exitCodeOf(error);
+  if (exitCode === null) return error;
+  const { stderr } = (error as FerryError).details;
+  return toolFailed(command, { exitCode, signal: null, stderr: String(stderr) });
 }
 
 /** The preferred port, if it is in the range, then all of the range, the reserved ones last. */
