@@ -42,7 +42,7 @@ export function adoptionCommands(context: Context) {
         subject: backEnd,
         summary,
         input: { backEnd },
-        look: true,
+        isAwaited: true,
       });
       return found ?? [];
     },

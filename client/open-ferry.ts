@@ -3,6 +3,7 @@ import type { Configuration } from '../configuration/schema.ts';
 import { openRegistry } from '../registry/open-registry.ts';
 import { adoptionCommands } from './adoption.ts';
 import { attachmentCommands } from './attachments.ts';
+import { clientAttachmentCommands } from './client-attachments.ts';
 import { backEndCommands } from './back-ends.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
@@ -49,6 +50,7 @@ function commands(context: Context) {
     ...volumeTypeCommands(context),
     ...retypeCommands(context),
     ...attachmentCommands(context),
+    ...clientAttachmentCommands(context),
     ...hypervisorCommands(context),
     ...snapshotCommands(context),
     ...quotaCommands(context),

@@ -20,8 +20,8 @@ export interface Operation {
   subject: string;
   summary: string;
   input: object;
-  /** It changes nothing: its answer is all that is wanted of it. */
-  look?: boolean;
+  /** Its answer is what is wanted of it: whoever asks waits for its end, also where else a beginning is answered. */
+  isAwaited?: boolean;
 }
 
 /**
@@ -29,12 +29,12 @@ export interface Operation {
  * with: refused by the registry, or failed on the device. It goes on without its caller; asked for again while it runs: `VolumeBusy`.
  */
 export async function runOperation<Result>(context: Context, operation: Operation): Promise<Result | null> {
-  const { workflow, name, subject, summary, input, look = false } = operation;
+  const { workflow, name, subject, summary, input, isAwaited = false } = operation;
   const workflowId = operationWorkflowId(name, subject);
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
   try {
-    if (context.answers === 'when begun' && !look)
+    if (context.answers === 'when begun' && !isAwaited)
       return await afterOneThatEnds(() => beginWorkflow<Result>(temporal, { workflow, workflowId, summary, input }));
     const handle = await temporal.call((client) =>
       client.workflow.start<(input: object) => Promise<Result>>(workflow, {

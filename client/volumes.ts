@@ -40,11 +40,6 @@ export function volumeCommands(context: Context) {
     /** See volumesCalled in registry/volumes.ts: those that the caller may see. */
     volumesCalled: (text: string): Promise<Volume[]> => volumesCalled(registry, text, visible),
 
-    /** The attachments of these volumes, the oldest first. */
-    async attachmentsOf(volumeIds: readonly string[]): Promise<Attachment[]> {
-      return volumeIds.length === 0 ? [] : listAttachments(registry, { ...visible, volumeIds });
-    },
-
     /** See createVolume in create-volume.ts. */
     async createVolume(input: NewVolume): Promise<VolumeWithAttachments> {
       const { createVolume } = await import('./create-volume.ts');

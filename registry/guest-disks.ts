@@ -13,7 +13,7 @@ const guestDisk = z.object({
   left: z.array(z.string()),
 });
 
-/** An attachment that stands, as the registry has it: neither a migration nor an operation is at its volume. */
+/** An attachment of Ferry's own that stands, as the registry has it: neither a migration nor an operation is at its volume. */
 export type GuestDisk = z.infer<typeof guestDisk>;
 
 /** Those of the hypervisor's guests; or the one of that id, if it still is one. */
@@ -29,7 +29,7 @@ export function listGuestDisks(
              WHERE m.volume_id = v.id AND m.switched_at IS NOT NULL) AS left
      FROM attachments a JOIN volumes v ON v.id = a.volume_id
      WHERE a.compute_host = $1 AND ($2::uuid IS NULL OR a.id = $2) AND a.status = 'attached' AND a.connection ? 'protocol'
-       AND v.migration_owner IS NULL AND v.operation IS NULL
+       AND v.migration_owner IS NULL AND v.operation IS NULL AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)
      ORDER BY a.created_at, a.id`,
     [computeHost, attachmentId],
   );

@@ -33,7 +33,8 @@ export function listHeldOperations(
     heldOperation,
     `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host,
        a.id AS attachment_id, a.instance_id, a.compute_host,
-       EXISTS (SELECT FROM compute_nodes c WHERE c.name = a.compute_host) AS has_compute_worker
+       EXISTS (SELECT FROM compute_nodes c WHERE c.name = a.compute_host)
+         AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id) AS has_compute_worker
      FROM volumes v LEFT JOIN LATERAL (
        SELECT * FROM attachments WHERE v.operation = 'attach' AND volume_id = v.id AND status = 'reserved' LIMIT 1
      ) a ON true WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,

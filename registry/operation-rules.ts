@@ -46,8 +46,9 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
   extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: true },
   retype: { from: ['available', 'in-use'], forced: [], meanwhile: 'retyping', failed: null, bare: false },
   // `attaching`, `detaching`: what a volume shows that was reserved for it.
-  attach: { from: ['available', 'attaching'], forced: [], meanwhile: 'attaching', failed: null, bare: false },
-  detach: { from: ['in-use', 'detaching'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
+  // Forced: by the client that reserved it for this very attachment.
+  attach: { from: ['available', 'attaching'], forced: ['reserved'], meanwhile: 'attaching', failed: null, bare: false },
+  detach: { from: ['in-use', 'attaching', 'detaching'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
   snapshot: { from: ['available'], forced: ['in-use'], meanwhile: 'snapshotting', failed: null, bare: false },
   'delete-snapshot': {
     from: ['available', 'in-use', 'error', 'error_deleting'],

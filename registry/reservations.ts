@@ -37,7 +37,8 @@ export function beginDetaching(registry: Registry, of: Of): Promise<Volume> {
     const found = await lockFree(q, 'detach', of);
     const attached = await q.rows(
       noColumns,
-      `SELECT FROM attachments WHERE volume_id = $1 AND status = 'attached' LIMIT 1`,
+      `SELECT FROM attachments WHERE volume_id = $1 AND status = 'attached'
+       UNION ALL SELECT FROM client_attachments WHERE volume_id = $1 AND status = 'attached' LIMIT 1`,
       [found.id],
     );
     if (statusOf(found) !== 'in-use' || attached.length === 0) throw refused(found, 'detach', 'in-use and attached');

@@ -44,7 +44,10 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
     const [claim] = await listClaims(q, { volumeId: found.id });
     const reason = abandoned ? null : reasonHeld('reset-state', found, claim?.phase ?? null);
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
-    if (reset.detached) await q.rows(noColumns, 'DELETE FROM attachments WHERE volume_id = $1', [found.id]);
+    if (reset.detached) {
+      await q.rows(noColumns, 'DELETE FROM attachments WHERE volume_id = $1', [found.id]);
+      await q.rows(noColumns, 'DELETE FROM client_attachments WHERE volume_id = $1', [found.id]);
+    }
     if (reset.status === 'available' && (await listAttachments(q, { volumeId: found.id })).length > 0) {
       throw new FerryError(
         'VolumeStatusRefused',

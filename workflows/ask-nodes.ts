@@ -25,6 +25,7 @@ export async function askNodes(move: Move, patienceSeconds: number): Promise<Nod
   const [attachment] = attachments;
   // What is nowhere, or has several users, the registry refuses.
   if (at.state !== 'there' || attachments.length > 1) return { reasons: [], silent: [] };
+  if (attachment?.isClients) return { reasons: [clientKeepsConnection(attachment)], silent: [] };
   const { sizeBytes } = at;
   const source = { backEnd: at.backEnd, deviceName: at.deviceName };
   const asked = [
@@ -60,6 +61,16 @@ export async function askNodes(move: Move, patienceSeconds: number): Promise<Nod
   }
   const answers = await Promise.all(asked);
   return { reasons: answers.flatMap((a) => a.reasons), silent: answers.flatMap((a) => a.silent) };
+}
+
+/** Why a volume that a client attached by itself stays where it is. */
+export function clientKeepsConnection(of: { volumeId: string; computeHost: string }): Reason {
+  return {
+    type: 'InstanceNotReady',
+    message:
+      `Volume ${of.volumeId} was attached on ${of.computeHost} by a client of the API (Nova, say), which keeps how it reached it: with the ` +
+      'volume elsewhere its guest would find nothing there the next time it starts. Detach the volume first.',
+  };
 }
 
 /** Failures that tell nothing of the volume: whoever was asked is away, or does not know the question. */

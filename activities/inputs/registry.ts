@@ -99,12 +99,13 @@ export const registryInputs = {
     instanceId,
     computeHost: nodeName,
     mode: z.enum(['rw', 'ro']).optional(),
+    isClients: z.boolean().optional(),
   }),
   finishAttach: input({ ...ofAttachment, device: guestDevice.nullish(), connection: connection.nullish() }),
   failAttach: input({ ...ofAttachment, reason }),
   // What is no id is the registry's to refuse: it says so in its own words.
   beginDetach: input({ ...ofAttachment, attachmentId: label.min(1) }),
-  finishDetach: input(ofAttachment),
+  finishDetach: input({ ...ofAttachment, connectionOnly: z.boolean().optional() }),
   failDetach: input({ ...ofAttachment, reason }),
   attachmentsOf: ofVolume,
 

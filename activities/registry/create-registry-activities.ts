@@ -6,6 +6,7 @@ import type { MigrationStatus } from '../../model/volume.ts';
 import * as adoption from '../../registry/adoption.ts';
 import * as attachments from '../../registry/attachments.ts';
 import { claimVolume, type ClaimArguments } from '../../registry/claim.ts';
+import { isClients } from '../../registry/client-attachments.ts';
 import * as creation from '../../registry/creation.ts';
 import { hasComputeWorker } from '../../registry/compute-nodes.ts';
 import { beginExtend } from '../../registry/extension.ts';
@@ -38,6 +39,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
       (await attachments.listAttachments(registry, of)).map(async (each) => ({
         ...each,
         hasComputeWorker: await hasComputeWorker(registry, each.computeHost),
+        isClients: await isClients(registry, each.id),
       })),
     );
   return checkInputs(registryInputs, {
@@ -108,8 +110,12 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     beginAttach: (wanted: attachments.NewAttachment) => attachments.beginAttach(registry, wanted),
     finishAttach: (done: attachments.Attached) => attachments.finishAttach(registry, done),
     failAttach: (failed: Failed<AttachmentTicket>) => attachments.failAttach(registry, failed),
-    beginDetach: (ticket: AttachmentTicket) => attachments.beginDetach(registry, ticket),
-    finishDetach: (ticket: AttachmentTicket) => attachments.finishDetach(registry, ticket),
+    beginDetach: async (ticket: AttachmentTicket) => {
+      const attachment = await attachments.beginDetach(registry, ticket);
+      return { ...attachment, isClients: await isClients(registry, attachment.id) };
+    },
+    finishDetach: (ticket: AttachmentTicket & { connectionOnly?: boolean | undefined }) =>
+      attachments.finishDetach(registry, ticket),
     failDetach: (failed: Failed<AttachmentTicket>) => attachments.failDetach(registry, failed),
     /** The volume's attachments, and which of them are on hypervisors with a compute worker. */
     attachmentsOf,

@@ -1,4 +1,5 @@
 import type { Action, Call } from './call.ts';
+import { attachmentActions, attachmentCalls } from './resources/attachments.ts';
 import { extensionCalls } from './resources/extensions.ts';
 import { ferryMigrationActions, ferryMigrationCalls } from './resources/ferry-migrations.ts';
 import { leftOutCalls } from './resources/left-out.ts';
@@ -10,6 +11,7 @@ import { snapshotActions, snapshotMetadataCalls } from './resources/snapshot-act
 import { snapshotCalls } from './resources/snapshots.ts';
 import { transferCalls } from './resources/transfers.ts';
 import { volumeActions } from './resources/volume-actions.ts';
+import { volumeConnectionActions } from './resources/volume-connections.ts';
 import { volumeMetadataCalls } from './resources/volume-metadata.ts';
 import { volumeReservationActions } from './resources/volume-reservations.ts';
 import { volumeTypeAccessActions, volumeTypeAccessCalls } from './resources/volume-type-access.ts';
@@ -20,6 +22,7 @@ import { volumeCalls } from './resources/volumes.ts';
 export const calls: readonly Call[] = [
   ...volumeCalls,
   ...volumeMetadataCalls,
+  ...attachmentCalls,
   ...snapshotCalls,
   ...snapshotMetadataCalls,
   ...volumeTypeCalls,
@@ -36,6 +39,8 @@ export const calls: readonly Call[] = [
 export const actions: readonly Action[] = [
   ...volumeActions,
   ...volumeReservationActions,
+  ...volumeConnectionActions,
+  ...attachmentActions,
   ...migrationActions,
   ...snapshotActions,
   ...volumeTypeAccessActions,

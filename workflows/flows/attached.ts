@@ -2,6 +2,7 @@ import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
 import { connection as connectionSchema, diskSource, type Connection } from '../../model/connection.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
 import { computeSteps, registry } from '../activities.ts';
+import { clientKeepsConnection } from '../ask-nodes.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
 import { diskOf } from '../disk-of.ts';
 import type { MigrationRun } from '../migration-run.ts';
@@ -81,6 +82,7 @@ async function inspectAttached(run: MigrationRun, m: ClaimedMigration) {
       'VolumeStatusRefused',
       `Volume ${volumeId} has ${attachments.length} attachments; it moves with one.`,
     );
+  if (attachment.isClients) throw refusal('InstanceNotReady', clientKeepsConnection(attachment).message);
   const connection = connectionSchema.safeParse(attachment.connection).data;
   if (!connection || !attachment.hasComputeWorker) throw refusal('InstanceNotReady', notManaged(attachment));
   const from = diskSource(connection);

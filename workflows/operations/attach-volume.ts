@@ -15,11 +15,13 @@ export const attachVolumeRequest = operationRequest.extend({
   mode: z.enum(['rw', 'ro']).default('rw'),
   /** As the guest shall know it, e.g. `vdb`. */
   device: guestDevice.nullable().default(null),
+  /** A client reserved the volume for this attachment, and puts the disk into the guest itself: it only gets a connection. */
+  isClients: z.boolean().default(false),
 });
 
 /**
  * Attaches a volume: reserves it for the instance, lets the instance's hypervisor reach it, and, where that one has a compute worker,
- * puts it into the guest. The answer says how it is connected. When it fails nothing is left: the volume is available again as soon as
+ * puts it into the guest, unless its client does. The answer says how it is connected. When it fails nothing is left: the volume is available again as soon as
  * the hypervisor has said that no guest has the disk, and the storage node that nothing exports it.
  */
 export async function attachVolume(input: unknown): Promise<{ attachmentId: string; connection: Connection }> {
@@ -37,14 +39,14 @@ export async function attachVolume(input: unknown): Promise<{ attachmentId: stri
     },
     work: async ({ volume, hasWorker }) => {
       const connection = await connect({ ...wanted, owner: ticket.owner }, volume, hasWorker);
-      if (!hasWorker) return { attachmentId, connection, device: wanted.device };
+      if (!hasWorker || wanted.isClients) return { attachmentId, connection, device: wanted.device };
       const { device, domain } = await putIn(wanted, connection);
       return { attachmentId, connection: { ...connection, domain }, device };
     },
     finish: ({ connection, device }) => registry.finishAttach({ ...ticket, device, connection: { ...connection } }),
     fail: async (reason, { volume, hasWorker }) => {
       const left = [
-        ...(hasWorker ? await trying(() => takeOut(wanted), `the hypervisor ${computeHost}`) : []),
+        ...(hasWorker && !wanted.isClients ? await trying(() => takeOut(wanted), `the hypervisor ${computeHost}`) : []),
         ...(await trying(() => endExport(volume, attachmentId), `the storage node of ${volume.host}`)),
       ];
       if (left.length === 0) return registry.failAttach({ ...ticket, reason });

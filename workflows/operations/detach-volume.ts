@@ -17,16 +17,19 @@ export const detachVolumeRequest = operationRequest.extend({
   evenIfRenamed: z.boolean().default(false),
   /** An operator declared the hypervisor gone for good: whether its export ends though somebody is connected. Null: it is not gone. */
   hypervisorGone: z.enum(['unless-connected', 'even-if-connected']).nullable().default(null),
+  /** What a client has said to have attached stays so, and only loses its connection. */
+  connectionOnly: z.boolean().default(false),
 });
 
 /**
- * Ends an attachment: where the hypervisor has a compute worker the guest lets go of the disk first; then the export ends, and the volume
+ * Ends an attachment: where the hypervisor has a compute worker, and no client does it, the guest lets go of the disk first; then the export ends, and the volume
  * is available again. Nobody is cut off: when the guest keeps it, somebody else uses it or is connected (`VolumeInUse`), or a node does not
  * answer, all stays as it was. A hypervisor that is gone for good is not asked: the end of the export keeps its guest out, and an operator
  * may say that whoever is connected is cut off.
  */
 export async function detachVolume(input: unknown): Promise<void> {
-  const { volumeId, asTenant, attachmentId, evenIfRenamed, hypervisorGone } = parsed(detachVolumeRequest, input);
+  const request = parsed(detachVolumeRequest, input);
+  const { volumeId, asTenant, attachmentId, evenIfRenamed, hypervisorGone, connectionOnly } = request;
   const ticket = { volumeId, attachmentId, owner: workflowOwner() };
   await runOperation({
     begin: async () => {
@@ -35,7 +38,7 @@ export async function detachVolume(input: unknown): Promise<void> {
         registry.findVolume({ volumeId }),
         registry.hasComputeWorker({ name: attachment.computeHost }),
       ]);
-      return { attachment, volume, hasWorker: hasWorker && hypervisorGone === null };
+      return { attachment, volume, hasWorker: hasWorker && hypervisorGone === null && !attachment.isClients };
     },
     work: async ({ attachment, volume, hasWorker }) => {
       const { computeHost, instanceId } = attachment;
@@ -56,7 +59,7 @@ export async function detachVolume(input: unknown): Promise<void> {
       await (hasWorker ? CancellationScope.nonCancellable(() => untilDone(end, volume.host)) : end());
       if (!hasWorker) await assertNobodyLeft(volume, exportName, { mustAnswer: true });
     },
-    finish: () => registry.finishDetach(ticket),
+    finish: () => registry.finishDetach({ ...ticket, ...(connectionOnly ? { connectionOnly } : {}) }),
     fail: (reason) => registry.failDetach({ ...ticket, reason }),
   });
 }

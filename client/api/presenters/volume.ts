@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { gib } from '../../../model/sizes.ts';
 import type { Outcome } from '../../../model/migration.ts';
-import { statusOf, type Attachment, type Volume } from '../../../model/volume.ts';
+import type { SeenAttachment } from '../../../model/seen-attachment.ts';
+import { statusOf, type Volume } from '../../../model/volume.ts';
 import { pythonText } from '../input-fault.ts';
 import { resourceLinks, type Site } from '../links.ts';
 import { timeText } from '../times.ts';
@@ -9,7 +10,7 @@ import { timeText } from '../times.ts';
 /** A volume with what Cinder shows of its surroundings. */
 export interface PresentedVolume {
   volume: Volume;
-  attachments: readonly Attachment[];
+  attachments: readonly SeenAttachment[];
   /** The id of its type; null without one. */
   typeId: string | null;
   /** How its last migration ended; null while one runs, or when none ever did. */
@@ -73,14 +74,14 @@ function base({ volume, attachments }: PresentedVolume, { isAdmin, site }: { isA
     consistencygroup_id: null,
     multiattach: false,
     attachments: attachments
-      .filter(({ status }) => status !== 'reserved')
+      .filter(({ status }) => status === 'attached' || status === 'detaching')
       .map((attachment) => ({
         id: volume.id,
         attachment_id: attachment.id,
         volume_id: volume.id,
         server_id: attachment.instanceId,
-        host_name: isAdmin ? attachment.computeHost : null,
-        device: attachment.device === null ? null : `/dev/${attachment.device}`,
+        host_name: isAdmin ? attachment.host : null,
+        device: attachment.device,
         attached_at: attachment.attachedAt === null ? null : timeText(attachment.attachedAt),
       })),
   };

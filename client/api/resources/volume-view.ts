@@ -9,7 +9,7 @@ export async function withSurroundings(
 ): Promise<PresentedVolume[]> {
   const ids = volumes.map(({ id }) => id);
   const [attachments, outcomes, types] = await Promise.all([
-    admin.attachmentsOf(ids),
+    admin.seenAttachments({ volumeIds: ids }),
     admin.lastOutcomesOf(ids),
     admin.listVolumeTypes(),
   ]);
