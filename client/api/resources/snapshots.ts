@@ -19,6 +19,10 @@ const creation = z.object({
   }),
 });
 
+const change = z.object({
+  snapshot: z.object({ name: text, display_name: text, description: text, display_description: text }),
+});
+
 const refusals: Refusals = {
   VolumeMigrating: () => badRequest('Invalid volume: Snapshot cannot be created while volume is migrating.'),
 };
@@ -143,6 +147,24 @@ export const snapshotCalls: readonly Call[] = [
     async handle(asked) {
       const found = await asked.ferry.findSnapshot(asked.params['id']!);
       return { body: { snapshot: presentSnapshot(found, { minor: asked.minor, extended: true }) } };
+    },
+  }),
+  call({
+    method: 'put',
+    path: '/snapshots/{id}',
+    summary: 'Change what people call a snapshot',
+    rule: 'volume:update_snapshot',
+    status: 200,
+    body: change,
+    async handle(asked) {
+      const wanted = asked.body.snapshot;
+      const name = wanted.name === undefined ? wanted.display_name : wanted.name;
+      const description = wanted.description === undefined ? wanted.display_description : wanted.description;
+      const changed = await asked.ferry.describeSnapshot(asked.params['id']!, {
+        ...(name === undefined ? {} : { name: labelOf('name', name) }),
+        ...(description === undefined ? {} : { description: labelOf('description', description) }),
+      });
+      return { body: { snapshot: presentSnapshot(changed, { minor: asked.minor, extended: false }) } };
     },
   }),
   call({

@@ -202,7 +202,11 @@ describe("Cinder's resources on the registry", () => {
     const { snapshots } = (await get(as(tenant), `/v3/snapshots/detail?volume_id=${volumeId}`)).body;
     assert.equal(snapshots.length, 1);
     assert.equal(snapshots[0]['os-extended-snapshot-attributes:project_id'], tenant);
-    assert.equal((await get(as(project()), `/v3/snapshots/${snapshots[0].id}`)).status, 404);
+    const own = `/v3/snapshots/${snapshots[0].id}`;
+    const renamed = await api.ask(as(tenant), 'PUT', own, { body: { snapshot: { name: ' new ', description: null } } });
+    assert.deepEqual([renamed.status, renamed.body.snapshot.name], [200, 'new']);
+    assert.equal((await api.ask(as(project()), 'PUT', own, { body: { snapshot: { name: 'x' } } })).status, 404);
+    assert.equal((await get(as(project()), own)).status, 404);
     for (const [path, list] of [
       ['backups/detail', 'backups'],
       ['groups', 'groups'],
