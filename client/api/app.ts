@@ -34,7 +34,8 @@ const resources: ReadonlySet<string> = new Set([...calls, ...actions].map(({ pat
 /** The path without the project, which clients may write or leave out. */
 function splitPath(request: Request): { path: string; project: string | null } {
   const { pathname } = new URL(request.url);
-  const path = pathname.replace(/\/+$/, '') || '/';
+  // Of others it is part of the path: `/v3/volumes/` is a volume without an id, which is not there.
+  const path = pathname.replace(/^(\/v3|)\/+$/, '$1') || '/';
   const [, version, first, ...rest] = path.split('/');
   if (version !== 'v3' || first === undefined || resources.has(first)) return { path, project: null };
   return rest.length === 0

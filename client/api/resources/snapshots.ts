@@ -2,14 +2,14 @@ import * as z from 'zod';
 import type { Ferry } from '../../open-ferry.ts';
 import { call, type Asked, type Call } from '../call.ts';
 import { flag, metadata, text } from '../fields.ts';
-import { badRequest, invalidInput, type Refusals } from '../fault.ts';
+import { badRequest, invalidInput, notFound, type Refusals } from '../fault.ts';
 import { labelOf } from '../label.ts';
 import { dictionaryOf, filtersRefused, isTrue, listQuery, nextLinks, type ListQuery } from '../list-query.ts';
 import { presentSnapshot } from '../presenters/snapshot.ts';
 
 const creation = z.object({
   snapshot: z.object({
-    volume_id: z.guid(),
+    volume_id: z.guid().nullable(),
     name: text,
     display_name: text,
     description: text,
@@ -111,6 +111,7 @@ export const snapshotCalls: readonly Call[] = [
         throw badRequest(
           "Invalid input received: 'force' parameter is deprecated and only 'true' is accepted from microversion 3.66 on",
         );
+      if (wanted.volume_id === null) throw notFound('Volume None could not be found.');
       const { volume } = await asked.ferry.findVolume(wanted.volume_id);
       const made = await asked.ferry.createSnapshot({
         volumeId: volume.id,

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { reportComputeNode } from '../../../registry/compute-nodes.ts';
 import { openRegistry, type Registry } from '../../../registry/open-registry.ts';
 import { server1, server2, setStage, type Stage } from '../../end-to-end/stage.ts';
-import { Nova, type Refused } from './nova.ts';
-import { admin, member, startApi, stranger } from './served.ts';
+import { Nova, refusedWith } from './nova.ts';
+import { admin, member, startApi } from './served.ts';
 
 let stage: Stage;
 let api: Awaited<ReturnType<typeof startApi>>;
@@ -31,12 +30,6 @@ after(async () => {
 const instance = '11111111-2222-3333-4444-555555555555';
 
 const made = async () => (await stage.volume(server1)).id;
-
-const refusedWith = (status: number, words: RegExp) => (error: Refused) => {
-  assert.equal(error.status, status, error.message);
-  assert.match(error.message, words);
-  return true;
-};
 
 /** A guest's QEMU as it uses the export; ends it. */
 async function guestOn(info: { host: string; port: number; export_name: string }) {
@@ -182,68 +175,6 @@ describe('attachments', () => {
     assert.deepEqual(await nova.end(created.id), []);
     assert.equal(await nova.sees(id), 'available');
   });
-
-  test("are another project's as if they were not there", async () => {
-    const id = await made();
-    const attachment = await nova.reserve(id, instance);
-    const ask = (method: string, path: string, body?: unknown) =>
-      api.ask(stranger, method, `/v3/attachments${path}`, body === undefined ? {} : { body });
-    for (const answered of [
-      await ask('GET', `/${attachment}`),
-      await ask('DELETE', `/${attachment}`),
-      await ask('PUT', `/${attachment}`, { attachment: { connector: Nova.connector('hv1') } }),
-      await ask('POST', `/${attachment}/action`, { 'os-complete': null }),
-      await ask('POST', '', { attachment: { volume_uuid: id } }),
-      await ask('GET', '/no-uuid'),
-    ])
-      assert.equal(answered.status, 404);
-    assert.deepEqual((await ask('GET', '/detail?all_tenants=1')).body.attachments, []);
-    await nova.end(attachment);
-  });
-
-  test('are listed by volume, instance and status, in pages', async () => {
-    const ids = [await made(), await made()];
-    const vm = randomUUID();
-    const all = [await nova.reserve(ids[0]!, vm), await nova.reserve(ids[1]!, vm)];
-    const listed = async (query: string) =>
-      (await nova.call('GET', `/attachments?${query}`)).attachments.map(({ id }: { id: string }) => id);
-    assert.deepEqual(await listed(`instance_id=${vm}`), all.toReversed());
-    assert.deepEqual(await listed(`instance_id=${vm}&status=attached`), []);
-    assert.deepEqual(await listed(`volume_id=${ids[0]}`), [all[0]]);
-    assert.deepEqual(await listed(`instance_id=${vm}&limit=1`), [all[1]]);
-    assert.deepEqual(await listed(`instance_id=${vm}&limit=1&marker=${all[1]}`), [all[0]]);
-    await assert.rejects(listed('nonsense=1'), refusedWith(400, /Invalid filters nonsense/));
-    for (const id of all) await nova.end(id);
-  });
-
-  test('whatever is sent, nothing is answered with 500', async () => {
-    const id = await made();
-    const attachment = await nova.reserve(id, instance);
-    const bad: [string, string, unknown][] = [
-      ['POST', '/attachments', {}],
-      ['POST', '/attachments', { attachment: {} }],
-      ['POST', '/attachments', { attachment: { volume_uuid: 'x' } }],
-      ['POST', '/attachments', { attachment: { volume_uuid: id, instance_uuid: 7 } }],
-      ['POST', '/attachments', { attachment: { volume_uuid: id, mode: 'x' } }],
-      ['POST', '/attachments', { attachment: { volume_uuid: id, nonsense: 1 } }],
-      ['PUT', `/attachments/${attachment}`, { attachment: { connector: {} } }],
-      ['PUT', `/attachments/${attachment}`, { attachment: { connector: { host: '../etc' } } }],
-      ['PUT', `/attachments/${attachment}`, { attachment: { connector: { ip: '127.0.0.1' } } }],
-      ['PUT', `/attachments/${attachment}`, { attachment: { connector: 'hv1' } }],
-      ['POST', `/volumes/${id}/action`, { 'os-attach': {} }],
-      ['POST', `/volumes/${id}/action`, { 'os-attach': { mountpoint: '/dev/vdb' } }],
-      ['POST', `/volumes/${id}/action`, { 'os-attach': { mountpoint: '', host_name: 'hv1' } }],
-      ['POST', `/volumes/${id}/action`, { 'os-initialize_connection': {} }],
-      ['POST', `/volumes/${id}/action`, { 'os-terminate_connection': { connector: null } }],
-      ['POST', `/volumes/${id}/action`, { 'os-detach': { attachment_id: 'x' } }],
-    ];
-    for (const [method, path, body] of bad)
-      await assert.rejects(nova.call(method, path, body), refusedWith(400, /badRequest/), JSON.stringify(body));
-    const below = await api.ask(member, 'GET', '/v3/attachments', { minor: 26 });
-    assert.equal(below.status, 404);
-    assert.equal(await nova.sees(id), 'reserved reserved');
-    await nova.end(attachment);
-  });
 });
 
 describe('the old way', () => {
@@ -270,15 +201,6 @@ describe('the old way', () => {
     assert.equal(await nova.sees(id), 'available');
     await nova.act(id, 'os-detach', {});
     await nova.act(id, 'os-detach', null);
-  });
-
-  test('that fails after the connection is taken back by terminate_connection and unreserve', async () => {
-    const id = await made();
-    await nova.act(id, 'os-reserve');
-    await nova.act(id, 'os-initialize_connection', { connector: Nova.connector('hv1') });
-    await nova.act(id, 'os-terminate_connection', { connector: Nova.connector('hv1') });
-    await nova.act(id, 'os-unreserve');
-    assert.equal(await nova.sees(id), 'available');
   });
 
   test('attach without a connection is only said; an administrator may force what is used', async () => {

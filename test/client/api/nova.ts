@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { startApi } from './served.ts';
 
 /** Nova's calls to the Block Storage API in Nova's order, as one of its users. What is not answered as Nova wants it throws. */
@@ -86,7 +87,7 @@ export class Nova {
   }
 }
 
-export class Refused extends Error {
+class Refused extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {
@@ -94,3 +95,10 @@ export class Refused extends Error {
     this.status = status;
   }
 }
+
+/** For `assert.rejects`. */
+export const refusedWith = (status: number, words: RegExp) => (error: Refused) => {
+  assert.equal(error.status, status, error.message);
+  assert.match(error.message, words);
+  return true;
+};
