@@ -5,6 +5,7 @@ import {
   countVolumes,
   findVolume,
   listVolumes,
+  volumeNames,
   volumesCalled,
   type VolumeFilter,
   type VolumeSortKey,
@@ -39,6 +40,9 @@ export function volumeCommands(context: Context) {
 
     /** See volumesCalled in registry/volumes.ts: those that the caller may see. */
     volumesCalled: (text: string): Promise<Volume[]> => volumesCalled(registry, text, visible),
+
+    /** What those of these volumes are called that the caller may see and that have a name. */
+    volumeNames: (ids: readonly string[]): Promise<Map<string, string>> => volumeNames(registry, ids, visible),
 
     /** See createVolume in create-volume.ts. */
     async createVolume(input: NewVolume): Promise<VolumeWithAttachments> {

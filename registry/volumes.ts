@@ -48,6 +48,20 @@ export async function volumesCalled(registry: Queries, text: string, visible: Vi
   );
 }
 
+/** What these volumes are called; those without a name, or that are not there, are left out. */
+export async function volumeNames(
+  registry: Queries,
+  ids: readonly string[],
+  visible: Visibility = {},
+): Promise<Map<string, string>> {
+  const named = await registry.rows(
+    z.object({ id: z.string(), name: z.string() }),
+    'SELECT id, name FROM volumes WHERE id = ANY ($1::uuid[]) AND name IS NOT NULL AND ($2::text IS NULL OR tenant_id = $2)',
+    [ids, visible.tenantId ?? null],
+  );
+  return new Map(named.map(({ id, name }) => [id, name]));
+}
+
 export function volumeNotFound(volumeId: string): FerryError {
   return new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { withFerry } from './session.ts';
 import { table } from './table.ts';
-import { pythonTime } from './volume-properties.ts';
+import { utc } from './volume-properties.ts';
 
 const most = 100;
 
@@ -17,8 +17,8 @@ export function addEvacuationList(evacuation: Command): void {
           p.source,
           p.kind,
           p.outcome ?? 'running',
-          pythonTime(p.startedAt).slice(0, 19),
-          p.finishedAt === null ? '' : pythonTime(p.finishedAt).slice(0, 19),
+          utc(p.startedAt),
+          p.finishedAt === null ? '' : utc(p.finishedAt),
           p.requestedBy,
         ]);
         answer(plans, table(['Source', 'Kind', 'State', 'Started', 'Finished', 'By'], rows));

@@ -1,5 +1,5 @@
 import type { UndoPlan } from '../kept-sources.ts';
-import { pythonTime } from './volume-properties.ts';
+import { utc } from './volume-properties.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import type { MigrationPlan } from '../migrations.ts';
 import { guestProof } from '../../model/migration-details.ts';
@@ -45,7 +45,7 @@ export function undoText({ allowed, facts, reasons }: UndoPlan): string {
   return [
     `Volume ${facts.volumeId} would go back if it has not been written since; nothing was done.`,
     `  from   ${facts.volume?.host}`,
-    `  to     ${kept.backEnd} (kept until ${pythonTime(kept.keptUntil).slice(0, 19)})`,
+    `  to     ${kept.backEnd} (kept until ${utc(kept.keptUntil)})`,
     `  bytes  ${formatBytes(kept.sizeBytes)}, read on both sides and compared; none is copied`,
     `  flow   undo: ${how.undo}`,
   ].join('\n');

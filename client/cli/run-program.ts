@@ -3,6 +3,7 @@ import { CommanderError, type Command } from 'commander';
 import * as z from 'zod';
 import { FerryError, type Reason } from '../../model/errors.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
+import { printableLines } from './text-width.ts';
 
 /** Runs the program on the process's arguments; sets the exit code, and never lets a stack trace out of what Ferry knows. */
 export async function runProgram(program: Command, argv: readonly string[] = process.argv): Promise<void> {
@@ -19,7 +20,7 @@ export async function runProgram(program: Command, argv: readonly string[] = pro
       return;
     }
     const failure = asFailure(error);
-    process.stderr.write(json ? `${JSON.stringify({ error: failure.error })}\n` : `${failure.text}\n`);
+    process.stderr.write(json ? `${JSON.stringify({ error: failure.error })}\n` : `${printableLines(failure.text)}\n`);
     process.exitCode = failure.exitCode;
   }
 }

@@ -4,6 +4,7 @@ import { tenantId } from '../../model/ids.ts';
 import { administrator, type Identity } from '../identity.ts';
 import { openFerry, type Ferry } from '../open-ferry.ts';
 import { checked } from './arguments.ts';
+import { printableLines } from './text-width.ts';
 
 /** Options that every command takes, before or after its name. */
 export function addGlobalOptions(program: Command): void {
@@ -32,7 +33,7 @@ export async function withFerry(command: Command, work: (session: Session) => Pr
   try {
     const json = options.json ?? false;
     const answer = (value: unknown, text: string) =>
-      void process.stdout.write(`${json ? JSON.stringify(value) : text}\n`);
+      void process.stdout.write(`${json ? JSON.stringify(value) : printableLines(text)}\n`);
     await work({ ferry, json, answer });
   } finally {
     await ferry.close();

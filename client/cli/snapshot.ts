@@ -1,12 +1,11 @@
 import { Argument, type Command } from 'commander';
 import * as z from 'zod';
 import { snapshotStatusOf, type Snapshot } from '../../model/snapshot.ts';
-import { volumeId as volumeIdSchema } from '../../model/ids.ts';
 import { label } from '../../model/text.ts';
 import { checked } from './arguments.ts';
 import { withFerry } from './session.ts';
 import { propertyTable, table } from './table.ts';
-import { volumeArgument } from './volume-argument.ts';
+import { volumeArgument, volumeOption } from './volume-argument.ts';
 import { pythonTime, sizeProperty } from './volume-properties.ts';
 
 interface Options {
@@ -50,7 +49,7 @@ export function addSnapshot(program: Command): void {
   snapshot
     .command('list')
     .description('list snapshots, newest first')
-    .option('--volume <volume>', 'only those of this volume', checked('volume', volumeIdSchema))
+    .addOption(volumeOption('only those of this volume'))
     .action((options: { volume?: string }, command: Command) =>
       withFerry(command, async ({ ferry, answer }) => {
         const all = (await ferry.listSnapshots({ volumeId: options.volume })).map(snapshotProperties);

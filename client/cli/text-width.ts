@@ -16,7 +16,12 @@ export function padEnd(text: string, width: number): string {
 /** What tenants typed, made harmless for a terminal and for a line: control characters show as what they are. */
 export function printable(text: string): string {
   return text.replaceAll(
-    /\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu,
+    /\p{Cc}|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
     (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`,
   );
+}
+
+/** The same for a text of several lines, which stay lines. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }

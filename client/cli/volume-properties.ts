@@ -53,3 +53,8 @@ export function sizeProperty(bytes: number): number | string {
 export function pythonTime(at: Date): string {
   return `${at.toISOString().slice(0, -1)}000`;
 }
+
+/** `2013-09-01T14:53:22Z`: for tables of Ferry's own. */
+export function utc(at: Date): string {
+  return `${at.toISOString().slice(0, 19)}Z`;
+}

@@ -150,6 +150,10 @@ test('a volume is called by its id, by the beginning of it, or by its name; neve
   const { id: own } = JSON.parse(await said('show', '6088', '--as', 'other', '--json')) as { id: string };
   assert.equal(own, twin);
   assert.equal((await refused('show', 'test', '--as', 'other')).type, 'VolumeNotFound');
+  assert.match(
+    await said('list', '--sort', 'name:desc', '--limit', '1', '--columns', 'id'),
+    new RegExp(`\\| ${seedId} \\|\n\\+-+\\+\n$`),
+  );
   // One volume's name is the beginning of another's id.
   await query('UPDATE volumes SET name = $2 WHERE id = $1', [twin, '6088f80a-f']);
   assert.equal((await refused('show', '6088f80a-f')).type, 'InvalidInput');

@@ -92,7 +92,7 @@ test('a plan to undo tells until when the source is kept', () => {
     `
 Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would go back if it has not been written since; nothing was done.
   from   server1@lvmstorage-1
-  to     server1@lvmstorage-1 (kept until 2026-01-02T12:00:00)
+  to     server1@lvmstorage-1 (kept until 2026-01-02T12:00:00Z)
   bytes  2.0 GiB, read on both sides and compared; none is copied
   flow   undo: it goes back to its kept source`.trim(),
   );

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { printableLines } from '../../../client/cli/text-width.ts';
 import { columns, propertyTable, propertyText, table } from '../../../client/cli/table.ts';
 
 test('a table frames its cells, left aligned, as wide as the widest', () => {
@@ -39,11 +40,13 @@ test('wide characters and emoji keep the frame straight', () => {
 });
 
 test('control characters cannot break a table or move the cursor', () => {
-  const text = table(['Name'], [['a\nb'], ['\u001b[2Jx'], ['\u202etxt']]);
-  assert.match(text, /\| a\\u000ab {3}\|/);
-  assert.match(text, /\| \\u001b\[2Jx \|/);
-  assert.match(text, /\| \\u202etxt {2}\|/);
-  assert.equal(text.split('\n').length, 7);
+  const text = table(['Name'], [['a\nb'], ['\u001b[2Jx'], ['\u202etxt'], ['\u200fa\u2028']]);
+  assert.match(text, /\| a\\u000ab +\|/);
+  assert.match(text, /\| \\u001b\[2Jx +\|/);
+  assert.match(text, /\| \\u202etxt +\|/);
+  assert.match(text, /\| \\u200fa\\u2028 \|/);
+  assert.equal(text.split('\n').length, 8);
+  assert.equal(printableLines('a\r\n\u2066b'), 'a\\u000d\n\\u2066b');
 });
 
 test('values show as Cinder shows them', () => {
