@@ -36,11 +36,11 @@ describe('races', () => {
   before(async () => {
     registry = await testRegistry({ maxConnections: 30 });
   });
-  // Before each: on a busy machine all of them together take longer than a back end may be silent.
-  beforeEach(async () => {
+  const report = async () => {
     await putBackEnd(registry, source, { freeBytes: 1_000_000 * gib });
     await putBackEnd(registry, destination, { freeBytes: 1_000_000 * gib });
-  });
+  };
+  beforeEach(report);
 
   type Contender = (volumeId: string, attachmentId: string) => Promise<unknown>;
   const ticket = (volumeId: string) => ({ volumeId, owner: anOwner('operation') });
@@ -69,6 +69,8 @@ describe('races', () => {
   for (const [name, one, other, status] of pairs) {
     test(`of ${name} at the same time exactly one wins, ${rounds} times`, async () => {
       for (let round = 0; round < rounds / atOnce; round += 1) {
+        // In each: on a busy machine all of them take longer than a back end may be silent.
+        await report();
         await Promise.all(
           Array.from({ length: atOnce }, async (_, i) => {
             const id = await putVolume(registry, { status });
@@ -76,7 +78,11 @@ describe('races', () => {
             const contenders = i % 2 === 0 ? [one, other] : [other, one];
             const results = await Promise.allSettled(contenders.map((contend) => contend(id, attachmentId)));
             const lost = results.filter((r) => r.status === 'rejected');
-            assert.equal(lost.length, 1, `${2 - lost.length} winners`);
+            assert.equal(
+              lost.length,
+              1,
+              `${2 - lost.length} winners; ${lost.map(({ reason }) => String(reason)).join('; ')}`,
+            );
             const error: unknown = lost[0]!.reason;
             assert.ok(error instanceof FerryError && refusals.includes(error.type), String(error));
             const volume = await findVolume(registry, id);
