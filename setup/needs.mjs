@@ -69,6 +69,8 @@ export function allNeeds() {
     program('fincore', ['util-linux-extra'], ['directories', 'nodes']),
     program('pgbouncer', ['pgbouncer'], ['pooler']),
     program('curl', ['curl'], ['measures']),
+    program('zsh', ['zsh'], ['measures']),
+    program('fish', ['fish'], ['measures']),
     program('mkfs.ext4', ['e2fsprogs'], ['measures']),
     program('ss', ['iproute2'], ['measures']),
     program('chromium', ['chromium'], ['browser']),

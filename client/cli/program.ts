@@ -13,6 +13,7 @@ import { addQuota } from './quota.ts';
 import { addSnapshot } from './snapshot.ts';
 import { addTransfer } from './transfer.ts';
 import { addUnmanage } from './unmanage.ts';
+import { addCompletion } from './completion.ts';
 import { addCreate } from './create.ts';
 import { exitCodesHelp } from './exit-codes.ts';
 import { addBackEndAdopt } from './back-end-adopt.ts';
@@ -108,6 +109,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
 
   addRepair(program);
   addApi(program);
+  addCompletion(program);
 
   const type = program.command('type').description('volume types: what volumes ask of their back end');
   addTypeList(type);

@@ -17,7 +17,7 @@ const [ours, theirs] = [`da${process.pid}`, `db${process.pid}`];
 const [node, hypervisor] = ['10.77.79.1', '10.77.79.2'];
 
 /** A hypervisor is a network namespace here; its cable is pulled, and nobody hears of its connections any more. */
-describe('a client that dies without a word', { timeout: 180_000 }, () => {
+describe('a client that dies without a word', { timeout: 600_000 }, () => {
   let folder: string;
   let exports: Exports;
   const clients: ChildProcess[] = [];
