@@ -4,7 +4,8 @@ import { poll, server2, setStage, slowly, type NodeStage } from './stage.ts';
 
 let stage: NodeStage;
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
+  // On a busy machine a node that is well has been seen to rest for half a minute.
+  stage = await setStage({ nodeTimeoutSeconds: 120, noProgressSeconds: 60 });
 });
 after(() => stage?.strike());
 

@@ -54,6 +54,7 @@ describe('nobody writes to a detached volume unseen', () => {
     await once(writer.stdout, 'data');
     return {
       pid: writer.pid,
+      isAlive: () => writer.exitCode === null && writer.signalCode === null,
       end: async () => {
         writer.kill('SIGKILL');
         await once(writer, 'exit');
@@ -66,7 +67,11 @@ describe('nobody writes to a detached volume unseen', () => {
       const { id, contents } = await stage.volume();
       const writer = await writerOf(file(id));
       try {
-        const why = await refused('migrate', id, to);
+        const opened = await stat(file(id));
+        const { exitCode, stderr, stdout } = await stage.ferry('migrate', id, to);
+        const here = `writer alive: ${writer.isAlive()}; it opened ${opened.dev}:${opened.ino}`;
+        assert.notEqual(exitCode, 0, `${stdout}${here}`);
+        const why = `${stdout}${stderr}`;
         assert.match(why, new RegExp(`is in use, though no attachment says so: process ${writer.pid} `));
         await stage.checker.assertAt(id, { host: server1, contents, outcome: [null, 'error'] });
       } finally {
