@@ -3,18 +3,23 @@ import { nodeOf } from './ids.ts';
 import type { Flow, Outcome, Phase } from './migration.ts';
 import { attachmentExportName } from './names.ts';
 
+/** Where an export is. */
+interface ExportPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly exportName: string;
+  readonly tls: boolean;
+}
+
 /** How a device is reached: an export, or a device or file of the same machine. */
 export type OfferedSource =
-  | {
-      readonly kind: 'nbd';
-      readonly address: {
-        readonly host: string;
-        readonly port: number;
-        readonly exportName: string;
-        readonly tls: boolean;
-      };
-    }
+  | { readonly kind: 'nbd'; readonly address: ExportPlace }
   | { readonly kind: 'block' | 'file'; readonly path: string };
+
+/** An export as an offer: where it is, and nothing else that its address may say. */
+export function exportOffer({ host, port, exportName, tls }: ExportPlace): OfferedSource {
+  return { kind: 'nbd', address: { host, port, exportName, tls } };
+}
 
 /** What the registry has of a volume. */
 export interface VolumeFacts {

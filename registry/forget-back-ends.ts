@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { downAfterMs } from '../model/back-end.ts';
 import { refusal, type Reason } from '../model/errors.ts';
+import { nodeOf } from '../model/ids.ts';
 import { backEndNotFound } from './back-ends.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
@@ -37,7 +38,7 @@ export function forgetBackEnds(registry: Registry, nodeOrBackEnd: string): Promi
 }
 
 async function standingOf(q: Queries, names: readonly string[]): Promise<z.infer<typeof standing>> {
-  const nodes = [...new Set(names.map((name) => name.split('@')[0]))];
+  const nodes = [...new Set(names.map(nodeOf))];
   const [found] = await q.rows(
     standing,
     `SELECT

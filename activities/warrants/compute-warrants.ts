@@ -1,5 +1,6 @@
 import { nodeOf } from '../../model/ids.ts';
 import {
+  exportOffer,
   notToBeAttached,
   notToBeDetached,
   type MigrationFacts,
@@ -99,7 +100,5 @@ export function computeWarrants(registry: Registry, node: string): Warrants<Comp
 
 /** As it was written down, whatever else the caller has said. */
 function asOffered(source: DiskSource): OfferedSource {
-  if (source.kind !== 'nbd') return { kind: source.kind, path: source.path };
-  const { host, port, exportName, tls } = source.address;
-  return { kind: 'nbd', address: { host, port, exportName, tls } };
+  return source.kind === 'nbd' ? exportOffer(source.address) : { kind: source.kind, path: source.path };
 }

@@ -2,6 +2,7 @@ import { isStandingTag, liveTags, standingOf, snapshotTag } from '../../model/de
 import type { Flow } from '../../model/migration.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
 import {
+  exportOffer,
   isGone,
   isServing,
   neverCameToBe,
@@ -23,7 +24,13 @@ import type { Warrants } from './require-warrants.ts';
 export function storageWarrants(registry: Registry): Warrants<StorageActivities> {
   const volume = (volumeId: string) => warrants.volumeFacts(registry, volumeId);
   const migration = (id: string) => warrants.migrationFacts(registry, { id });
-  const exported = (name: string) => warrants.concernedWith(registry, name);
+  const concerned = (name: string) => warrants.concernedWith(registry, name);
+
+  /** Remembers what the node has exported. */
+  const offersExport = (
+    input: { volumeId: string; backEnd: string; deviceName: string },
+    exported: Parameters<typeof exportOffer>[0],
+  ) => warrants.recordOffer(registry, input, exportOffer(exported));
 
   /** Fills the destination of a migration that moves so. */
   const fillsDestination = (flow: Flow) => ({
@@ -59,7 +66,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     async objection(input: { migrationId: string; volumeId: string; exportName: string }) {
       const m = await migration(input.migrationId);
       if (m && m.volumeId !== input.volumeId) return `migration ${m.id} is another volume's`;
-      return stillNeeded(m) ?? isServing(input.exportName, await exported(input.exportName));
+      return stillNeeded(m) ?? isServing(input.exportName, await concerned(input.exportName));
     },
   };
 
@@ -96,9 +103,9 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         const why = notItsDestination(m, input) ?? notMovedSo(m!, 'generic-detached');
         if (why !== null) return why;
         const from = { volumeId: m!.volumeId, backEnd: m!.source, deviceName: m!.sourceDevice };
-        const { host, port, exportName, tls } = input.source;
-        const source = { kind: 'nbd' as const, address: { host, port, exportName, tls } };
-        return (await warrants.isOffered(registry, from, source)) ? null : 'the source is not exported there';
+        return (await warrants.isOffered(registry, from, exportOffer(input.source)))
+          ? null
+          : 'the source is not exported there';
       },
     },
     holdSource: usesSource,
@@ -115,16 +122,14 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         const why = await usesSource.objection(input);
         return why ?? (input.exportName === `migration-${input.migrationId}` ? null : 'it has another name');
       },
-      done: (input, { host, port, exportName, tls }) =>
-        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+      done: offersExport,
     },
     exportDestination: {
       async objection(input) {
         const why = await fillsDestination('generic-attached').objection(input);
         return why ?? (input.exportName === input.deviceName ? null : 'it has another name');
       },
-      done: (input, { host, port, exportName, tls }) =>
-        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+      done: offersExport,
     },
     digestVolume: {
       async objection(input) {
@@ -140,7 +145,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         return m?.isHeld ? null : 'no such migration has the volume';
       },
     },
-    removeExport: { objection: async (input) => isServing(input.exportName, await exported(input.exportName)) },
+    removeExport: { objection: async (input) => isServing(input.exportName, await concerned(input.exportName)) },
     listEverything: 'reads',
     inventory: 'reads',
 
@@ -172,8 +177,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     },
     exportVolume: {
       objection: async (input) => notToBeExported(await volume(input.volumeId), input),
-      done: (input, { host, port, exportName, tls }) =>
-        warrants.recordOffer(registry, input, { kind: 'nbd', address: { host, port, exportName, tls } }),
+      done: offersExport,
     },
     locateVolume: {
       objection: async (input) => (input.nobodys ? notUnderWay('attach', await volume(input.volumeId), input) : null),

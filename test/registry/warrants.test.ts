@@ -197,15 +197,17 @@ describe('the registry is asked before a step is done', () => {
     await storage.exportVolume(exported);
   });
 
+  const connectionTo = (exportName: string) => ({
+    protocol: 'nbd',
+    ...address,
+    exportName,
+    backEnd: sourceBackEnd,
+    device: 'd',
+  });
+
   test('a volume that is attached keeps its disk and its export', async () => {
     const { volumeId, ticket, instance, exported } = await attaching();
-    const connection = {
-      protocol: 'nbd',
-      ...address,
-      exportName: exported.exportName,
-      backEnd: sourceBackEnd,
-      device: 'd',
-    };
+    const connection = connectionTo(exported.exportName);
     await finishAttach(registry, { ...ticket, connection });
     await refused(compute.detachDisk({ instance, volumeId }));
     await refused(compute.detachDisk({ instance, volumeId, takesBack: true }));
@@ -288,13 +290,7 @@ describe('the registry is asked before a step is done', () => {
   test('a mirror goes nowhere but where the destination was offered', async () => {
     const { volumeId, ticket, exported, instance } = await attaching();
     await storage.exportVolume(exported);
-    const connection = {
-      protocol: 'nbd',
-      ...address,
-      exportName: exported.exportName,
-      backEnd: sourceBackEnd,
-      device: 'd',
-    };
+    const connection = connectionTo(exported.exportName);
     await finishAttach(registry, { ...ticket, connection });
     const disk = { instance, volumeId };
     const source = nbd(exported.exportName);

@@ -5,26 +5,11 @@ import { planText, undoText } from '../../../client/cli/plan-text.ts';
 import { retypePlanText } from '../../../client/cli/retype.ts';
 import type { BackEnd } from '../../../model/back-end.ts';
 import { gib } from '../../../model/sizes.ts';
+import { now, room } from '../../model/placement/room.ts';
 import { seedVolume } from './sample-volume.ts';
 
-const now = new Date('2026-01-01T12:00:00Z');
-const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd => ({
-  name,
-  node: name.split('@')[0]!,
-  availabilityZone: 'zone1',
-  driver: 'lvm',
-  totalBytes: 20 * gib,
-  freeBytes: 10 * gib,
-  disabled: false,
-  disabledReason: null,
-  fault: null,
-  placementFault: null,
-  lostDevices: [],
-  capabilities: {},
-  heartbeatAt: now,
-  decommissionedAt: null,
-  ...change,
-});
+const backEnd = (name: string, change: Partial<BackEnd> = {}): BackEnd =>
+  room(name, 10, { totalBytes: 20 * gib, ...change }).backEnd;
 const facts = {
   volumeId: seedVolume.id,
   destinationName: 'server2@lvmstorage-2',
