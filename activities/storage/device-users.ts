@@ -1,7 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copierMark } from './copier/device-lock.ts';
-import { systemCode } from './system-errors.ts';
+import { type OpenDescriptor, type Opened, openersOf } from './open-descriptors.ts';
+import { goneOrForbidden } from './system-errors.ts';
 
 /** Somebody who has a device open, or something that is on top of it. */
 export interface DeviceUser {
@@ -13,19 +14,18 @@ export interface DeviceUser {
   readonly isOwnReader: boolean;
 }
 
-/** What is looked for: a file, or a block device by its number. */
-export type Opened = { readonly dev: bigint; readonly ino: bigint } | { readonly rdev: bigint };
-
 /**
  * Who has it open, or is on top of it, as far as this user may see; each process once for every descriptor. It is a look, not a lock:
  * who must know that nobody writes keeps others from it first.
  */
 export async function usersOf(opened: Opened): Promise<DeviceUser[]> {
-  const found: DeviceUser[] = [];
-  const processes = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-  // Not all at once: each look keeps a thread of Node's few.
-  for (const pid of processes) found.push(...(await openedBy(pid, opened)));
-  return [...found, ...(await loopDevices(opened)), ...('rdev' in opened ? await onTop(opened.rdev) : [])];
+  const { descriptors, unseen } = await openersOf(opened);
+  const users = [
+    ...(await Promise.all(descriptors.map(userBehind))),
+    ...(await loopDevices(opened)),
+    ...('rdev' in opened ? await onTop(opened.rdev) : []),
+  ];
+  return users.length === 0 && unseen ? [kernel('somebody who has it open and cannot be seen from here')] : users;
 }
 
 /** The processes behind a list of users, once each, and everything else; without Ferry's own readers. */
@@ -33,29 +33,15 @@ export function foreignUsers(users: readonly DeviceUser[]): string[] {
   return [...new Set(users.filter(({ isOwnReader }) => !isOwnReader).map(({ who }) => who))];
 }
 
-async function openedBy(pid: string, opened: Opened): Promise<DeviceUser[]> {
-  const folder = join('/proc', pid, 'fd');
-  const descriptors = (await readdir(folder).catch(goneOrForbidden)) ?? [];
-  const targets = await Promise.all(
-    descriptors.map((fd) => stat(join(folder, fd), { bigint: true }).catch(goneOrForbidden)),
-  );
-  const matching = descriptors.filter((_, i) => {
-    const target = targets[i];
-    if (!target) return false;
-    if ('rdev' in opened) return target.isBlockDevice() && target.rdev === opened.rdev;
-    return target.ino === opened.ino && target.dev === opened.dev;
-  });
-  if (matching.length === 0) return [];
+async function userBehind({ pid, fd }: OpenDescriptor): Promise<DeviceUser> {
   const argv = ((await readFile(join('/proc', pid, 'cmdline'), 'utf8').catch(goneOrForbidden)) ?? '').split('\0');
   const name = ((await readFile(join('/proc', pid, 'comm'), 'utf8').catch(goneOrForbidden)) ?? '').trim();
   const isOwn = name === 'qemu-nbd' || argv.includes(copierMark);
-  return Promise.all(
-    matching.map(async (fd) => ({
-      who: `process ${pid} (${name === '' ? 'unknown' : name})`,
-      pid: Number(pid),
-      isOwnReader: isOwn && (await isForReading(pid, fd)),
-    })),
-  );
+  return {
+    who: `process ${pid} (${name === '' ? 'unknown' : name})`,
+    pid: Number(pid),
+    isOwnReader: isOwn && (await isForReading(pid, fd)),
+  };
 }
 
 async function isForReading(pid: string, fd: string): Promise<boolean> {
@@ -109,10 +95,3 @@ function numberOf(dev: bigint): string {
 }
 
 export const kernel = (who: string): DeviceUser => ({ who, pid: null, isOwnReader: false });
-
-/** Processes, descriptors and devices come and go while they are looked at, and some are other users'. */
-function goneOrForbidden(error: unknown): null {
-  const harmless = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR', 'ENXIO', 'EINVAL'];
-  if (harmless.includes(systemCode(error) ?? '')) return null;
-  throw error;
-}

@@ -8,3 +8,10 @@ export function nullIfMissing(error: unknown): null {
   if (systemCode(error) === 'ENOENT') return null;
   throw error;
 }
+
+/** For `catch` beside /proc and /sys: processes, descriptors and devices come and go while they are looked at, and some are other users'. */
+export function goneOrForbidden(error: unknown): null {
+  const harmless = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR', 'ENXIO', 'EINVAL'];
+  if (harmless.includes(systemCode(error) ?? '')) return null;
+  throw error;
+}

@@ -3,7 +3,6 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { MigrationRecord } from '../../model/migration.ts';
-import { gib } from '../../model/sizes.ts';
 import { messages } from '../../model/messages.ts';
 import { poll, server1, setStage, slowly, type NodeStage, type Stage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
@@ -22,7 +21,7 @@ const nodes = [
 describe('between two volume groups of one node, the node moves the volume itself', () => {
   let stage: NodeStage;
   before(async () => {
-    stage = await setStage({ nodes, nodeTimeoutSeconds: 60, volumeBytes: gib });
+    stage = await setStage({ nodes, nodeTimeoutSeconds: 60 });
   });
   after(() => stage?.strike());
   const { ferry } = stageCli(() => stage);

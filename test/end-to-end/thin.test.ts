@@ -5,15 +5,14 @@ import { after, before, describe, test } from 'node:test';
 import { computeNode } from '../../testbed/compute-node.ts';
 import { fillImage, readRecords } from '../../testbed/guest/records.ts';
 import { Hypervisor } from '../activities/compute/hypervisor.ts';
-import { gib } from '../../model/sizes.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import { filledParts, type Place } from './sight.ts';
-import { poll, setStage, slowly, type NodeStage } from './stage.ts';
+import { lvmVolumeMib, poll, setStage, slowly, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
 const mib = 1024 ** 2;
 /** What a filled volume has written. */
-const dataBytes = filledParts(1024).reduce((sum, { length }) => sum + length, 0) * mib;
+const dataBytes = filledParts(lvmVolumeMib).reduce((sum, { length }) => sum + length, 0) * mib;
 
 const thick = 'server1@lvmstorage-1';
 const first = 'server1@pool-1';
@@ -54,7 +53,7 @@ const nodes = [
 
 let stage: NodeStage;
 before(async () => {
-  stage = await setStage({ nodes, nodeTimeoutSeconds: 120, noProgressSeconds: 30, volumeBytes: gib });
+  stage = await setStage({ nodes, nodeTimeoutSeconds: 120, noProgressSeconds: 30 });
 });
 after(() => stage?.strike());
 const { ferry, create } = stageCli(() => stage);

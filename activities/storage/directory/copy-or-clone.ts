@@ -20,7 +20,7 @@ export async function copyOrClone({ name, path, stat }: Original, file: string):
     return;
   } catch (error) {
     if (exitCodeOf(error) !== 1) throw error;
-    if (await isOpen(stat)) throw deviceInUse(path, name, error);
+    if (await isOpen({ path, stat })) throw deviceInUse(path, name, error);
   }
   await runCommand(['cp', '--reflink=never', '--sparse=always', '--', path, file], { timeoutMs: 0 });
 }

@@ -24,7 +24,7 @@ import { heldBy, heldTag, holdTags, modeBefore, modeTag } from '../held-tags.ts'
 import { copyOrClone } from './copy-or-clone.ts';
 import { createLayout } from './layout.ts';
 import { mountPointOf, readMark, writeMark } from './mark-file.ts';
-import { isOpen } from './open-files.ts';
+import { isLocked, isOpen } from './open-files.ts';
 import { allowWriting, forbidWriting, isReadOnly, makeImmutable, makeMutable } from './read-only-file.ts';
 import { readTags, writeTags } from './tag-files.ts';
 
@@ -171,7 +171,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
   }
 
   async function stranger(found: Found): Promise<Stranger> {
-    const busy = found.stat.isFile() && (await isOpen(found.stat));
+    const busy = found.stat.isFile() && (await isOpen(found));
     const obstacle = !found.stat.isFile()
       ? 'it is not a plain file'
       : busy
@@ -284,10 +284,10 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       await checkFolder();
       const found = await find(name);
       if (!found) return null;
-      const seen = await usersOf({ dev: found.stat.dev, ino: found.stat.ino });
+      const seen = await usersOf({ path: found.path, dev: found.stat.dev, ino: found.stat.ino });
       // A lock is all that is seen of who may not be looked into.
       const users =
-        seen.length === 0 && (await isOpen(found.stat)) ? [kernel('somebody who holds a lock on it')] : seen;
+        seen.length === 0 && (await isLocked(found.stat)) ? [kernel('somebody who holds a lock on it')] : seen;
       return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
     },
 
@@ -328,7 +328,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         if (!found) return;
         checkIsExpected(found, what);
         // Of bytes that another device shares only a name goes: they may be in use under the other one, for as long as a tenant likes.
-        if (found.stat.nlink === 1n && (await isOpen(found.stat))) throw deviceInUse(found.path, name);
+        if (found.stat.nlink === 1n && (await isOpen(found))) throw deviceInUse(found.path, name);
         await what.stillWanted?.();
         // What is immutable cannot even be renamed.
         if (holdTags(found.tags).length > 0) await makeMutable(found.path);
@@ -354,7 +354,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         const found = await expected(name, what);
         if (found.sizeBytes > sizeBytes) throw wouldShrink(found, sizeBytes);
         if (found.sizeBytes === sizeBytes) return;
-        if (await isOpen(found.stat)) throw deviceInUse(found.path, name);
+        if (await isOpen(found)) throw deviceInUse(found.path, name);
         const missing = sizeBytes - found.sizeBytes;
         const { freeBytes } = await capacity();
         if (freeBytes < missing) throw insufficientSpace(path, missing, freeBytes);
