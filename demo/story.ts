@@ -6,9 +6,9 @@ import { screen } from './screen.ts';
 
 const from = 'server1@lvmstorage-1';
 const to = 'server2@lvmstorage-2';
-const sizeGib = 2;
+const sizeGib = 1;
 /** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
-const randomMib = 256;
+const randomMib = 128;
 
 /** What the stories read of `ferry show --json`. */
 export interface ShownVolume {
