@@ -83,9 +83,11 @@ async function runFiles(which: readonly string[], atOnce: number): Promise<Map<s
   return byFile;
 }
 
-/** The longest first: two of those at the end would leave a cpu idle. */
+/** The longest first, also those that mostly wait: one of them alone at the end would leave the cpus idle. */
 function rank(file: string): number {
-  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute'].some((folder) => file.includes(folder))
+  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute', 'workflows'].some((each) =>
+    file.includes(each),
+  )
     ? 0
     : 1;
 }

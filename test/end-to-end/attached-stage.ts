@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { openFerry } from '../../client/open-ferry.ts';
+import { loadConfiguration } from '../../configuration/load.ts';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
+import { gib } from '../../model/sizes.ts';
 import type { Attachment, Volume } from '../../model/volume.ts';
 import { listAttachments } from '../../registry/attachments.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
@@ -51,12 +54,14 @@ export class AttachedStage {
   readonly computeOnServer1: ManagedWorker;
   readonly registry: Registry;
   readonly client: Client;
+  /** What the CLI does, without a start of Node for each command. */
+  readonly #library: Awaited<ReturnType<typeof openFerry>>;
   readonly #ends: (() => Promise<unknown>)[];
   readonly #checker: AttachedChecker;
 
   private constructor(
     parts: Pick<AttachedStage, 'system' | 'hypervisor' | 'guest' | 'compute' | 'computeOnServer1' | 'registry'>,
-    client: Client,
+    { client, library }: { client: Client; library: Awaited<ReturnType<typeof openFerry>> },
     ends: (() => Promise<unknown>)[],
   ) {
     this.system = parts.system;
@@ -66,6 +71,7 @@ export class AttachedStage {
     this.computeOnServer1 = parts.computeOnServer1;
     this.registry = parts.registry;
     this.client = client;
+    this.#library = library;
     this.#ends = ends;
     const nodes = join(parts.system.directory, 'nodes');
     this.#checker = new AttachedChecker(nodes, () => parts.system.postgres.url, parts.hypervisor);
@@ -101,8 +107,11 @@ export class AttachedStage {
       ends.push(() => registry.close());
       const connection = await Connection.connect({ address: system.temporal.address });
       ends.push(() => connection.close());
+      process.env['TEMPORAL_ADDRESS'] = system.temporal.address;
+      const library = await openFerry({ configuration: await loadConfiguration(system.env) });
+      ends.push(() => library.close());
       const parts = { system, hypervisor, guest, compute, computeOnServer1, registry };
-      return new AttachedStage(parts, new Client({ connection }), ends);
+      return new AttachedStage(parts, { client: new Client({ connection }), library }, ends);
     } catch (error) {
       for (const end of ends.toReversed()) await end();
       throw error;
@@ -128,29 +137,29 @@ export class AttachedStage {
   }
 
   async create(): Promise<string> {
-    const { id } = await this.ferry<{ id: string }>('create', '--size', '1', '--host', server1);
-    await fillImage(await this.imageOf(id), filledBytes);
-    return id;
+    const { volume } = await this.#library.createVolume({ sizeBytes: gib, backEnd: server1 });
+    await fillImage(await this.imageOf(volume.id), filledBytes);
+    return volume.id;
   }
 
   /** A volume of known content that the guest has and writes to. */
   async attached(computeHost = 'hv1'): Promise<AttachedVolume> {
     const id = await this.create();
-    const { attachment_id: attachmentId, device } = await this.ferry<{ attachment_id: string; device: string }>(
-      'attach',
-      id,
-      this.guest.name,
+    const { id: attachmentId, device } = await this.#library.attachVolume({
+      volumeId: id,
+      instanceId: this.guest.name,
       computeHost,
-    );
+    });
+    assert.ok(device);
     await this.guest.console.progress(device, 5);
     return { id, attachmentId, device };
   }
 
   /** Takes it out of the guest and deletes it: the guest has room for a few disks only. */
   async drop({ id, device }: AttachedVolume): Promise<void> {
-    await this.ferry('detach', id);
+    await this.#library.detachVolume(id);
     await this.guest.console.gone(device);
-    await this.ferry('delete', id);
+    await this.#library.deleteVolume(id);
   }
 
   migrate(volumeId: string, request: Partial<MigrationRequestInput> = {}): Promise<WorkflowHandle> {
