@@ -2,7 +2,13 @@ import type { Reason } from '../model/errors.ts';
 import type { Flow, MigrationRecord, MigrationRequestInput, Outcome } from '../model/migration.ts';
 import { chooseFlow, storageCanMove, type MigrationFacts } from '../model/preconditions.ts';
 import { planMigration as readPlan } from '../registry/migration-facts.ts';
-import { findMigration, lastOutcomes, listMigrations, type MigrationFilter } from '../registry/migrations.ts';
+import {
+  findMigration,
+  lastOutcomes,
+  listMigrations,
+  typesBeforeRetype,
+  type MigrationFilter,
+} from '../registry/migrations.ts';
 import type { Context } from './context.ts';
 import { requireAdmin } from './identity.ts';
 import type { MigrationWish } from './migrate-anywhere.ts';
@@ -99,6 +105,12 @@ export function migrationCommands(context: Context) {
     async lastOutcomesOf(volumeIds: readonly string[]): Promise<Map<string, Outcome>> {
       requireAdmin(identity, 'look at migrations');
       return volumeIds.length === 0 ? new Map() : lastOutcomes(registry, volumeIds);
+    },
+
+    /** The types of these volumes before the last migration of each, of those that it was to give another one; null is none. */
+    async typesBeforeRetype(volumeIds: readonly string[]): Promise<Map<string, string | null>> {
+      requireAdmin(identity, 'look at migrations');
+      return volumeIds.length === 0 ? new Map() : typesBeforeRetype(registry, volumeIds);
     },
 
     /** The audit records that fit, the last begun first. */

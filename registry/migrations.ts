@@ -69,6 +69,23 @@ export async function lastOutcomes(registry: Queries, volumeIds: readonly string
   return new Map(rows.map((row) => [row.volumeId, row.outcome]));
 }
 
+/**
+ * The types that those of these volumes had whose last migration was to give them another one; null is none. While it runs, that is what
+ * a volume's type is for everybody else: the row has the new one from the switch on, and there is clean-up to be done still.
+ */
+export async function typesBeforeRetype(
+  registry: Queries,
+  volumeIds: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await registry.rows(
+    z.object({ volumeId: z.string(), oldType: z.string().nullable(), newType: z.string().nullable() }),
+    `SELECT DISTINCT ON (volume_id) volume_id, old_type, new_type FROM migrations
+     WHERE volume_id = ANY ($1::uuid[]) ORDER BY volume_id, epoch DESC`,
+    [volumeIds],
+  );
+  return new Map(rows.filter(({ newType }) => newType !== null).map(({ volumeId, oldType }) => [volumeId, oldType]));
+}
+
 const heldClaim = z.object({
   volumeId: z.uuid(),
   migrationId: z.uuid(),
