@@ -62,7 +62,7 @@ export function adoptionCommands(context: Context) {
         name: 'manage',
         subject: id,
         summary,
-        input: { ...wanted, tenantId: owner, volumeId: id },
+        input: { ...wanted, tenantId: owner, userId: identity.userId ?? null, volumeId: id },
       });
       return findVolume(registry, made?.volumeId ?? id);
     },

@@ -11,6 +11,8 @@ import { parsed, patienceSeconds, runOperation } from './run-operation.ts';
 export const manageVolumeRequest = z.object({
   volumeId,
   tenantId,
+  /** Who takes it over. */
+  userId: label.min(1).nullable().default(null),
   backEnd: backEndName,
   /** The device's name as it is now. */
   deviceName: label.min(1),

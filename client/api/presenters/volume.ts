@@ -15,6 +15,8 @@ export interface PresentedVolume {
   typeId: string | null;
   /** How its last migration ended; null while one runs, or when none ever did. */
   lastOutcome: Outcome | null;
+  /** Its last migration was to give it another type. */
+  wasRetyped: boolean;
 }
 
 /** For whom, and how much of it. */
@@ -38,7 +40,8 @@ export function presentVolume(of: PresentedVolume, { isAdmin, minor, site }: Vie
     ...versioned(of, { isAdmin, minor }),
     'os-vol-tenant-attr:tenant_id': volume.tenantId,
     ...(isAdmin && {
-      'os-vol-mig-status-attr:migstat': volume.migrationStatus,
+      // None after a migration, as the seed says; after a retype that moved it how that ended, as Cinder's own clients wait for.
+      'os-vol-mig-status-attr:migstat': of.wasRetyped ? migrationStatus(of) : volume.migrationStatus,
       'os-vol-mig-status-attr:name_id': volume.nameId,
       'os-vol-host-attr:host': poolName(volume.host),
     }),
@@ -98,7 +101,7 @@ function versioned({ volume, typeId }: PresentedVolume, { isAdmin, minor }: { is
   };
 }
 
-/** `migrating` while it moves, as Cinder's; how the last one ended after that. `migstat` beside it is none again then, as the seed says. */
+/** `migrating` while it moves, as Cinder's; how the last one ended after that. */
 function migrationStatus({ volume, lastOutcome }: PresentedVolume): string | null {
   if (volume.migrationStatus !== null) return volume.migrationStatus;
   return lastOutcome === 'cancelled' ? null : lastOutcome;

@@ -8,17 +8,16 @@ export async function withSurroundings(
   volumes: readonly Volume[],
 ): Promise<PresentedVolume[]> {
   const ids = volumes.map(({ id }) => id);
-  const moving = volumes.filter(({ migrationOwner }) => migrationOwner !== null).map(({ id }) => id);
   const [attachments, outcomes, types, before] = await Promise.all([
     admin.seenAttachments({ volumeIds: ids }),
     admin.lastOutcomesOf(ids),
     admin.listVolumeTypes(),
-    admin.typesBeforeRetype(moving),
+    admin.typesBeforeRetype(ids),
   ]);
   const typeIds = new Map(types.map(({ id, name }) => [name, id]));
   // Who waits for a retype waits for the new type, and takes the volume for moved then, as Cinder's is.
   const shown = volumes.map((volume) => {
-    const type = before.get(volume.id);
+    const type = volume.migrationOwner === null ? undefined : before.get(volume.id);
     return type === undefined ? volume : { ...volume, volumeType: type };
   });
   return shown.map((volume) => ({
@@ -26,6 +25,7 @@ export async function withSurroundings(
     attachments: attachments.filter(({ volumeId }) => volumeId === volume.id),
     typeId: volume.volumeType === null ? null : (typeIds.get(volume.volumeType) ?? null),
     lastOutcome: volume.migrationOwner === null ? (outcomes.get(volume.id) ?? null) : null,
+    wasRetyped: before.has(volume.id),
   }));
 }
 

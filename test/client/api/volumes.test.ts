@@ -109,6 +109,24 @@ test("what is refused says so at once, in Cinder's words", async () => {
   }
 });
 
+test('a volume that is retyped by a move is of the new type when it is over, not before', async () => {
+  const id = await made();
+  const here: string = (await show(id)).body.volume['os-vol-host-attr:host'];
+  const [, name] = (here.startsWith(server1) ? server2 : server1).split('@');
+  const volume_type = { name: `only ${name}`, extra_specs: { volume_backend_name: name } };
+  assert.equal((await api.ask(admin, 'POST', '/v3/types', { body: { volume_type } })).status, 200);
+  const retype = { new_type: volume_type.name, migration_policy: 'on-demand' };
+  const begun = await api.ask(admin, 'POST', `/v3/volumes/${id}/action`, { body: { 'os-retype': retype } });
+  assert.equal(begun.status, 202, JSON.stringify(begun.body));
+  const { body } = await until(
+    () => show(id),
+    (answer) => answer.body.volume.volume_type === volume_type.name,
+  );
+  const { volume } = body;
+  assert.deepEqual([volume.migration_status, volume['os-vol-mig-status-attr:migstat']], ['success', 'success']);
+  assert.match(volume['os-vol-host-attr:host'], new RegExp(`@${name}#`));
+});
+
 test('a volume goes with its snapshots where that is asked for', async () => {
   const id = await made();
   const snapshots: string[] = [];
