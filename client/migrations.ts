@@ -1,12 +1,12 @@
 import type { Reason } from '../model/errors.ts';
-import type { Flow, MigrationRecord, MigrationRequestInput, Outcome } from '../model/migration.ts';
+import type { Flow, MigrationRecord, MigrationRequestInput } from '../model/migration.ts';
 import { chooseFlow, storageCanMove, type MigrationFacts } from '../model/preconditions.ts';
 import { planMigration as readPlan } from '../registry/migration-facts.ts';
 import {
   findMigration,
-  lastOutcomes,
+  type LastMigration,
+  lastMigrations,
   listMigrations,
-  typesBeforeRetype,
   type MigrationFilter,
 } from '../registry/migrations.ts';
 import type { Context } from './context.ts';
@@ -101,16 +101,10 @@ export function migrationCommands(context: Context) {
       return findMigration(registry, idOrVolume);
     },
 
-    /** How the last migration of each of these volumes ended; those that never moved are not in it. */
-    async lastOutcomesOf(volumeIds: readonly string[]): Promise<Map<string, Outcome>> {
+    /** The last migration of each of these volumes; those that never moved are not in it. */
+    async lastMigrationsOf(volumeIds: readonly string[]): Promise<Map<string, LastMigration>> {
       requireAdmin(identity, 'look at migrations');
-      return volumeIds.length === 0 ? new Map() : lastOutcomes(registry, volumeIds);
-    },
-
-    /** The types of these volumes before the last migration of each, of those that it was to give another one; null is none. */
-    async typesBeforeRetype(volumeIds: readonly string[]): Promise<Map<string, string | null>> {
-      requireAdmin(identity, 'look at migrations');
-      return volumeIds.length === 0 ? new Map() : typesBeforeRetype(registry, volumeIds);
+      return volumeIds.length === 0 ? new Map() : lastMigrations(registry, volumeIds);
     },
 
     /** The audit records that fit, the last begun first. */

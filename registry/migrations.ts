@@ -58,32 +58,28 @@ export function listMigrations(registry: Queries, filter: MigrationFilter = {}):
   );
 }
 
-/** How the last migration of each of these volumes ended. Those that never moved, or move now for the first time, are not in it. */
-export async function lastOutcomes(registry: Queries, volumeIds: readonly string[]): Promise<Map<string, Outcome>> {
-  const rows = await registry.rows(
-    z.object({ volumeId: z.string(), outcome }),
-    `SELECT DISTINCT ON (volume_id) volume_id, outcome FROM migrations
-     WHERE volume_id = ANY ($1::uuid[]) AND outcome IS NOT NULL ORDER BY volume_id, epoch DESC`,
-    [volumeIds],
-  );
-  return new Map(rows.map((row) => [row.volumeId, row.outcome]));
-}
+const lastMigration = z.object({
+  volumeId: z.string(),
+  outcome: outcome.nullable(),
+  oldType: z.string().nullable(),
+  newType: z.string().nullable(),
+});
 
-/**
- * The types that those of these volumes had whose last migration was to give them another one; null is none. While it runs, that is what
- * a volume's type is for everybody else: the row has the new one from the switch on, and there is clean-up to be done still.
- */
-export async function typesBeforeRetype(
+/** The last migration of a volume: how it ended, null while it runs; and what it does to the type, `newType` null if nothing. */
+export type LastMigration = Omit<z.infer<typeof lastMigration>, 'volumeId'>;
+
+/** The last migration of each of these volumes. Those that never moved are not in it. */
+export async function lastMigrations(
   registry: Queries,
   volumeIds: readonly string[],
-): Promise<Map<string, string | null>> {
+): Promise<Map<string, LastMigration>> {
   const rows = await registry.rows(
-    z.object({ volumeId: z.string(), oldType: z.string().nullable(), newType: z.string().nullable() }),
-    `SELECT DISTINCT ON (volume_id) volume_id, old_type, new_type FROM migrations
+    lastMigration,
+    `SELECT DISTINCT ON (volume_id) volume_id, outcome, old_type, new_type FROM migrations
      WHERE volume_id = ANY ($1::uuid[]) ORDER BY volume_id, epoch DESC`,
     [volumeIds],
   );
-  return new Map(rows.filter(({ newType }) => newType !== null).map(({ volumeId, oldType }) => [volumeId, oldType]));
+  return new Map(rows.map(({ volumeId, ...last }) => [volumeId, last]));
 }
 
 const heldClaim = z.object({

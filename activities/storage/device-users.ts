@@ -62,7 +62,7 @@ async function loopDevices(opened: Opened): Promise<DeviceUser[]> {
     const isIt =
       'rdev' in opened
         ? target.isBlockDevice() && target.rdev === opened.rdev
-        : target.ino === opened.ino && target.dev === opened.dev;
+        : target.ino === opened.stat.ino && target.dev === opened.stat.dev;
     if (isIt) users.push(kernel(`loop device /dev/${name}`));
   }
   return users;
@@ -70,7 +70,7 @@ async function loopDevices(opened: Opened): Promise<DeviceUser[]> {
 
 /** Devices and file systems that are made of it. */
 async function onTop(rdev: bigint): Promise<DeviceUser[]> {
-  const number = numberOf(rdev);
+  const number = majorAndMinor(rdev).join(':');
   const folder = `/sys/dev/block/${number}/holders`;
   const holders = (await readdir(folder).catch(goneOrForbidden)) ?? [];
   const devices = await Promise.all(
@@ -87,11 +87,9 @@ async function onTop(rdev: bigint): Promise<DeviceUser[]> {
   return [...devices, ...mounts.slice(0, 1)];
 }
 
-/** `major:minor`. The kernel's dev_t as stat gives it: minor in bits 0-7 and 20-43, major in 8-19 and 44-63. */
-function numberOf(dev: bigint): string {
-  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
-  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn);
-  return `${major}:${minor}`;
+/** The kernel's dev_t as stat gives it: minor in bits 0-7 and 20-43, major in 8-19 and 44-63. */
+export function majorAndMinor(dev: bigint): [major: bigint, minor: bigint] {
+  return [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn), (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn)];
 }
 
 export const kernel = (who: string): DeviceUser => ({ who, pid: null, isOwnReader: false });

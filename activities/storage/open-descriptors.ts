@@ -1,7 +1,11 @@
 import { runCommand } from './run-command.ts';
 
 /** What is looked for: a file, under one of its paths, or a block device by its number. */
-export type Opened = { readonly path: string; readonly dev: bigint; readonly ino: bigint } | { readonly rdev: bigint };
+export type Opened = OpenedFile | { readonly rdev: bigint };
+export interface OpenedFile {
+  readonly path: string;
+  readonly stat: { readonly dev: bigint; readonly ino: bigint };
+}
 
 /** A descriptor of a process, both as /proc names them. */
 export interface OpenDescriptor {
@@ -22,7 +26,7 @@ export interface Openers {
  * others from opening it first. Throws `ToolFailed`.
  */
 export async function openersOf(opened: Opened): Promise<Openers> {
-  const operands = 'rdev' in opened ? [opened.rdev] : [opened.dev, opened.ino, opened.path];
+  const operands = 'rdev' in opened ? [opened.rdev] : [opened.stat.dev, opened.stat.ino, opened.path];
   const { stdout } = await runCommand(['perl', '-e', look, '--', ...operands.map(String)]);
   const lines = stdout.split('\n').filter((line) => line !== '');
   const seen = lines.filter((line) => line !== 'unseen').map((line) => line.split(' ') as [string, string]);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { openFerry } from '../../client/open-ferry.ts';
+import { type Ferry, openFerry } from '../../client/open-ferry.ts';
 import { loadConfiguration } from '../../configuration/load.ts';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
@@ -55,13 +55,13 @@ export class AttachedStage {
   readonly registry: Registry;
   readonly client: Client;
   /** What the CLI does, without a start of Node for each command. */
-  readonly #library: Awaited<ReturnType<typeof openFerry>>;
+  readonly #library: Ferry;
   readonly #ends: (() => Promise<unknown>)[];
   readonly #checker: AttachedChecker;
 
   private constructor(
     parts: Pick<AttachedStage, 'system' | 'hypervisor' | 'guest' | 'compute' | 'computeOnServer1' | 'registry'>,
-    { client, library }: { client: Client; library: Awaited<ReturnType<typeof openFerry>> },
+    { client, library }: { client: Client; library: Ferry },
     ends: (() => Promise<unknown>)[],
   ) {
     this.system = parts.system;

@@ -6,7 +6,7 @@ import { gib } from '../../model/sizes.ts';
 import { claimVolume } from '../../registry/claim.ts';
 import { beginCreate } from '../../registry/creation.ts';
 import { releaseVolume, switchVolume } from '../../registry/migration-steps.ts';
-import { findMigration, typesBeforeRetype } from '../../registry/migrations.ts';
+import { findMigration, lastMigrations } from '../../registry/migrations.ts';
 import { chooseDestination } from '../../registry/placement.ts';
 import { gatherRetypeFacts, retypeInPlace } from '../../registry/retype.ts';
 import {
@@ -154,17 +154,18 @@ describe('volume types', () => {
       assert.equal((await findMigration(registry, id)).oldType, slow);
     });
 
-    test('which is told of all of a list, also of those that had none; of moves that keep the type nothing is', async () => {
+    test('which is told of all of a list, also of those that had none; of moves that keep the type none is', async () => {
       const [slow, fast] = [await type({ media: 'hdd' }), await type({ media: 'ssd' })];
       const [typed, untyped, kept, still] = [await volume(slow), await volume(), await volume(), await volume()];
       for (const id of [typed, untyped]) await switchVolume(registry, (await moveTo(id, fast)).claim);
       await moveTo(kept, null);
-      const before = await typesBeforeRetype(registry, [typed, untyped, kept, still]);
+      const outcome = null;
       assert.deepEqual(
-        before,
+        await lastMigrations(registry, [typed, untyped, kept, still]),
         new Map([
-          [typed, slow],
-          [untyped, null],
+          [typed, { outcome, oldType: slow, newType: fast }],
+          [untyped, { outcome, oldType: null, newType: fast }],
+          [kept, { outcome, oldType: null, newType: null }],
         ]),
       );
     });

@@ -284,10 +284,9 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       await checkFolder();
       const found = await find(name);
       if (!found) return null;
-      const seen = await usersOf({ path: found.path, dev: found.stat.dev, ino: found.stat.ino });
+      const seen = await usersOf(found);
       // A lock is all that is seen of who may not be looked into.
-      const users =
-        seen.length === 0 && (await isLocked(found.stat)) ? [kernel('somebody who holds a lock on it')] : seen;
+      const users = seen.length === 0 && (await isLocked(found)) ? [kernel('somebody who holds a lock on it')] : seen;
       return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
     },
 

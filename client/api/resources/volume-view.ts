@@ -8,25 +8,26 @@ export async function withSurroundings(
   volumes: readonly Volume[],
 ): Promise<PresentedVolume[]> {
   const ids = volumes.map(({ id }) => id);
-  const [attachments, outcomes, types, before] = await Promise.all([
+  const [attachments, last, types] = await Promise.all([
     admin.seenAttachments({ volumeIds: ids }),
-    admin.lastOutcomesOf(ids),
+    admin.lastMigrationsOf(ids),
     admin.listVolumeTypes(),
-    admin.typesBeforeRetype(ids),
   ]);
   const typeIds = new Map(types.map(({ id, name }) => [name, id]));
-  // Who waits for a retype waits for the new type, and takes the volume for moved then, as Cinder's is.
-  const shown = volumes.map((volume) => {
-    const type = volume.migrationOwner === null ? undefined : before.get(volume.id);
-    return type === undefined ? volume : { ...volume, volumeType: type };
+  return volumes.map((volume) => {
+    const migration = last.get(volume.id);
+    const isMoving = volume.migrationOwner !== null;
+    const wasRetyped = migration !== undefined && migration.newType !== null;
+    // Who waits for a retype waits for the new type, and takes the volume for moved then, as Cinder's is. The row has it from the switch on.
+    const volumeType = isMoving && wasRetyped ? migration.oldType : volume.volumeType;
+    return {
+      volume: { ...volume, volumeType },
+      attachments: attachments.filter(({ volumeId }) => volumeId === volume.id),
+      typeId: volumeType === null ? null : (typeIds.get(volumeType) ?? null),
+      lastOutcome: isMoving ? null : (migration?.outcome ?? null),
+      wasRetyped,
+    };
   });
-  return shown.map((volume) => ({
-    volume,
-    attachments: attachments.filter(({ volumeId }) => volumeId === volume.id),
-    typeId: volume.volumeType === null ? null : (typeIds.get(volume.volumeType) ?? null),
-    lastOutcome: volume.migrationOwner === null ? (outcomes.get(volume.id) ?? null) : null,
-    wasRetyped: before.has(volume.id),
-  }));
 }
 
 export async function withItsSurroundings(asked: Pick<Asked, 'admin'>, volume: Volume): Promise<PresentedVolume> {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
-import { openersOf, type Opened } from '../../../activities/storage/open-descriptors.ts';
+import { openersOf, type OpenedFile } from '../../../activities/storage/open-descriptors.ts';
 
 let folder: string;
 before(async () => {
@@ -12,22 +12,22 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
-type OpenedFile = Extract<Opened, { path: string }>;
-
 async function file(): Promise<OpenedFile> {
   const path = join(folder, 'with spaces; and more');
   await writeFile(path, 'bytes');
-  const { dev, ino } = await stat(path, { bigint: true });
-  return { path, dev, ino };
+  return { path, stat: await stat(path, { bigint: true }) };
 }
 
 /** What the look tells where no process but its own can be seen, as in another container. */
 async function seenFromNamespace(opened: OpenedFile): Promise<unknown> {
   const module = join(import.meta.dirname, '../../../activities/storage/open-descriptors.ts');
-  const { dev, ino, path } = opened;
+  const {
+    path,
+    stat: { dev, ino },
+  } = opened;
   const script = `
     import { openersOf } from ${JSON.stringify(module)};
-    const found = await openersOf({ path: ${JSON.stringify(path)}, dev: ${dev}n, ino: ${ino}n });
+    const found = await openersOf({ path: ${JSON.stringify(path)}, stat: { dev: ${dev}n, ino: ${ino}n } });
     console.log(JSON.stringify(found));`;
   const own = process.getuid?.() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps'];
   const node = [process.execPath, '--input-type=module', '-e', script];
@@ -55,8 +55,8 @@ describe('who has a file open', () => {
     await writeFile(join(folder, 'other'), '');
     await writeFile(opened.path, '');
     await using _ = await open(opened.path);
-    const { dev, ino } = await stat(join(folder, 'other'), { bigint: true });
-    assert.deepEqual(await openersOf({ path: opened.path, dev, ino }), { descriptors: [], unseen: false });
+    const other = await stat(join(folder, 'other'), { bigint: true });
+    assert.deepEqual(await openersOf({ path: opened.path, stat: other }), { descriptors: [], unseen: false });
   });
 
   test('one of whom the kernel knows and no descriptor is to be seen', async () => {
