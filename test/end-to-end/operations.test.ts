@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { NbdConnection } from '../../model/connection.ts';
+import { commandLines } from './command-lines.ts';
 import { poll, server1, server2, setStage, type NodeStage } from './stage.ts';
 import { stageCli } from './stage-cli.ts';
 
@@ -21,9 +22,9 @@ const run = async (...argv: string[]) => (await stage.nodes.exec(node, argv)).st
 const device = (id: string) => `/dev/${group}/volume-${id}`;
 const logicalVolumes = async () => (await run('lvs', '--noheadings', '-o', 'lv_name', group)).split(/\s+/);
 const exportsOf = async (id: string) =>
-  (await run('sh', '-c', 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done'))
-    .split('\n')
-    .filter((line) => line.startsWith('qemu-nbd ') && line.includes(id));
+  (await commandLines(stage.nodes, node))
+    .filter(([program, ...operands]) => program === 'qemu-nbd' && operands.some((each) => each.includes(id)))
+    .map((argv) => argv.join(' '));
 const digest = (name: string) => stage.sight.digest([node, group, name]);
 const scribble = (path: string, countMib: number, seekMib = 0) =>
   run(

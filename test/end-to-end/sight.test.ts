@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startNodes, type StorageNodes } from '../../testbed/nodes.ts';
 import { lvmSight, type Sight } from './sight.ts';
+import { poll } from './stage.ts';
 
 const spec = {
   name: 'server1',
@@ -69,4 +70,14 @@ test('a snapshot is read in its node', async () => {
   assert.equal(await sight.digest(['server1', 'slow', 'earlier']), then);
   assert.notEqual(await sight.digest(['server1', 'slow', 'a']), then);
   assert.equal(await sight.digest(['server1', 'slow', 'a']), await inside('a'));
+});
+
+test('an export is seen for as long as its server runs', async () => {
+  assert.deepEqual(await sight.exports(), []);
+  const argv = ['qemu-nbd', '--read-only', '--persistent', '--export-name', 'two words: one', '--socket', '/run/a'];
+  const pid = await nodes.spawn('server1', [...argv, '/dev/zero']);
+  await poll(async () => (await sight.exports()).length === 1);
+  assert.deepEqual(await sight.exports(), [`server1: ${[...argv, '/dev/zero'].join(' ')}`]);
+  await nodes.kill('server1', pid);
+  assert.deepEqual(await sight.exports(), []);
 });

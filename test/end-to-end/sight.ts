@@ -3,6 +3,7 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from '../../testbed/nodes.ts';
 import type { SystemNode } from '../../testbed/system.ts';
+import { commandLines } from './command-lines.ts';
 import { digestDevice, digestStretches, type Stretch } from './digest-device.ts';
 import { exportServers } from './export-servers.ts';
 import { linearExtents } from './linear-extents.ts';
@@ -72,12 +73,8 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
       }),
     exports: () =>
       everywhere(async (node) => {
-        const script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline 2>/dev/null; echo; done';
-        const { stdout } = await nodes.exec(node, ['sh', '-c', script]);
-        return stdout
-          .split('\n')
-          .filter((line) => /^\S*qemu-nbd /.test(line))
-          .map((line) => `${node}: ${line}`);
+        const servers = (await commandLines(nodes, node)).filter(([program]) => /^\S*qemu-nbd$/.test(program ?? ''));
+        return servers.map((argv) => `${node}: ${argv.join(' ')}`);
       }),
   };
 }
