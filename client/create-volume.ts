@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
-import { backEndName, tenantId } from '../model/ids.ts';
+import { FerryError } from '../model/errors.ts';
+import { backEndName, tenantId, volumeId } from '../model/ids.ts';
 import { controlQueue, operationWorkflowId } from '../model/names.ts';
 import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata } from '../model/text.ts';
 import type { Volume } from '../model/volume.ts';
+import { findSnapshot } from '../registry/snapshots.ts';
 import { findVolumeType } from '../registry/volume-types.ts';
 import { findVolume } from '../registry/volumes.ts';
 import { beginWorkflow } from './begin-workflow.ts';
@@ -16,11 +18,13 @@ import { workflowResult } from './workflow-result.ts';
 
 /** What a new volume shall be. */
 export const newVolume = z.object({
-  sizeBytes,
+  /** May be left out of one that is made from something: as large as that is. */
+  sizeBytes: sizeBytes.optional(),
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   metadata: metadata.default({}),
-  bootable: z.boolean().default(false),
+  /** As what it is made from, if not given. */
+  bootable: z.boolean().optional(),
   /** By name or id. */
   volumeType: label.min(1).nullable().default(null),
   /** Its owner, if it is not the caller's own tenant. For administrators. */
@@ -28,6 +32,9 @@ export const newVolume = z.object({
   /** Where it shall be; chosen if not given. For administrators. */
   backEnd: backEndName.optional(),
   availabilityZone: label.min(1).optional(),
+  /** What its bytes are copied from, at most one of the two. Its type is that of the volume, if no other is given. */
+  snapshotId: z.uuid().nullish(),
+  sourceVolumeId: volumeId.nullish(),
 });
 export type NewVolume = z.input<typeof newVolume>;
 
@@ -39,20 +46,32 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     tenantId: owner = identity.tenant,
     availabilityZone = null,
     volumeType: typeName,
+    sizeBytes: givenSize,
+    snapshotId = null,
+    sourceVolumeId = null,
     ...wanted
   } = parseInput(newVolume, input);
   if (backEnd !== null) requireAdmin(identity, 'say on which back end a volume is made');
   if (owner !== identity.tenant) requireAdmin(identity, 'make volumes for other tenants');
-  const volumeType = typeName === null ? null : await findVolumeType(registry, typeName, visibleTo(identity));
-  const volumeId = randomUUID();
+  const from = await originOf(context, { snapshotId, sourceVolumeId });
+  const size = givenSize ?? from?.sizeBytes;
+  if (size === undefined)
+    throw new FerryError('InvalidInput', 'The size of a volume that is made from nothing must be given.');
+  const type = typeName ?? from?.volumeType ?? null;
+  const volumeType = type === null ? null : await findVolumeType(registry, type, visibleTo(identity));
+  const id = randomUUID();
   const temporal = await context.temporal();
   await waitForControlWorker(temporal);
   const workflow = 'createVolume';
-  const workflowId = operationWorkflowId('create', volumeId);
-  const summary = `create volume ${volumeId} (${sizeWords(wanted.sizeBytes)})${backEnd === null ? '' : ` on ${backEnd}`}`;
+  const workflowId = operationWorkflowId('create', id);
+  const summary = `create volume ${id} (${sizeWords(size)})${backEnd === null ? '' : ` on ${backEnd}`}`;
   const request = {
     ...wanted,
-    volumeId,
+    volumeId: id,
+    bootable: wanted.bootable ?? from?.bootable ?? false,
+    sizeBytes: size,
+    snapshotId,
+    sourceVolumeId,
     tenantId: owner,
     userId: identity.userId ?? null,
     backEnd,
@@ -61,7 +80,7 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
   };
   if (context.answers === 'when begun') {
     await beginWorkflow(temporal, { workflow, workflowId, summary, input: request });
-    return findVolume(registry, volumeId);
+    return findVolume(registry, id);
   }
   const handle = await temporal.call((client) =>
     client.workflow.start(workflow, {
@@ -72,5 +91,18 @@ export async function createVolume(context: Context, input: NewVolume): Promise<
     }),
   );
   await workflowResult(temporal, handle);
-  return findVolume(registry, volumeId);
+  return findVolume(registry, id);
+}
+
+/** What it is made from, as far as the new one is like it; null: it is made from nothing. Not there for the caller: as for any other call. */
+async function originOf(
+  { registry, identity }: Context,
+  { snapshotId, sourceVolumeId }: { snapshotId: string | null; sourceVolumeId: string | null },
+): Promise<Pick<Volume, 'sizeBytes' | 'volumeType' | 'bootable'> | null> {
+  const visible = visibleTo(identity);
+  if (snapshotId !== null) {
+    const found = await findSnapshot(registry, snapshotId, visible);
+    return { ...(await findVolume(registry, found.volumeId)), sizeBytes: found.sizeBytes };
+  }
+  return sourceVolumeId === null ? null : findVolume(registry, sourceVolumeId, visible);
 }

@@ -5,7 +5,7 @@ import { label } from './text.ts';
 
 /**
  * What a device says of itself, by its tags. A device from before there were roles has none: its other tags tell.
- * `incoming`: a migration fills it, its bytes prove nothing. `live`: it holds its volume, or did until another of a higher generation
+ * `incoming`: a migration fills it, or, where it has no migration's tag, what its volume is made from: its bytes prove nothing. `live`: it holds its volume, or did until another of a higher generation
  * took its place. `retired`: its volume has left it for good, it is being deleted. `kept`: its volume has left it, and may go back.
  */
 export const deviceRoles = ['incoming', 'live', 'retired', 'kept'] as const;
@@ -85,6 +85,11 @@ export function unzeroedFrom(tags: readonly string[]): number | null {
 /** The tags of a volume's device that is made with the volume, or adopted. */
 export function liveTags(volumeId: string, generation = 0): string[] {
   return [volumeTag(volumeId), roleTag('live'), generationTag(generation)];
+}
+
+/** The tags of a volume's device while its first bytes are copied onto it. */
+export function fillingTags(volumeId: string): string[] {
+  return [volumeTag(volumeId), roleTag('incoming'), generationTag(0)];
 }
 
 /** The tags of a device that a migration makes. */
@@ -224,6 +229,15 @@ export function reasonNotLive(
       `it is of generation ${standing.generation}, the volume by the registry of ${live.generation}: it is an older copy`,
     );
   return null;
+}
+
+/** Whether it is the registry's device, and what was copied onto it outside of a migration never came to its end. */
+export function isHalfFilled(device: { tags: readonly string[]; identity: string }, live: LiveDevice): boolean {
+  const { volumeId, role, generation, migrationId } = standingOf(device.tags);
+  const isRegistrys = volumeId === live.volumeId && generation === live.generation;
+  return (
+    isRegistrys && role === 'incoming' && migrationId === null && device.identity === (live.identity ?? device.identity)
+  );
 }
 
 /** What is said of the device that holds a volume now, after it was asked. */

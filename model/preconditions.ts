@@ -15,6 +15,8 @@ export interface MigrationFacts {
   source: BackEnd | null;
   destination: BackEnd | null;
   snapshots: number;
+  /** A new volume that is being copied from it; absent or null: none is. */
+  copy?: string | null;
   attachments: readonly Pick<Attachment, 'instanceId' | 'mode'>[];
   /** Bytes already promised to migrations that are on their way to the destination. */
   promisedBytes: number;
@@ -32,7 +34,7 @@ export interface MigrationFacts {
 /** What of it decides whether it may leave where it is. */
 export type LeavingFacts = Pick<
   MigrationFacts,
-  'volumeId' | 'volume' | 'snapshots' | 'attachments' | 'source' | 'needsRepair' | 'now'
+  'volumeId' | 'volume' | 'snapshots' | 'copy' | 'attachments' | 'source' | 'needsRepair' | 'now'
 >;
 
 /**
@@ -69,6 +71,7 @@ export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
       details: { operation: v.operation },
     });
   }
+  if (f.copy != null) reasons.push(reasonCopied(v.id, f.copy));
   const status = statusOf(v);
   if (status !== 'available' && status !== 'in-use') {
     reasons.push({
@@ -102,6 +105,15 @@ export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
     });
   }
   return reasons;
+}
+
+/** What changes or moves a volume's bytes waits for those who copy them. */
+export function reasonCopied(volumeId: string, copy: string): Reason {
+  return {
+    type: 'VolumeBusy',
+    message: `Volume ${volumeId} is busy: volume ${copy} is being copied from it. Try again when that is available.`,
+    details: { volumeId, operation: 'copy', copy },
+  };
 }
 
 function typeReasons({ newType, volumeType, volume }: MigrationFacts): Reason[] {

@@ -2,6 +2,7 @@ import { connection } from './connection.ts';
 import { nodeOf } from './ids.ts';
 import type { Flow, Outcome, Phase } from './migration.ts';
 import { attachmentExportName } from './names.ts';
+import type { Origin } from './origin.ts';
 
 /** Where an export is. */
 interface ExportPlace {
@@ -93,6 +94,14 @@ export function notUnderWay(
   return volume.host === at.backEnd && volume.deviceName === at.deviceName
     ? null
     : `volume ${volume.id} is ${volume.deviceName} on ${volume.host}`;
+}
+
+/** The volume that is being made is copied from that device. `made`: what it is made from by the registry; null: from nothing. */
+export function notItsOrigin(made: Origin | null, at: OnDevice): Objection {
+  if (!made) return 'the volume is made from nothing else';
+  return made.backEnd === at.backEnd && made.deviceName === at.deviceName
+    ? null
+    : `the volume is made from ${made.deviceName} on ${made.backEnd}`;
 }
 
 /** The volume is deleted, or forgotten: what was its device is nobody's. */

@@ -8,6 +8,8 @@ import { fenced } from './fenced.ts';
 import { clock, gatherRooms } from './move-facts.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { beginOperation, failOperation, finishOperation, mustHaveEnded, recordOf, type Ticket } from './operations.ts';
+import { holdOrigin } from './origins.ts';
+import { refuseIfSnapshotCopied } from './copies.ts';
 import { reasonsAgainstPlacing } from './placement.ts';
 import { requireQuota } from './quotas.ts';
 import { noColumns } from './rows.ts';
@@ -35,7 +37,8 @@ export interface NewVolume extends Ticket {
 /**
  * Makes the volume's row, status `creating`, on the back end that was asked for if that may take it, or on one that is chosen; its bytes
  * are promised from now on. By the same owner again: the same row. Refused with `VolumeTypeNotFound`, `BackEndNotFound`,
- * `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`, `InsufficientSpace`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has.
+ * `BackEndDisabled`, `BackEndDown`, `CapabilityMissing`, `InsufficientSpace`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has;
+ * of one that is made from another or from a snapshot also as `holdOrigin`.
  * `Fenced` when this owner's creation is over already.
  */
 export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volume> {
@@ -47,9 +50,10 @@ export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volu
       [wanted.backEnd],
     );
     const volumeType = await holdVolumeType(q, wanted.volumeType ?? null);
-    const place = await placeFor(q, wanted, volumeType);
     const record = await recordOf(q, 'create', wanted);
     if (record) return alreadyBegun(q, wanted, record.outcome);
+    const origin = await holdOrigin(q, wanted);
+    const place = await placeFor(q, wanted, { volumeType, preferred: origin?.backEnd ?? null });
     if (await volumeOrNull(q, wanted.volumeId)) throw idTaken(wanted.volumeId);
     if ('reason' in place) throw new FerryError(place.reason.type, place.reason.message, place.reason.details);
     const { tenantId, sizeBytes } = wanted;
@@ -63,11 +67,14 @@ export function beginCreate(registry: Registry, wanted: NewVolume): Promise<Volu
   });
 }
 
-/** Where the volume goes, or why it cannot go there, or anywhere. The back ends that it may go to are locked. */
+/**
+ * Where the volume goes, or why it cannot go there, or anywhere: to the `preferred` back end, if it may and nobody has said anything else. The
+ * back ends that it may go to are locked.
+ */
 async function placeFor(
   q: Queries,
   wanted: NewVolume,
-  volumeType: Asking | null,
+  { volumeType, preferred }: { volumeType: Asking | null; preferred: string | null },
 ): Promise<{ backEnd: string } | { reason: Reason }> {
   const { backEnd, sizeBytes, volumeId, availabilityZone = null } = wanted;
   if (backEnd !== null) {
@@ -80,7 +87,12 @@ async function placeFor(
     return reason ? { reason } : { backEnd };
   }
   const asked = { sizeBytes, volumeType, availabilityZone };
-  const choice = choosePlace(placesIn(await gatherRooms(q), await clock(q)), asked);
+  const places = placesIn(await gatherRooms(q), await clock(q));
+  const there = choosePlace(
+    places.filter((place) => place.backEnd.name === preferred),
+    asked,
+  );
+  const choice = there.place ? there : choosePlace(places, asked);
   return choice.place ? { backEnd: choice.place.backEnd.name } : { reason: reasonNotToCreate(choice, asked) };
 }
 
@@ -138,6 +150,7 @@ export function beginDelete(
     const { cascade = false } = ticket;
     const deleting = await beginOperation(q, 'delete', { ...ticket, withSnapshots: cascade });
     if (!cascade) return { ...deleting, snapshotIds: [] };
+    await refuseIfSnapshotCopied(q, ticket);
     const snapshots = await q.rows(
       z.object({ id: z.uuid() }),
       `UPDATE snapshots SET status = 'deleting', shown_status = NULL, updated_at = now() WHERE volume_id = $1 RETURNING id`,

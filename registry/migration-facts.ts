@@ -4,6 +4,7 @@ import type { MigrationRequest } from '../model/migration.ts';
 import { reasonsNotToMigrate, type LeavingFacts, type MigrationFacts } from '../model/preconditions.ts';
 import { backEnd } from '../model/back-end.ts';
 import { listAttachments } from './attachments.ts';
+import { copyUnderWay } from './copies.ts';
 import { listDiscrepancies } from './discrepancies.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { volumeTypeOrNull } from './volume-types.ts';
@@ -59,6 +60,7 @@ export async function leavingFacts(q: Queries, volumeId: string): Promise<Leavin
     volume,
     source: source ?? null,
     snapshots: counted!.snapshots,
+    copy: await copyUnderWay(q, volumeId),
     attachments: await listAttachments(q, { volumeId }),
     needsRepair: (await listDiscrepancies(q, { volumeId }))[0]?.why ?? null,
     now: counted!.now,

@@ -1,5 +1,6 @@
 import type { Reason } from '../model/errors.ts';
 import type { Phase } from '../model/migration.ts';
+import { reasonCopied } from '../model/preconditions.ts';
 import { shownStatus, statusOf, type ShownStatus, type Volume, type VolumeStatus } from '../model/volume.ts';
 
 /** What happens to a volume besides migrations, one at a time. */
@@ -29,6 +30,8 @@ interface Rule {
   readonly failed: VolumeStatus | null;
   /** The volume must have neither attachments nor snapshots. */
   readonly bare: boolean;
+  /** It may begin while new volumes are copied from this one: its bytes stay what and where they are. */
+  readonly whileCopied: boolean;
 }
 
 const deletable: readonly ShownStatus[] = ['available', 'error', 'error_deleting', 'error_extending'];
@@ -42,20 +45,58 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     meanwhile: 'deleting',
     failed: 'error_deleting',
     bare: true,
+    whileCopied: false,
   },
-  extend: { from: ['available'], forced: [], meanwhile: 'extending', failed: 'error_extending', bare: true },
-  retype: { from: ['available', 'in-use'], forced: [], meanwhile: 'retyping', failed: null, bare: false },
+  extend: {
+    from: ['available'],
+    forced: [],
+    meanwhile: 'extending',
+    failed: 'error_extending',
+    bare: true,
+    whileCopied: false,
+  },
+  retype: {
+    from: ['available', 'in-use'],
+    forced: [],
+    meanwhile: 'retyping',
+    failed: null,
+    bare: false,
+    whileCopied: true,
+  },
   // `attaching`, `detaching`: what a volume shows that was reserved for it.
   // Forced: by the client that reserved it for this very attachment.
-  attach: { from: ['available', 'attaching'], forced: ['reserved'], meanwhile: 'attaching', failed: null, bare: false },
-  detach: { from: ['in-use', 'attaching', 'detaching'], forced: [], meanwhile: 'detaching', failed: null, bare: false },
-  snapshot: { from: ['available'], forced: ['in-use'], meanwhile: 'snapshotting', failed: null, bare: false },
+  attach: {
+    from: ['available', 'attaching'],
+    forced: ['reserved'],
+    meanwhile: 'attaching',
+    failed: null,
+    bare: false,
+    whileCopied: false,
+  },
+  detach: {
+    from: ['in-use', 'attaching', 'detaching'],
+    forced: [],
+    meanwhile: 'detaching',
+    failed: null,
+    bare: false,
+    whileCopied: false,
+  },
+  snapshot: {
+    from: ['available'],
+    forced: ['in-use'],
+    meanwhile: 'snapshotting',
+    failed: null,
+    bare: false,
+    // Back ends without snapshots of their own copy a file that nobody has open.
+    whileCopied: false,
+  },
   'delete-snapshot': {
     from: ['available', 'in-use', 'error', 'error_deleting'],
     forced: [],
     meanwhile: null,
     failed: null,
     bare: false,
+    whileCopied: true,
   },
   unmanage: {
     from: ['available', 'error', 'error_deleting', 'error_extending'],
@@ -63,6 +104,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     meanwhile: null,
     failed: null,
     bare: true,
+    whileCopied: false,
   },
 };
 
@@ -77,6 +119,8 @@ export interface OperationFacts {
   phase: Phase | null;
   attachments: number;
   snapshots: number;
+  /** A new volume that is being copied from it; null: none is. */
+  copy: string | null;
 }
 
 /** Who holds the volume, as a reason why something else may not happen to it now; null when nobody does. */
@@ -119,6 +163,7 @@ export function reasonNotToBegin(operation: OperationOnVolume, force: boolean, f
       details: { volumeId: v.id, operation, status, allowed: from },
     };
   }
+  if (f.copy !== null && !rules[operation].whileCopied) return reasonCopied(v.id, f.copy);
   if (!rules[operation].bare) return null;
   if (f.attachments > 0) {
     return {

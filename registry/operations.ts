@@ -4,6 +4,7 @@ import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
 import { listClaims } from './migrations.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
+import { copyUnderWay } from './copies.ts';
 import { mayBeginFrom, reasonNotToBegin, rules, type Operation, type OperationOnVolume } from './operation-rules.ts';
 import { findVolume, type Visibility } from './volumes.ts';
 
@@ -36,9 +37,9 @@ export async function beginOperation(
   ticket: Ticket & Leniency,
 ): Promise<Volume> {
   const { force = false, withSnapshots = false } = ticket;
-  const { meanwhile, bare } = rules[operation];
+  const { meanwhile, bare, whileCopied } = rules[operation];
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
-    const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7)', [
+    const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7, $8)', [
       ticket.volumeId,
       operation,
       ticket.owner,
@@ -46,6 +47,7 @@ export async function beginOperation(
       mayBeginFrom(operation, force),
       meanwhile,
       bare && !withSnapshots,
+      whileCopied,
     ]);
     if (begun) {
       if (bare && withSnapshots) await mustBeDetached(registry, operation, begun, ticket);
@@ -87,7 +89,8 @@ async function factsOf(registry: Queries, found: Volume) {
             (SELECT count(*) FROM snapshots WHERE volume_id = $1) AS snapshots`,
     [found.id],
   );
-  return { volume: found, phase: claim?.phase ?? null, ...counted! };
+  const copy = await copyUnderWay(registry, found.id);
+  return { volume: found, phase: claim?.phase ?? null, copy, ...counted! };
 }
 
 /** What the volume is when its operation has gone well. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { snapshot, type ShownSnapshotStatus, type Snapshot } from '../model/snapshot.ts';
 import type { Queries, Registry } from './open-registry.ts';
+import { refuseIfSnapshotCopied } from './copies.ts';
 import { Conditions, pageStatement, plainKey, textKey, type Page, type SortKeys } from './pages.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from './operations.ts';
 import { requireQuota } from './quotas.ts';
@@ -175,6 +176,7 @@ export function beginSnapshotDelete(
         `Snapshot ${found.id} has status ${shown}; to be deleted it must be ${deletableSnapshots.join(' or ')}.`,
         { snapshotId: found.id, status: shown },
       );
+    await refuseIfSnapshotCopied(q, { snapshotId: found.id });
     const deleting = await setStatus(q, ticket, 'deleting');
     if (!deleting) throw snapshotNotFound(ticket.snapshotId);
     return deleting;

@@ -5,6 +5,7 @@ import type { Reason } from '../model/errors.ts';
 import { migrationRecord } from '../model/migration.ts';
 import { reasonsNotToUndo, type UndoFacts, type UndoRequest } from '../model/undo-preconditions.ts';
 import { listAttachments } from './attachments.ts';
+import { copyUnderWay } from './copies.ts';
 import { withKeptUntil } from './migrations.ts';
 import { listDiscrepancies } from './discrepancies.ts';
 import type { Queries, Registry } from './open-registry.ts';
@@ -40,6 +41,7 @@ async function factsAt(q: Queries, volumeId: string): Promise<UndoFacts> {
     source: backEnds.find((b) => b.name === volume?.host) ?? null,
     destination: backEnds.find((b) => b.name === kept?.backEnd) ?? null,
     snapshots: counted!.snapshots,
+    copy: await copyUnderWay(q, volumeId),
     attachments: await listAttachments(q, { volumeId }),
     volumeType: volume?.volumeType ? await volumeTypeOrNull(q, volume.volumeType) : null,
     needsRepair: (await listDiscrepancies(q, { volumeId }))[0]?.why ?? null,

@@ -8,6 +8,7 @@ import { volumeTypeName } from '../model/volume-type.ts';
 import { registry } from './activities.ts';
 import { failureOf, reasonOf } from './failures.ts';
 import { begin } from './operations/begin.ts';
+import { fillVolume } from './operations/fill-volume.ts';
 import { storageWork } from './operations/storage-work.ts';
 import { workflowOwner } from './owner.ts';
 import { label, metadata } from '../model/text.ts';
@@ -27,12 +28,15 @@ export const createVolumeRequest = z.object({
   metadata: metadata.default({}),
   bootable: z.boolean().default(false),
   volumeType: volumeTypeName.nullable().default(null),
+  /** What its first bytes are copied from: at most one of the two, and no larger than it. */
+  snapshotId: z.uuid().nullable().default(null),
+  sourceVolumeId: volumeId.nullable().default(null),
 });
 export type CreateVolumeRequest = z.infer<typeof createVolumeRequest>;
 
 /**
- * Makes a volume: its row first (status `creating`), then the device, zeroed, then `available`. When the device cannot be made
- * the row stays with status `error`, as in Cinder, so that its tenant sees it and can delete it.
+ * Makes a volume: its row first (status `creating`), then the device, zeroed or filled from a snapshot or another volume, then `available`.
+ * When the device cannot be made the row stays with status `error`, as in Cinder, so that its tenant sees it and can delete it.
  */
 export async function createVolume(input: unknown): Promise<{ volumeId: string }> {
   const parsed = createVolumeRequest.safeParse(input);
@@ -44,17 +48,15 @@ export async function createVolume(input: unknown): Promise<{ volumeId: string }
   );
   let identity: string;
   try {
-    const made = await storageWork(nodeOf(host)).createDevice.executeWithOptions(
-      { summary: `make the device on ${host}` },
-      [
-        {
-          backEnd: host,
-          deviceName: deviceName({ id: request.volumeId, nameId: null }),
-          sizeBytes: request.sizeBytes,
-          tags: [...liveTags(request.volumeId), ...labelTags(request)],
-        },
-      ],
-    );
+    const at = { backEnd: host, deviceName: deviceName({ id: request.volumeId, nameId: null }) };
+    const { sizeBytes: size } = request;
+    const labels = labelTags(request);
+    const isCopy = request.snapshotId !== null || request.sourceVolumeId !== null;
+    const made = isCopy
+      ? await fillVolume({ ...at, volumeId: request.volumeId, owner, sizeBytes: size, labels })
+      : await storageWork(nodeOf(host)).createDevice.executeWithOptions({ summary: `make the device on ${host}` }, [
+          { ...at, sizeBytes: size, tags: [...liveTags(request.volumeId), ...labels] },
+        ]);
     identity = made.identity;
   } catch (error) {
     const reason = reasonOf(error);

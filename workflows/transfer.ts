@@ -49,7 +49,8 @@ export async function runTransfer(
   }
 }
 
-function sourceLost(error: unknown): { message: string; at: Checkpoint | null } | null {
+/** Whether the transfer failed because its source cannot be reached, and how far it was then. */
+export function sourceLost(error: unknown): { message: string; at: Checkpoint | null } | null {
   const cause = error instanceof ActivityFailure ? error.cause : null;
   if (!(cause instanceof ApplicationFailure) || cause.type !== 'SourceUnreachable') return null;
   const details = cause.details?.[0] as { checkpoint?: unknown } | undefined;

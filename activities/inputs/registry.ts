@@ -52,6 +52,7 @@ export const registryInputs = {
   takeDueKeptSource: ofMigration,
   forgetKeptSource: ofMigration,
 
+  findOrigin: ofVolume,
   beginCreate: input({
     ...ticket,
     tenantId,

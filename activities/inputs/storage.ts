@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { backEndName, volumeId } from '../../model/ids.ts';
+import { origin } from '../../model/origin.ts';
 import { sizeBytes } from '../../model/sizes.ts';
 import {
   exportAddress,
@@ -10,6 +11,7 @@ import {
   input,
   live,
   onDevice,
+  owner,
   snapshotDevice,
   tags,
   transfer,
@@ -22,6 +24,10 @@ const ofMigration = { migrationId: z.uuid() };
 
 /** What a migration makes its device with. */
 const made = { ...onDevice, sizeBytes, volumeId, ...ofMigration, generation, labels: tags };
+
+/** The device of a volume that is made from something else. */
+const filled = { ...onDevice, volumeId, owner };
+const from = input({ ...origin.shape, deviceName: fileName, identity: identity.nullable() });
 
 /** What holds a volume, or is going to. */
 const whole = { ...onDevice, volumeId, identity: identity.nullable(), generation, sizeBytes };
@@ -44,7 +50,21 @@ const round = { ...onDevice, sizeBytes, ...ofMigration, round: z.number().int().
 
 /** What a storage node's activities take. */
 export const storageInputs = {
-  createDevice: input({ ...onDevice, sizeBytes, tags }),
+  createDevice: input({ ...onDevice, sizeBytes, tags, toFill: z.boolean().optional() }),
+  openOrigin: input({ ...filled, origin: from, exported: z.boolean() }),
+  checkOrigin: input({ origin: from, lastWrite: z.string().max(255).nullable() }),
+  fillDevice: input({
+    ...filled,
+    sizeBytes,
+    origin: from,
+    source: input({ ...exportAddress, holes: z.boolean().optional() }).nullable(),
+    readsZero: z.boolean(),
+    digest: z.boolean(),
+    from: transfer.from,
+    bandwidth: transfer.bandwidth,
+  }),
+  digestFilled: input({ ...filled, sizeBytes, from: transfer.from, bandwidth: transfer.bandwidth }),
+  completeDevice: input({ ...filled, generation, identity, sizeBytes }),
   prepareDestination: input(made),
   prepareLocalMove: input({ ...made, source: input(live), mayShare: z.boolean().optional() }),
   copyVolume: input({ ...transfer, volumeId, source: input(live), readsZero: z.boolean(), digest: z.boolean() }),

@@ -16,6 +16,7 @@ import { planMigration, type Move } from '../../registry/migration-facts.ts';
 import { findVolume, isCurrentLocation, type Visibility } from '../../registry/volumes.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
+import { findOrigin } from '../../registry/origins.ts';
 import * as snapshots from '../../registry/snapshots.ts';
 import { whereabouts } from '../../registry/whereabouts.ts';
 import { checkInputs } from '../inputs/check-inputs.ts';
@@ -77,6 +78,8 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     takeDueKeptSource: (of: { migrationId: string }) => keptSources.takeDueKeptSource(registry, of.migrationId),
     forgetKeptSource: (of: { migrationId: string }) => keptSources.forgetKeptSource(registry, of.migrationId),
 
+    /** What a volume is copied from that is being made. */
+    findOrigin: (of: { volumeId: string }) => findOrigin(registry, of.volumeId),
     beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
     finishCreate: (done: Ticket & { identity?: string }) => creation.finishCreate(registry, done),
     failCreate: (failed: Failed) => creation.failCreate(registry, failed),

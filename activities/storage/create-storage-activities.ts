@@ -24,6 +24,7 @@ import { blamingBackEnds } from './blame-back-end.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
 import { checkHeld, holdDevice } from './guard-device.ts';
 import { createExaminationActivities } from './create-examination-activities.ts';
+import { createCopyActivities } from './create-copy-activities.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
 import { endUnmapping } from './copier/end-unmapping.ts';
 import { tellsHoles } from './file-system.ts';
@@ -132,9 +133,13 @@ export function createStorageActivities(deps: StorageDependencies) {
   };
 
   /** A transfer onto a device. When it fails because the whole back end has run out of room, that is what it says. */
-  const writing = async (input: TransferInput, run: Parameters<typeof runWithProgress>[2]) => {
+  const writing = async (
+    input: OnDevice & Pick<TransferInput, 'sizeBytes' | 'from'>,
+    run: Parameters<typeof runWithProgress>[2],
+    reportProgress = deps.reportProgress,
+  ) => {
     try {
-      return await runWithProgress(deps, input, run);
+      return await runWithProgress({ ...deps, reportProgress }, input, run);
     } catch (error) {
       if (!(error instanceof FerryError) || !noRoom.has(error.type)) throw error;
       const why = await driverOf(input.backEnd)
@@ -146,15 +151,16 @@ export function createStorageActivities(deps: StorageDependencies) {
     }
   };
 
-  /** Copies onto the device that the migration has made; looked at once more when the copy has the device to itself. */
+  /** Copies onto the incoming device that carries the tag; looked at once more when the copy has the device to itself. */
   const copyOnto = async (
-    input: TransferInput & { readsZero: boolean; digest: boolean },
+    input: OnDevice & Pick<TransferInput, 'sizeBytes' | 'bandwidth'> & { readsZero: boolean; digest: boolean },
+    tag: string,
     from: Pick<CopyJob, 'source' | 'tls' | 'from'>,
     options: Parameters<Copier['run']>[1],
   ) => {
-    const { migrationId, bandwidth, digest, readsZero } = input;
+    const { bandwidth, digest, readsZero } = input;
     const incoming = async () => {
-      const device = await deviceOf(input, input.sizeBytes, migrationTag(migrationId));
+      const device = await deviceOf(input, input.sizeBytes, tag);
       const { role } = standingOf(device.tags);
       if (role === 'incoming') return device;
       throw new FerryError('NotOwned', `${device.path} is ${role} by now: nothing is copied onto it.`);
@@ -168,6 +174,8 @@ export function createStorageActivities(deps: StorageDependencies) {
     const destination = { path: devicePath, sizeBytes, readsZero };
     return deps.copier.run({ kind: 'copy', ...from, destination, bandwidth, digest }, { ...options, confirm });
   };
+
+  const tlsFor = (source: CopyJob['source']) => ('tls' in source && source.tls ? deps.tls : null);
 
   const guarded = ({ backEnd, deviceName: name }: OnDevice) => ({
     driver: driverOf(backEnd),
@@ -186,20 +194,34 @@ export function createStorageActivities(deps: StorageDependencies) {
       liveDeviceOf,
       whereabouts: deps.whereabouts,
     }),
+    ...createCopyActivities({
+      exports: deps.exports,
+      copier: deps.copier,
+      noProgressMs: deps.noProgressMs,
+      driverOf,
+      deviceOf,
+      liveDeviceOf,
+      copyOnto: (input, source, { from, options }) =>
+        copyOnto(input, volumeTag(input.volumeId), { source, tls: tlsFor(source), from }, options),
+      // No workflow but a migration's is told of progress.
+      transfer: (input, run) => writing(input, run, unreported),
+    }),
     ...createSuccessionActivities(deps, driverOf),
     ...createExaminationActivities({ drivers: deps.drivers, exports: deps.exports, driverOf }),
 
-    /** Makes a volume's device, all zeros. */
+    /** Makes a volume's device, all zeros; or, `toFill`, one onto which its first bytes are copied: see `fillDevice`. */
     createDevice: beatingAtWork(
       deps.noProgressMs,
-      async (input: OnDevice & { sizeBytes: number; tags: string[] }): Promise<{ identity: string }> => {
-        const { identity } = await driverOf(input.backEnd).create({
+      async (
+        input: OnDevice & { sizeBytes: number; tags: string[]; toFill?: boolean | undefined },
+      ): Promise<{ identity: string; readsZero: boolean }> => {
+        const { identity, readsZero } = await driverOf(input.backEnd).create({
           name: input.deviceName,
           sizeBytes: input.sizeBytes,
           tags: input.tags,
-          zero: true,
+          zero: !input.toFill,
         });
-        return { identity };
+        return { identity, readsZero };
       },
     ),
 
@@ -262,7 +284,8 @@ export function createStorageActivities(deps: StorageDependencies) {
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
         const source = await liveDeviceOf(input.source, input.sizeBytes);
-        return copyOnto(input, { source: { devicePath: source.path }, tls: null, from }, options);
+        const tag = migrationTag(input.migrationId);
+        return copyOnto(input, tag, { source: { devicePath: source.path }, tls: null, from }, options);
       }),
 
     /**
@@ -345,7 +368,7 @@ export function createStorageActivities(deps: StorageDependencies) {
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
         const { source } = input;
-        return copyOnto(input, { source, tls: source.tls ? deps.tls : null, from }, options);
+        return copyOnto(input, migrationTag(input.migrationId), { source, tls: tlsFor(source), from }, options);
       }),
 
     /**

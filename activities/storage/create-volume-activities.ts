@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../model/errors.ts';
 import {
+  isHalfFilled,
   labelsOf,
   liveTags,
   reasonNotLive,
@@ -52,9 +53,10 @@ export function createVolumeActivities(deps: {
 }) {
   const { exports, driverOf, deviceOf, liveDeviceOf, whereabouts } = deps;
 
-  /** The device that holds the volume, of any size; null when there is none. */
-  const holderOf = async (at: OnDevice & LiveDevice): Promise<Device | null> => {
+  /** The device that holds the volume, of any size; null when there is none. `orHalf`: or one that it was never whole on. */
+  const holderOf = async (at: OnDevice & LiveDevice, { orHalf = false } = {}): Promise<Device | null> => {
     const device = await driverOf(at.backEnd).find(at.deviceName);
+    if (device && orHalf && isHalfFilled(device, at)) return device;
     const reason = device && reasonNotLive(device, at);
     if (reason) throw new FerryError(reason.type, `On ${at.backEnd}, ${reason.message}`, reason.details);
     return device;
@@ -87,11 +89,13 @@ export function createVolumeActivities(deps: {
 
   return {
     /** Whether the device that holds the volume is there. One that is not the volume's, or says that it is not: the error tells. */
-    hasDevice: beating(async (input: OnDevice & LiveDevice): Promise<boolean> => (await holderOf(input)) !== null),
+    hasDevice: beating(
+      async (input: OnDevice & LiveDevice): Promise<boolean> => (await holderOf(input, { orHalf: true })) !== null,
+    ),
 
     /** Ends the exports of the device that holds a volume, then deletes it. Not there: done. */
     deleteDevice: beating(async (input: OnDevice & LiveDevice & Owned): Promise<void> => {
-      const device = await holderOf(input);
+      const device = await holderOf(input, { orHalf: true });
       if (!device) return;
       await stillWanted();
       await endExports(exports, device.path);
@@ -124,7 +128,11 @@ export function createVolumeActivities(deps: {
     /** Deletes a snapshot's device. Not there: done. */
     deleteSnapshotDevice: beating(async (input: OnDevice & { snapshotId: string }): Promise<void> => {
       const tags = [snapshotTag(input.snapshotId)];
-      await deleteUnlessHeld(driverOf(input.backEnd), input.deviceName, { tags });
+      const driver = driverOf(input.backEnd);
+      const device = await driver.find(input.deviceName);
+      // A copy that came to nothing may have left the export that it read through.
+      if (device?.tags.includes(tags[0]!)) await endExports(exports, device.path);
+      await deleteUnlessHeld(driver, input.deviceName, { tags });
     }),
 
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */
@@ -237,7 +245,11 @@ export function createVolumeActivities(deps: {
 }
 
 /** Exactly the device that was looked at, still the one that holds the volume, and still to be changed. */
-function expectedLive({ identity }: Device, { volumeId }: LiveDevice): Expected {
+function expectedLive(device: Device, live: LiveDevice): Expected {
+  const { identity } = device;
+  const { volumeId } = live;
+  if (isHalfFilled(device, live))
+    return { identity, tags: [volumeTag(volumeId), roleTag('incoming')], not: [roleTag('live')], stillWanted };
   const not = (['incoming', 'retired', 'kept'] as const).map(roleTag);
   return { identity, tags: [volumeTag(volumeId)], not, stillWanted };
 }

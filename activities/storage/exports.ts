@@ -55,9 +55,9 @@ export async function endExports(exports: Exports, path: string, but: string | n
   for (const { exportName } of others) await exports.remove(exportName);
 }
 
-/** What only a migration's own copy reads through; nobody's writes are cut off with it. */
+/** What only a copy of Ferry's reads through; nobody's writes are cut off with it. */
 export const isOfCopy = ({ exportName, writable }: { exportName: string; writable: boolean }) =>
-  !writable && exportName.startsWith('migration-');
+  !writable && (exportName.startsWith('migration-') || exportName.startsWith('copy-'));
 
 /**
  * Ends one export. `VolumeInUse` when somebody is connected to it and stays, whoever that is: a guest may write through it, under whatever

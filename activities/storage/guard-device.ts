@@ -86,6 +86,16 @@ export async function checkHeld(guarded: Guarded & { lastWrite: string | null })
   if (guarded.lastWrite !== null && around.lastWrite !== guarded.lastWrite) throw writtenMeanwhile(around.device.path);
 }
 
+/**
+ * What the storage tells of the last write to a device that is to be read as a whole. `VolumeInUse` if somebody uses it; if it is not as
+ * it was at an earlier look (`since`): somebody has written to it meanwhile.
+ */
+export async function lastWriteTo(guarded: Guarded, since: string | null = null): Promise<string | null> {
+  const { device, lastWrite } = await whenUnused(guarded);
+  if (since !== null && lastWrite !== since) throw writtenMeanwhile(device.path);
+  return lastWrite;
+}
+
 /** Throws `VolumeHasSnapshots` if somebody's snapshots hang on the device. */
 export async function refuseIfOrigin(driver: VolumeDriver, name: string): Promise<void> {
   const around = await driver.surroundings(name);

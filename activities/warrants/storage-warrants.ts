@@ -1,4 +1,4 @@
-import { isStandingTag, liveTags, standingOf, snapshotTag } from '../../model/device.ts';
+import { fillingTags, isStandingTag, liveTags, standingOf, snapshotTag } from '../../model/device.ts';
 import type { Flow } from '../../model/migration.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
 import {
@@ -7,6 +7,7 @@ import {
   isServing,
   neverCameToBe,
   notItsDestination,
+  notItsOrigin,
   notItsSource,
   notMovedSo,
   notSwitchedTo,
@@ -14,8 +15,10 @@ import {
   notToBeRevived,
   notUnderWay,
   stillNeeded,
+  type Objection,
 } from '../../model/warrants.ts';
 import type { Registry } from '../../registry/open-registry.ts';
+import { originOrNull } from '../../registry/origins.ts';
 import * as warrants from '../../registry/warrants.ts';
 import type { StorageActivities } from '../storage/create-storage-activities.ts';
 import type { Warrants } from './require-warrants.ts';
@@ -24,6 +27,7 @@ import type { Warrants } from './require-warrants.ts';
 export function storageWarrants(registry: Registry): Warrants<StorageActivities> {
   const volume = (volumeId: string) => warrants.volumeFacts(registry, volumeId);
   const migration = (id: string) => warrants.migrationFacts(registry, { id });
+  const originOf = (volumeId: string) => originOrNull(registry, volumeId);
   const concerned = (name: string) => warrants.concernedWith(registry, name);
 
   /** Remembers what the node has exported. */
@@ -61,6 +65,15 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     objection: async (input: { volumeId: string; backEnd: string; deviceName: string; owner?: string | undefined }) =>
       notUnderWay(operation, await volume(input.volumeId), input),
   });
+  /** Copies onto the device of a volume that is being made from that. */
+  const notToBeFilled = async (
+    input: Parameters<typeof notUnderWay>[2] & {
+      volumeId: string;
+      origin: { volumeId: string; backEnd: string; deviceName: string };
+    },
+  ): Promise<Objection> =>
+    notUnderWay('create', await volume(input.volumeId), input) ??
+    notItsOrigin(await originOf(input.volumeId), input.origin);
   /** Ends what is exported under that name, too. */
   const leaves = {
     async objection(input: { migrationId: string; volumeId: string; exportName: string }) {
@@ -78,12 +91,40 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         const facts = await volume(volumeId);
         const why = notUnderWay('create', facts, input);
         if (why !== null) return why;
-        if (facts.volume!.sizeBytes !== input.sizeBytes) return 'the volume has another size';
+        const from = input.toFill ? await originOf(volumeId) : null;
+        if (input.toFill && !from) return 'the volume is made from nothing else';
+        if ((from ?? facts.volume!).sizeBytes !== input.sizeBytes) return 'the volume has another size';
         // What says that it is newer, or a migration's, would set the devices against the registry.
-        const isNew = liveTags(volumeId).every((tag) => input.tags.includes(tag));
-        return isNew && !input.tags.filter(isStandingTag).some((tag) => !liveTags(volumeId).includes(tag))
+        const wanted = from ? fillingTags(volumeId) : liveTags(volumeId);
+        const isNew = wanted.every((tag) => input.tags.includes(tag));
+        return isNew && !input.tags.filter(isStandingTag).some((tag) => !wanted.includes(tag))
           ? null
           : 'its tags are not those of a new device';
+      },
+    },
+    openOrigin: {
+      objection: notToBeFilled,
+      async done({ origin }, { source }) {
+        if (source) await offersExport(origin, source);
+      },
+    },
+    checkOrigin: 'reads',
+    fillDevice: {
+      async objection(input) {
+        const why = await notToBeFilled(input);
+        if (why !== null || !input.source) return why;
+        return (await warrants.isOffered(registry, input.origin, exportOffer(input.source)))
+          ? null
+          : 'what it is made from is not exported there';
+      },
+    },
+    digestFilled: { objection: async (input) => notUnderWay('create', await volume(input.volumeId), input) },
+    completeDevice: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        const why =
+          notUnderWay('create', facts, input) ?? ((await originOf(input.volumeId)) ? null : 'it is made whole');
+        return why ?? (facts.volume!.sizeBytes === input.sizeBytes ? null : 'the volume has another size');
       },
     },
     prepareDestination: { objection: makes },

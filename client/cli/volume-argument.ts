@@ -18,9 +18,9 @@ export function volumeArgument(): Argument {
   return new VolumeArgument('<volume>', described).argParser(checked('volume', volumeText));
 }
 
-/** The same as an option, `--volume`. */
-export function volumeOption(description: string): Option {
-  return new VolumeOption('--volume <volume>', description).argParser(checked('volume', volumeText));
+/** The same as an option, `--volume` unless it has another name. */
+export function volumeOption(description: string, flags = '--volume <volume>'): Option {
+  return new VolumeOption(flags, description).argParser(checked('volume', volumeText));
 }
 
 /** Makes an id of what is given for a volume, before the action of any command of the program. An id costs no question. */

@@ -187,6 +187,14 @@ describe('snapshots', () => {
     assert.equal((await refused('delete', id)).type, 'VolumeHasSnapshots');
     assert.equal((await refused('extend', id, '2')).type, 'VolumeHasSnapshots');
     assert.equal((await refused('unmanage', id)).type, 'VolumeHasSnapshots');
+    // Its extents have been another's: what is behind the snapshot's bytes must be zeros all the same.
+    const { id: made } = await ferry<{ id: string }>('create', '--from-snapshot', snapshot, '--size', '96MiB');
+    const { id: away } = await ferry<{ id: string }>('create', '--from-volume', id, '--host', server2);
+    await run('cmp', `--bytes=${64 * mib}`, `/dev/${group}/_snapshot-${snapshot}`, device(made));
+    await run('cmp', `--bytes=${32 * mib}`, `--ignore-initial=${64 * mib}:0`, device(made), '/dev/zero');
+    const now = await digest(`volume-${id}`);
+    assert.equal(await stage.sight.digest(['server2', 'lvmstorage-2', `volume-${away}`]), now);
+    for (const copy of [made, away]) await ferry('delete', copy);
     await ferry('snapshot', 'delete', snapshot);
     assert.equal((await refused('snapshot', 'delete', snapshot)).type, 'SnapshotNotFound');
     assert.deepEqual(await ferry('snapshot', 'list', '--volume', id), []);

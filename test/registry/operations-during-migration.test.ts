@@ -7,6 +7,7 @@ import { requestedOperation } from '../../model/operation-requests.ts';
 import { gib } from '../../model/sizes.ts';
 import { beginAttach, beginDetach, listAttachments } from '../../registry/attachments.ts';
 import { claimVolume } from '../../registry/claim.ts';
+import { beginCreate } from '../../registry/creation.ts';
 import { beginExtend } from '../../registry/extension.ts';
 import { changeMetadata } from '../../registry/metadata.ts';
 import { beginOperation } from '../../registry/operations.ts';
@@ -56,6 +57,11 @@ const attempts: Record<string, Attempt> = {
   '`os-begin_detaching`': detach,
   '`attachment-create`, `os-reserve`, `os-attach`': (registry, volumeId) =>
     beginAttach(registry, { ...ticket(volumeId), attachmentId: randomUUID(), instanceId: 'vm-2', computeHost: 'hv2' }),
+  clone: (registry, sourceVolumeId) => {
+    const { volumeId, owner } = ticket(randomUUID());
+    const wanted = { tenantId: 'tenant-1', sizeBytes: gib, backEnd: null };
+    return beginCreate(registry, { ...wanted, volumeId, owner, sourceVolumeId });
+  },
   extend: (registry, volumeId) => beginExtend(registry, { ...ticket(volumeId), sizeBytes: 2 * gib }),
   '`os-detach`': detach,
   '`reset-state`': (registry, volumeId) => resetState(registry, { volumeId, status: 'error' }),

@@ -10,13 +10,18 @@ import { registryWarrants, type WritesConnection } from '../../activities/warran
 import { storageWarrants } from '../../activities/warrants/storage-warrants.ts';
 import type { ComputeActivities } from '../../activities/compute/create-compute-activities.ts';
 import type { StorageActivities } from '../../activities/storage/create-storage-activities.ts';
-import { generationTag, liveTags, migrationTag } from '../../model/device.ts';
+import { fillingTags, generationTag, liveTags, migrationTag } from '../../model/device.ts';
 import { nodeOf } from '../../model/ids.ts';
 import { copyStart } from '../../model/migration.ts';
 import { gib } from '../../model/sizes.ts';
 import { deviceName } from '../../model/names.ts';
+import { copyExportName, type Origin } from '../../model/origin.ts';
+import { exportOffer } from '../../model/warrants.ts';
 import { beginAttach, failAttach, finishAttach } from '../../registry/attachments.ts';
 import { claimVolume } from '../../registry/claim.ts';
+import { beginCreate, finishCreate } from '../../registry/creation.ts';
+import { findOrigin } from '../../registry/origins.ts';
+import { recordOffer } from '../../registry/warrants.ts';
 import { reportComputeNode } from '../../registry/compute-nodes.ts';
 import { enterPhase, releaseVolume } from '../../registry/migration-steps.ts';
 import { beginOperation, finishOperation } from '../../registry/operations.ts';
@@ -85,6 +90,10 @@ describe('the registry is asked before a step is done', () => {
       played({ finishAttach: null, switchVolume: null }, () => null),
     );
   });
+
+  /** What the node of the origin has written down when it opened it. */
+  const offers = ({ volumeId, backEnd, deviceName: name }: Origin, to: typeof address & { exportName: string }) =>
+    recordOffer(registry, { volumeId, backEnd, deviceName: name }, exportOffer(to));
 
   async function refused(step: Promise<unknown>): Promise<void> {
     done.length = 0;
@@ -356,6 +365,43 @@ describe('the registry is asked before a step is done', () => {
     await refused(storage.retireSource({ ...left, volumeId, proof: null }));
     await refused(storage.keepSource({ ...left, volumeId }));
     await storage.keepSource({ ...left, volumeId: other });
+  });
+
+  test('a new volume is filled from what it is made from, as its node has offered it, and from nothing else', async () => {
+    const [sourceVolumeId, stranger, empty] = [await putVolume(registry), await putVolume(registry), randomUUID()];
+    const volumeId = randomUUID();
+    const owner = anOwner('create');
+    const wanted = { tenantId: 'tenant-1', backEnd: destination };
+    await beginCreate(registry, { ...wanted, volumeId, owner, sizeBytes: 2 * gib, sourceVolumeId });
+    await beginCreate(registry, { ...wanted, volumeId: empty, owner: anOwner('create'), sizeBytes: gib });
+    const at = (id: string, backEnd = destination) => ({ backEnd, deviceName: deviceName({ id, nameId: null }) });
+    const device = { ...at(volumeId), sizeBytes: gib, tags: fillingTags(volumeId), toFill: true };
+    await refused(storage.createDevice({ ...device, sizeBytes: 2 * gib }));
+    await refused(storage.createDevice({ ...device, tags: liveTags(volumeId) }));
+    await refused(storage.createDevice({ ...device, ...at(empty), tags: fillingTags(empty) }));
+    await refused(storage.createDevice({ ...device, toFill: false }));
+    await storage.createDevice(device);
+    const filled = { ...at(volumeId), volumeId, owner };
+    const origin = await findOrigin(registry, volumeId);
+    const other = { ...origin, ...at(stranger, sourceBackEnd), volumeId: stranger };
+    const copied = { ...filled, sizeBytes: gib, readsZero: true, digest: true, from: copyStart, bandwidth: null };
+    const from = nbd(copyExportName(volumeId)).address;
+    await refused(storage.openOrigin({ ...filled, origin: other, exported: true }));
+    await refused(storage.openOrigin({ ...filled, owner: 'another', origin, exported: true }));
+    await refused(storage.fillDevice({ ...copied, origin, source: from }));
+    await offers(origin, from);
+    await refused(storage.fillDevice({ ...copied, origin, source: { ...from, port: 4444 } }));
+    await refused(storage.fillDevice({ ...copied, origin: other, source: null }));
+    await refused(storage.fillDevice({ ...copied, ...at(stranger), origin, source: from }));
+    await storage.fillDevice({ ...copied, origin, source: from });
+    await storage.digestFilled(copied);
+    const whole = { ...filled, generation: 0, identity: 'an-identity', sizeBytes: 2 * gib };
+    await refused(storage.completeDevice({ ...whole, sizeBytes: gib }));
+    await storage.completeDevice(whole);
+    await finishCreate(registry, { volumeId, owner, identity: 'an-identity' });
+    await refused(storage.fillDevice({ ...copied, origin, source: null }));
+    await refused(storage.digestFilled(copied));
+    await refused(storage.completeDevice(whole));
   });
 
   test('a device is made as new, and is let go under its own name', async () => {

@@ -3,13 +3,15 @@ import type { StorageActivities } from '../../activities/storage/create-storage-
 import { storageQueue } from '../../model/names.ts';
 import { patienceSeconds } from './run-operation.ts';
 
+type Work = 'createDevice' | 'extendDevice' | 'snapshotDevice' | 'fillDevice' | 'completeDevice' | 'digestFilled';
+
 /**
  * Steps on a storage node that take as long as there are bytes to zero or to copy. They beat, so a dead worker is noticed, and end when
  * no byte is zeroed any more; a node
  * that is away for five minutes, or a step that fails twenty times (some three minutes), is given up.
  */
 export function storageWork(node: string) {
-  return proxyActivities<Pick<StorageActivities, 'createDevice' | 'extendDevice' | 'snapshotDevice'>>({
+  return proxyActivities<Pick<StorageActivities, Work>>({
     taskQueue: storageQueue(node),
     startToCloseTimeout: '7 days',
     heartbeatTimeout: '15s',
@@ -19,7 +21,8 @@ export function storageWork(node: string) {
       initialInterval: '500ms',
       maximumInterval: '10s',
       maximumAttempts: 20,
-      nonRetryableErrorTypes: ['NoProgress'],
+      // The second is cured by the workflow: it has the export made anew.
+      nonRetryableErrorTypes: ['NoProgress', 'SourceUnreachable'],
     },
   });
 }

@@ -1,12 +1,13 @@
 import * as z from 'zod';
 import { gib } from '../../../model/sizes.ts';
+import { snapshotStatusOf } from '../../../model/snapshot.ts';
 import type { Volume } from '../../../model/volume.ts';
 import { call, type Asked, type Call } from '../call.ts';
 import { flag, metadata, positiveInteger, text } from '../fields.ts';
-import { badRequest, notFound, notImplemented, policyForbids, type Refusals } from '../fault.ts';
+import { badRequest, invalidInput, notFound, policyForbids, type Refusals } from '../fault.ts';
 import { labelOf } from '../label.ts';
 import { isTrue } from '../list-query.ts';
-import { presentOwnVolume, presentVolume } from '../presenters/volume.ts';
+import { presentOwnVolume, presentVolume, sizeGib, statusText } from '../presenters/volume.ts';
 import { listVolumes, summarizeVolumes } from './volume-list.ts';
 import { withItsSurroundings } from './volume-view.ts';
 
@@ -60,13 +61,18 @@ const malformed = () =>
 
 async function create(asked: Asked<z.output<ReturnType<typeof createBody>>>): Promise<Volume> {
   const { volume: wanted } = asked.body;
-  await refuseSources(asked);
-  if (wanted.size === null || wanted.size === undefined) throw malformed();
+  refuseSources(asked);
+  const { size } = wanted;
+  const isCopy = Boolean(wanted.snapshot_id ?? wanted.source_volid);
+  if (!isCopy && (size === null || size === undefined)) throw malformed();
+  await refuseOrigin(asked);
   const zone = wanted.availability_zone ?? undefined;
   if (zone !== undefined && !(await zones(asked)).has(zone))
     throw badRequest(`Availability zone '${zone}' is invalid.`);
   const { volume } = await asked.ferry.createVolume({
-    sizeBytes: wanted.size * gib,
+    ...(size ? { sizeBytes: size * gib } : {}),
+    snapshotId: wanted.snapshot_id || null,
+    sourceVolumeId: wanted.source_volid || null,
     name: labelOf('name', wanted.name ?? wanted.display_name),
     description: labelOf('description', wanted.description ?? wanted.display_description),
     metadata: wanted.metadata ?? {},
@@ -77,7 +83,7 @@ async function create(asked: Asked<z.output<ReturnType<typeof createBody>>>): Pr
 }
 
 /** From what Ferry cannot make a volume: each is refused as Cinder would refuse one that is not there. */
-async function refuseSources({ ferry, body }: Asked<z.output<ReturnType<typeof createBody>>>): Promise<void> {
+function refuseSources({ body }: Asked<z.output<ReturnType<typeof createBody>>>): void {
   const { volume: wanted } = body;
   if (wanted.multiattach)
     throw badRequest(
@@ -89,13 +95,30 @@ async function refuseSources({ ferry, body }: Asked<z.output<ReturnType<typeof c
   if (wanted.backup_id) throw notFound(`Backup ${wanted.backup_id} could not be found.`);
   if (wanted.group_id) throw notFound(`Group ${wanted.group_id} could not be found.`);
   if (wanted.consistencygroup_id) throw notFound(`ConsistencyGroup ${wanted.consistencygroup_id} could not be found.`);
-  if (wanted.snapshot_id) {
-    await ferry.findSnapshot(wanted.snapshot_id);
-    throw notImplemented('Ferry does not make volumes from snapshots yet.');
+}
+
+/** What a volume cannot be made from, in Cinder's words; the registry looks at it once more when it begins. */
+async function refuseOrigin({ ferry, body }: Asked<z.output<ReturnType<typeof createBody>>>): Promise<void> {
+  const { snapshot_id: snapshotId, source_volid: sourceId, size } = body.volume;
+  const smaller = (originBytes: number) => size != null && size * gib < originBytes;
+  if (snapshotId && sourceId) throw invalidInput('A volume is made from a snapshot or from a volume, not from both.');
+  if (snapshotId) {
+    const found = await ferry.findSnapshot(snapshotId);
+    if (snapshotStatusOf(found) !== 'available')
+      throw badRequest("Invalid snapshot: Originating snapshot status must be one of 'available' values");
+    if (smaller(found.sizeBytes))
+      throw invalidInput(
+        `Volume size '${size}'GB cannot be smaller than the snapshot size ${sizeGib(found.sizeBytes)}GB. They must be >= original snapshot size.`,
+      );
   }
-  if (wanted.source_volid) {
-    await ferry.findVolume(wanted.source_volid);
-    throw notImplemented('Ferry does not clone volumes yet.');
+  if (sourceId) {
+    const { volume: found } = await ferry.findVolume(sourceId);
+    if (statusText(found) !== 'available')
+      throw badRequest("Invalid volume: Originating source volume status must be one of 'available' values");
+    if (smaller(found.sizeBytes))
+      throw invalidInput(
+        `Volume size '${size}'GB cannot be smaller than original volume size  ${sizeGib(found.sizeBytes)}GB. They must be >= original volume size.`,
+      );
   }
 }
 

@@ -148,6 +148,44 @@ test('a volume goes with its snapshots where that is asked for', async () => {
   for (const each of snapshots) assert.equal((await api.ask(member, 'GET', `/v3/snapshots/${each}`)).status, 404);
 });
 
+test('volumes are made from volumes and snapshots, in Cinder’s words where they are not', async () => {
+  const create = (volume: object, token = member) => api.ask(token, 'POST', '/v3/volumes', { body: { volume } });
+  const source = await made();
+  const grown = await api.ask(member, 'POST', `/v3/volumes/${source}/action`, {
+    body: { 'os-extend': { new_size: 2 } },
+  });
+  assert.equal(grown.status, 202);
+  const available = (id: string) =>
+    until(
+      () => show(id),
+      ({ body }) => body.volume.status === 'available',
+    );
+  await available(source);
+  const { body } = await api.ask(member, 'POST', '/v3/snapshots', { body: { snapshot: { volume_id: source } } });
+  const { id: snapshot } = body.snapshot;
+  await until(
+    () => api.ask(member, 'GET', `/v3/snapshots/${snapshot}`),
+    (answer) => answer.body.snapshot.status === 'available',
+  );
+  for (const [from, size, shown, words] of [
+    [{ source_volid: source }, undefined, 2, /'1'GB cannot be smaller than original volume size/],
+    [{ snapshot_id: snapshot }, 3, 3, /'1'GB cannot be smaller than the snapshot size 2GB/],
+  ] as const) {
+    const smaller = await create({ ...from, size: 1 });
+    assert.deepEqual([smaller.status, words.test(smaller.body.badRequest.message)], [400, true]);
+    assert.equal((await create(from, stranger)).status, 404);
+    const begun = await create({ ...from, size });
+    assert.equal(begun.status, 202, JSON.stringify(begun.body));
+    const { id, status, size: gibs, ...told } = begun.body.volume;
+    assert.deepEqual([status, gibs], ['creating', shown]);
+    const { snapshot_id, source_volid } = { snapshot_id: null, source_volid: null, ...from };
+    assert.deepEqual([told.snapshot_id, told.source_volid], [snapshot_id, source_volid]);
+    await available(id);
+  }
+  const both = await create({ source_volid: source, snapshot_id: snapshot });
+  assert.equal(both.status, 400);
+});
+
 test('a device that is not there is made no volume, and it is said so', async () => {
   const { body } = await show(await made());
   const host = body.volume['os-vol-host-attr:host'];
