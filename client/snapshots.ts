@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import { volumeId } from '../model/ids.ts';
+import { snapshotDeviceName } from '../model/names.ts';
 import { shownSnapshotStatus, type ShownSnapshotStatus, type Snapshot } from '../model/snapshot.ts';
 import { label, metadata, metadataKey } from '../model/text.ts';
 import { changeSnapshotMetadata, describeSnapshot, resetSnapshot } from '../registry/snapshot-words.ts';
@@ -12,6 +13,7 @@ import {
   type SnapshotSortKey,
 } from '../registry/snapshots.ts';
 import type { Page } from '../registry/pages.ts';
+import { adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { requireAdmin, visibleTo } from './identity.ts';
 import { parseInput } from './parse-input.ts';
@@ -26,6 +28,9 @@ export const newSnapshot = z.object({
   force: z.boolean().default(false),
   metadata: metadata.default({}),
 });
+
+/** What a device that is there already shall be. */
+const adopted = newSnapshot.omit({ force: true }).extend({ deviceName: adoption.shape.deviceName });
 
 const description = z.object({ name: label.nullable().optional(), description: label.nullable().optional() });
 const metadataChange = z.object({ set: metadata.default({}), unset: z.array(metadataKey).default([]) });
@@ -85,6 +90,47 @@ export function snapshotCommands(context: Context) {
         summary,
         input,
       });
+    },
+
+    /**
+     * Puts what the volume's last snapshot holds back into it. `InvalidInput` for an earlier one, `SizeMismatch` when the volume has been extended
+     * since, `VolumeStatusRefused` when it is attached.
+     */
+    async revertToSnapshot(id: string): Promise<Snapshot> {
+      const { id: snapshotId, volumeId: of } = await findSnapshot(registry, id, visible);
+      const input = { volumeId: of, snapshotId, asTenant: asTenant(context) };
+      const summary = `take volume ${of} back to snapshot ${snapshotId}`;
+      await run(context, { workflow: 'revertVolume', name: 'revert', subject: of, summary, input });
+      return findSnapshot(registry, snapshotId, visible);
+    },
+
+    /** Makes a device of the volume's back end, as large as it, one of its snapshots; its name becomes the snapshot's. For administrators. */
+    async manageSnapshot(input: z.input<typeof adopted>): Promise<Snapshot> {
+      requireAdmin(identity, 'manage devices');
+      const wanted = parseInput(adopted, input);
+      const snapshotId = randomUUID();
+      await run(context, {
+        workflow: 'manageSnapshot',
+        name: 'manage-snapshot',
+        subject: wanted.volumeId,
+        summary: `make ${wanted.deviceName} snapshot ${snapshotId} of volume ${wanted.volumeId}`,
+        input: { ...wanted, snapshotId, userId: identity.userId ?? null },
+      });
+      return findSnapshot(registry, snapshotId);
+    },
+
+    /** Forgets a snapshot and leaves its device, under its name, which is answered, with its bytes. For administrators. */
+    async unmanageSnapshot(id: string): Promise<string> {
+      requireAdmin(identity, 'unmanage snapshots');
+      const { id: snapshotId, volumeId: of } = await findSnapshot(registry, id);
+      await run(context, {
+        workflow: 'unmanageSnapshot',
+        name: 'unmanage-snapshot',
+        subject: of,
+        summary: `forget snapshot ${snapshotId} of volume ${of}, leave its device`,
+        input: { volumeId: of, snapshotId },
+      });
+      return snapshotDeviceName(snapshotId);
     },
 
     /** Changes what people call the snapshot; what is left out stays. */

@@ -14,6 +14,7 @@ export const volumeStatus = z.enum([
   'snapshotting',
   'deleting',
   'retyping',
+  'reverting',
   'awaiting-transfer',
   'error',
   'error_deleting',

@@ -96,6 +96,11 @@ export function notUnderWay(
     : `volume ${volume.id} is ${volume.deviceName} on ${volume.host}`;
 }
 
+/** Bytes are being copied onto that device of the volume: it is being made, or goes back to a snapshot. */
+export function notFilling(facts: VolumeFacts, at: Parameters<typeof notUnderWay>[2]): Objection {
+  return notUnderWay(facts.volume?.operation === 'revert' ? 'revert' : 'create', facts, at);
+}
+
 /** The volume that is being made is copied from that device. `made`: what it is made from by the registry; null: from nothing. */
 export function notItsOrigin(made: Origin | null, at: OnDevice): Objection {
   if (!made) return 'the volume is made from nothing else';

@@ -13,7 +13,8 @@ import { requireQuota } from './quotas.ts';
  */
 export function beginExtend(registry: Registry, ticket: Ticket & { sizeBytes: number }): Promise<Volume> {
   return registry.transaction(async (q) => {
-    const volume = await beginOperation(q, 'extend', ticket);
+    // Its snapshots stay as large as they are; a back end that cannot have that says so itself.
+    const volume = await beginOperation(q, 'extend', { ...ticket, withSnapshots: true });
     if (ticket.sizeBytes <= volume.sizeBytes) {
       throw new FerryError(
         'InvalidInput',

@@ -5,6 +5,7 @@ import { failAttach, failDetach, listAttachments } from './attachments.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import type { Operation } from './operation-rules.ts';
 import { failOperation } from './operations.ts';
+import { failSnapshotManage, failSnapshotUnmanage } from './snapshot-adoption.ts';
 import { failSnapshot, failSnapshotDelete, listSnapshots } from './snapshots.ts';
 
 const heldOperation = z.object({
@@ -67,6 +68,17 @@ export async function failHeldOperation(
     );
     if (snapshot)
       return (operation === 'snapshot' ? failSnapshot : failSnapshotDelete)(registry, {
+        ...failed,
+        snapshotId: snapshot.id,
+      });
+  }
+  if (operation === 'manage-snapshot' || operation === 'unmanage-snapshot') {
+    const touched = operation === 'manage-snapshot' ? 'creating' : 'deleting';
+    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(
+      ({ status }) => status === touched,
+    );
+    if (snapshot)
+      return (operation === 'manage-snapshot' ? failSnapshotManage : failSnapshotUnmanage)(registry, {
         ...failed,
         snapshotId: snapshot.id,
       });

@@ -13,6 +13,9 @@ export type Operation =
   | 'detach'
   | 'snapshot'
   | 'delete-snapshot'
+  | 'revert'
+  | 'manage-snapshot'
+  | 'unmanage-snapshot'
   | 'manage'
   | 'unmanage';
 
@@ -97,6 +100,31 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: true,
+  },
+  'manage-snapshot': {
+    from: ['available', 'in-use'],
+    forced: [],
+    meanwhile: null,
+    failed: null,
+    bare: false,
+    whileCopied: true,
+  },
+  'unmanage-snapshot': {
+    from: ['available', 'in-use'],
+    forced: [],
+    meanwhile: null,
+    failed: null,
+    bare: false,
+    whileCopied: true,
+  },
+  // From `error`: an earlier one has failed, and the snapshot is all that there is.
+  revert: {
+    from: ['available', 'error'],
+    forced: [],
+    meanwhile: 'reverting',
+    failed: 'error',
+    bare: true,
+    whileCopied: false,
   },
   unmanage: {
     from: ['available', 'error', 'error_deleting', 'error_extending'],

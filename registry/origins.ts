@@ -44,18 +44,24 @@ export async function holdOrigin(
   );
 }
 
-/** What the volume, which is being made, is copied from. `InvalidInput` when it is made empty. */
+/** What is copied onto the device of the volume: it is being made, or goes back to a snapshot. `InvalidInput` when nothing is. */
 export async function findOrigin(q: Queries, newVolumeId: string): Promise<Origin> {
   const found = await originOrNull(q, newVolumeId);
   if (found) return found;
-  throw new FerryError('InvalidInput', `Volume ${newVolumeId} is made from nothing else.`, { volumeId: newVolumeId });
+  throw new FerryError('InvalidInput', `Nothing is copied onto volume ${newVolumeId}.`, { volumeId: newVolumeId });
 }
 
-/** The same; null when it is made empty, or is not there. */
+/** The same; null when nothing is. */
 export async function originOrNull(q: Queries, newVolumeId: string): Promise<Origin | null> {
   const made = await volumeOrNull(q, newVolumeId);
-  if (made?.snapshotId) return snapshotAsOrigin(q, made.snapshotId, false);
-  return made?.sourceVolumeId ? volumeAsOrigin(q, made.sourceVolumeId, false) : null;
+  if (made?.operation === 'revert') {
+    const restoring = `SELECT id FROM snapshots WHERE volume_id = $1 AND shown_status = 'restoring'`;
+    const [snapshot] = await q.rows(one, restoring, [made.id]);
+    return snapshot ? snapshotAsOrigin(q, snapshot.id, false) : null;
+  }
+  if (made?.operation !== 'create') return null;
+  if (made.snapshotId !== null) return snapshotAsOrigin(q, made.snapshotId, false);
+  return made.sourceVolumeId === null ? null : volumeAsOrigin(q, made.sourceVolumeId, false);
 }
 
 async function volumeAsOrigin(q: Queries, id: string, isToBeHeld: boolean): Promise<Origin> {

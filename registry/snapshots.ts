@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { snapshot, type ShownSnapshotStatus, type Snapshot } from '../model/snapshot.ts';
+import type { Volume } from '../model/volume.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { refuseIfSnapshotCopied } from './copies.ts';
 import { Conditions, pageStatement, plainKey, textKey, type Page, type SortKeys } from './pages.ts';
@@ -116,32 +117,42 @@ export async function snapshotsOf(q: Queries, volumeId: string): Promise<{ snaps
 /** Takes the volume for a snapshot: status `snapshotting`, the snapshot `creating`. Repeats and refusals as any operation, and `QuotaExceeded`. */
 export function beginSnapshot(registry: Registry, wanted: NewSnapshot): Promise<Snapshot> {
   return registry.transaction(async (q) => {
-    const { tenantId, sizeBytes, volumeType } = await beginOperation(q, 'snapshot', wanted);
-    const begun = await snapshotOrNull(q, wanted.snapshotId);
-    if (begun) return begun;
-    await requireQuota(q, tenantId, { snapshots: 1, bytes: sizeBytes, volumeType });
-    await q.rows(
-      noColumns,
-      `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status, metadata, user_id)
-       SELECT $1, v.id, v.tenant_id, $3, $4, v.size_bytes, 'creating', $5, $6 FROM volumes v WHERE v.id = $2
-       ON CONFLICT (id) DO NOTHING`,
-      [
-        wanted.snapshotId,
-        wanted.volumeId,
-        wanted.name ?? null,
-        wanted.description ?? null,
-        wanted.metadata ?? {},
-        wanted.userId ?? null,
-      ],
-    );
-    return findSnapshot(q, wanted.snapshotId);
+    const volume = await beginOperation(q, 'snapshot', wanted);
+    return insertSnapshot(q, volume, wanted);
   });
+}
+
+/** The snapshot's row, `creating`; what is there already stays. `QuotaExceeded`. */
+export async function insertSnapshot(
+  q: Queries,
+  volume: Volume,
+  wanted: Omit<NewSnapshot, 'force'>,
+): Promise<Snapshot> {
+  const { tenantId, sizeBytes, volumeType } = volume;
+  const begun = await snapshotOrNull(q, wanted.snapshotId);
+  if (begun) return begun;
+  await requireQuota(q, tenantId, { snapshots: 1, bytes: sizeBytes, volumeType });
+  await q.rows(
+    noColumns,
+    `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status, metadata, user_id)
+     SELECT $1, v.id, v.tenant_id, $3, $4, v.size_bytes, 'creating', $5, $6 FROM volumes v WHERE v.id = $2
+     ON CONFLICT (id) DO NOTHING`,
+    [
+      wanted.snapshotId,
+      wanted.volumeId,
+      wanted.name ?? null,
+      wanted.description ?? null,
+      wanted.metadata ?? {},
+      wanted.userId ?? null,
+    ],
+  );
+  return findSnapshot(q, wanted.snapshotId);
 }
 
 /** The snapshot is made. May be repeated. */
 export function finishSnapshot(registry: Registry, ticket: Ticket & { snapshotId: string }): Promise<void> {
   return registry.transaction(async (q) => {
-    if (await finishOperation(q, 'snapshot', ticket)) await setStatus(q, ticket, 'available');
+    if (await finishOperation(q, 'snapshot', ticket)) await setSnapshotStatus(q, ticket, 'available');
   });
 }
 
@@ -151,7 +162,7 @@ export function failSnapshot(
   failed: Ticket & { snapshotId: string; reason: Reason },
 ): Promise<void> {
   return registry.transaction(async (q) => {
-    if (await failOperation(q, 'snapshot', failed)) await setStatus(q, failed, 'error');
+    if (await failOperation(q, 'snapshot', failed)) await setSnapshotStatus(q, failed, 'error');
   });
 }
 
@@ -177,7 +188,7 @@ export function beginSnapshotDelete(
         { snapshotId: found.id, status: shown },
       );
     await refuseIfSnapshotCopied(q, { snapshotId: found.id });
-    const deleting = await setStatus(q, ticket, 'deleting');
+    const deleting = await setSnapshotStatus(q, ticket, 'deleting');
     if (!deleting) throw snapshotNotFound(ticket.snapshotId);
     return deleting;
   });
@@ -200,11 +211,12 @@ export function failSnapshotDelete(
   failed: Ticket & { snapshotId: string; reason: Reason },
 ): Promise<void> {
   return registry.transaction(async (q) => {
-    if (await failOperation(q, 'delete-snapshot', failed)) await setStatus(q, failed, 'error_deleting');
+    if (await failOperation(q, 'delete-snapshot', failed)) await setSnapshotStatus(q, failed, 'error_deleting');
   });
 }
 
-async function setStatus(
+/** Sets what the snapshot is, and what it was shown as is over; null: the volume has none of that id. */
+export async function setSnapshotStatus(
   q: Queries,
   of: { snapshotId: string; volumeId: string },
   status: Snapshot['status'],

@@ -110,6 +110,10 @@ export const registryInputs = {
   failDetach: input({ ...ofAttachment, reason }),
   attachmentsOf: ofVolume,
 
+  beginRevert: input(ofSnapshot),
+  finishRevert: input(ticket),
+  failRevert: input({ ...ticket, reason, untouched }),
+
   beginSnapshot: input({
     ...ofSnapshot,
     name: text,
@@ -118,6 +122,18 @@ export const registryInputs = {
     userId: z.string().nullish(),
     metadata: metadata.optional(),
   }),
+  beginSnapshotManage: input({
+    ...ofSnapshot,
+    name: text,
+    description: text,
+    userId: z.string().nullish(),
+    metadata: metadata.optional(),
+  }),
+  finishSnapshotManage: input(ofSnapshot),
+  failSnapshotManage: input({ ...ofSnapshot, reason }),
+  beginSnapshotUnmanage: input(ofSnapshot),
+  finishSnapshotUnmanage: input(ofSnapshot),
+  failSnapshotUnmanage: input({ ...ofSnapshot, reason }),
   finishSnapshot: input(ofSnapshot),
   failSnapshot: input({ ...ofSnapshot, reason }),
   beginSnapshotDelete: input({ ...ofSnapshot, force: z.boolean().optional() }),

@@ -53,6 +53,7 @@ export const storageInputs = {
   createDevice: input({ ...onDevice, sizeBytes, tags, toFill: z.boolean().optional() }),
   openOrigin: input({ ...filled, origin: from, exported: z.boolean() }),
   checkOrigin: input({ origin: from, lastWrite: z.string().max(255).nullable() }),
+  unsettleDevice: input({ ...live, owner, sizeBytes }),
   fillDevice: input({
     ...filled,
     sizeBytes,
@@ -100,6 +101,8 @@ export const storageInputs = {
   extendDevice: input({ ...live, ...owned, sizeBytes }),
   snapshotDevice: input({ ...live, ...owned, sizeBytes, snapshotName: snapshotDevice, tags }),
   deleteSnapshotDevice: input({ backEnd: backEndName, deviceName: snapshotDevice, snapshotId: z.uuid() }),
+  adoptSnapshot: input({ ...live, ...owned, sizeBytes, snapshotId: z.uuid(), from: fileName }),
+  disownSnapshot: input({ ...live, ...owned, snapshotId: z.uuid() }),
   exportVolume: input({ ...live, ...owned, exportName, sizeBytes, writable: z.boolean() }),
   locateVolume: input({
     ...onDevice,

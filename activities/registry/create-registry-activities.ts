@@ -17,6 +17,8 @@ import { findVolume, isCurrentLocation, type Visibility } from '../../registry/v
 import { beginOperation, failOperation, finishOperation, type Ticket } from '../../registry/operations.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import { findOrigin } from '../../registry/origins.ts';
+import { beginRevert, failRevert, finishRevert } from '../../registry/reverting.ts';
+import * as snapshotAdoption from '../../registry/snapshot-adoption.ts';
 import * as snapshots from '../../registry/snapshots.ts';
 import { whereabouts } from '../../registry/whereabouts.ts';
 import { checkInputs } from '../inputs/check-inputs.ts';
@@ -78,7 +80,7 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     takeDueKeptSource: (of: { migrationId: string }) => keptSources.takeDueKeptSource(registry, of.migrationId),
     forgetKeptSource: (of: { migrationId: string }) => keptSources.forgetKeptSource(registry, of.migrationId),
 
-    /** What a volume is copied from that is being made. */
+    /** What is copied onto the device of a volume. */
     findOrigin: (of: { volumeId: string }) => findOrigin(registry, of.volumeId),
     beginCreate: (wanted: creation.NewVolume) => creation.beginCreate(registry, wanted),
     finishCreate: (done: Ticket & { identity?: string }) => creation.finishCreate(registry, done),
@@ -123,7 +125,19 @@ export function createRegistryActivities({ registry }: { registry: Registry }) {
     /** The volume's attachments, and which of them are on hypervisors with a compute worker. */
     attachmentsOf,
 
+    beginRevert: (ticket: SnapshotTicket) => beginRevert(registry, ticket),
+    finishRevert: (ticket: Ticket) => finishRevert(registry, ticket),
+    /** `untouched`: the device is as it was. */
+    failRevert: (failed: Failed & { untouched?: boolean | undefined }) => failRevert(registry, failed),
+
     beginSnapshot: (wanted: snapshots.NewSnapshot) => snapshots.beginSnapshot(registry, wanted),
+    beginSnapshotManage: (wanted: Omit<snapshots.NewSnapshot, 'force'>) =>
+      snapshotAdoption.beginSnapshotManage(registry, wanted),
+    finishSnapshotManage: (ticket: SnapshotTicket) => snapshotAdoption.finishSnapshotManage(registry, ticket),
+    failSnapshotManage: (failed: Failed<SnapshotTicket>) => snapshotAdoption.failSnapshotManage(registry, failed),
+    beginSnapshotUnmanage: (ticket: SnapshotTicket) => snapshotAdoption.beginSnapshotUnmanage(registry, ticket),
+    finishSnapshotUnmanage: (ticket: SnapshotTicket) => snapshotAdoption.finishSnapshotUnmanage(registry, ticket),
+    failSnapshotUnmanage: (failed: Failed<SnapshotTicket>) => snapshotAdoption.failSnapshotUnmanage(registry, failed),
     finishSnapshot: (ticket: SnapshotTicket) => snapshots.finishSnapshot(registry, ticket),
     failSnapshot: (failed: Failed<SnapshotTicket>) => snapshots.failSnapshot(registry, failed),
     beginSnapshotDelete: (ticket: SnapshotTicket & { force?: boolean | undefined }) =>

@@ -1,5 +1,5 @@
 import { FerryError } from '../../model/errors.ts';
-import { isHalfFilled, roleTag, snapshotTag, volumeTag, type LiveDevice } from '../../model/device.ts';
+import { generationTag, isHalfFilled, roleTag, snapshotTag, volumeTag, type LiveDevice } from '../../model/device.ts';
 import type { Checkpoint } from '../../model/migration.ts';
 import { copyExportName, type Origin } from '../../model/origin.ts';
 import { beating } from '../beating.ts';
@@ -9,9 +9,9 @@ import { inspectDevice } from './copier/block-device.ts';
 import { lockDevice } from './copier/device-lock.ts';
 import type { Copier, CopyJob, SourceExport } from './copy-job.ts';
 import type { Device, Expected, VolumeDriver } from './driver.ts';
-import type { Exports } from './exports.ts';
+import { endExports, type Exports } from './exports.ts';
 import { tellsHoles } from './file-system.ts';
-import { lastWriteTo } from './guard-device.ts';
+import { lastWriteTo, refuseIfUsed } from './guard-device.ts';
 
 interface OnDevice {
   backEnd: string;
@@ -85,6 +85,32 @@ export function createCopyActivities(deps: {
         const tags = [volumeTag(origin.volumeId)];
         const address = await exports.ensure({ exportName, path: device.path, writable: false, tags });
         return { lastWrite: written, source: { ...address, holes: await tellsHoles(device.path) } };
+      },
+    ),
+
+    /**
+     * Makes the device of a volume one that is not whole, and that nobody gets, before what a snapshot holds is copied onto it. `VolumeInUse` if
+     * somebody uses it. It may be so already: an earlier attempt has failed.
+     */
+    unsettleDevice: beating(
+      async (input: Filled & LiveDevice & { sizeBytes: number }): Promise<{ identity: string }> => {
+        const { backEnd, deviceName: name, volumeId, generation, sizeBytes } = input;
+        const driver = driverOf(backEnd);
+        const found = await driver.find(name);
+        if (found && isHalfFilled(found, input)) return { identity: found.identity };
+        const { identity, path } = await liveDeviceOf(input, sizeBytes);
+        await driver.makeReady(name, stillWanted);
+        await stillWanted();
+        await endExports(exports, path);
+        await refuseIfUsed({ driver, exports, name });
+        const not = (['incoming', 'retired', 'kept'] as const).map(roleTag);
+        const expected: Expected = { identity, tags: [volumeTag(volumeId)], not };
+        await stillWanted();
+        await driver.retag(name, expected, {
+          add: [roleTag('incoming'), generationTag(generation)],
+          remove: [roleTag('live')],
+        });
+        return { identity };
       },
     ),
 

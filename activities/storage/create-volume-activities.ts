@@ -13,6 +13,7 @@ import {
   type VolumeLabels,
   type Whereabouts,
 } from '../../model/device.ts';
+import { snapshotDeviceName } from '../../model/names.ts';
 import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
 import { stillWanted } from '../warrants/require-warrants.ts';
@@ -133,6 +134,39 @@ export function createVolumeActivities(deps: {
       // A copy that came to nothing may have left the export that it read through.
       if (device?.tags.includes(tags[0]!)) await endExports(exports, device.path);
       await deleteUnlessHeld(driver, input.deviceName, { tags });
+    }),
+
+    /**
+     * Gives a device that is none of Ferry's the name and tag of a snapshot of the volume. `SizeMismatch` if it is not as large as that: nothing
+     * was changed.
+     */
+    adoptSnapshot: beating(
+      async (
+        input: OnDevice & LiveDevice & Owned & { sizeBytes: number; snapshotId: string; from: string },
+      ): Promise<void> => {
+        const { backEnd, deviceName: origin, sizeBytes, snapshotId, from } = input;
+        await liveDeviceOf(input, sizeBytes);
+        const tags = [snapshotTag(snapshotId)];
+        const driver = driverOf(backEnd);
+        const name = snapshotDeviceName(snapshotId);
+        const done = await driver.find(name);
+        if (!done?.tags.includes(tags[0]!)) {
+          const { device } = await strangerOf({ backEnd, deviceName: from });
+          if (device.sizeBytes !== sizeBytes)
+            throw new FerryError(
+              'SizeMismatch',
+              `${from} on ${backEnd} has ${device.sizeBytes} bytes, volume ${input.volumeId} ${sizeBytes}: it is no snapshot of it.`,
+            );
+        }
+        await stillWanted();
+        await driver.adopt(from, name, tags, origin);
+      },
+    ),
+
+    /** Takes Ferry's tags off a snapshot's device; it keeps its name. Not there: done. */
+    disownSnapshot: beating(async (input: OnDevice & LiveDevice & Owned & { snapshotId: string }): Promise<void> => {
+      const name = snapshotDeviceName(input.snapshotId);
+      await driverOf(input.backEnd).disown(name, name, snapshotTag(input.snapshotId));
     }),
 
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */

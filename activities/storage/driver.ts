@@ -150,7 +150,7 @@ export interface VolumeDriver {
   /**
    * Makes the device, if it is the expected one, `sizeBytes` large; the new bytes read as zero on return, whatever was on that disk
    * before. It may have that size already. Larger already, or no whole extents: `SizeMismatch`. Open: `DeviceInUse`. With
-   * snapshots: `VolumeHasSnapshots`. No room: `InsufficientSpace`, and its size is what it was.
+   * snapshots that share its writes (LVM without a thin pool): `VolumeHasSnapshots`; others stay as large as they are. No room: `InsufficientSpace`, and its size is what it was.
    */
   extend(name: string, sizeBytes: number, expected: Expected): Promise<void>;
 
@@ -172,9 +172,9 @@ export interface VolumeDriver {
   /**
    * Makes a stranger ours: renames it and puts `tags` on; its bytes are not touched. Already there under the new name with all
    * of `tags`: nothing happens. Not there: `DeviceMissing`. The new name is taken: `DeviceExists`. Something is in the way:
-   * `NotOwned`, or `DeviceInUse`.
+   * `NotOwned`, or `DeviceInUse`. `snapshotOf`: a snapshot of that device, where the storage knows what is one.
    */
-  adopt(name: string, newName: string, tags: readonly string[]): Promise<void>;
+  adopt(name: string, newName: string, tags: readonly string[], snapshotOf?: string): Promise<void>;
 
   /**
    * The reverse: all of Ferry's tags come off and the device, if it carries `tag`, gets a name that may be the old one. Not there,

@@ -6,6 +6,7 @@ import {
   isGone,
   isServing,
   neverCameToBe,
+  notFilling,
   notItsDestination,
   notItsOrigin,
   notItsSource,
@@ -72,8 +73,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
       origin: { volumeId: string; backEnd: string; deviceName: string };
     },
   ): Promise<Objection> =>
-    notUnderWay('create', await volume(input.volumeId), input) ??
-    notItsOrigin(await originOf(input.volumeId), input.origin);
+    notFilling(await volume(input.volumeId), input) ?? notItsOrigin(await originOf(input.volumeId), input.origin);
   /** Ends what is exported under that name, too. */
   const leaves = {
     async objection(input: { migrationId: string; volumeId: string; exportName: string }) {
@@ -118,12 +118,12 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
           : 'what it is made from is not exported there';
       },
     },
-    digestFilled: { objection: async (input) => notUnderWay('create', await volume(input.volumeId), input) },
+    digestFilled: { objection: async (input) => notFilling(await volume(input.volumeId), input) },
+    unsettleDevice: ofOperation('revert'),
     completeDevice: {
       async objection(input) {
         const facts = await volume(input.volumeId);
-        const why =
-          notUnderWay('create', facts, input) ?? ((await originOf(input.volumeId)) ? null : 'it is made whole');
+        const why = notFilling(facts, input) ?? ((await originOf(input.volumeId)) ? null : 'nothing is copied onto it');
         return why ?? (facts.volume!.sizeBytes === input.sizeBytes ? null : 'the volume has another size');
       },
     },
@@ -215,6 +215,24 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         input.deviceName === snapshotDeviceName(input.snapshotId)
           ? warrants.objectionToSnapshotDelete(registry, input.snapshotId, input.backEnd)
           : 'the device is not that of the snapshot',
+    },
+    adoptSnapshot: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        const why = notUnderWay('manage-snapshot', facts, input);
+        if (why !== null) return why;
+        const isMade = facts.snapshots.some(({ id, status }) => id === input.snapshotId && status === 'creating');
+        return isMade && facts.volume!.sizeBytes === input.sizeBytes ? null : 'no such snapshot is being managed';
+      },
+    },
+    disownSnapshot: {
+      async objection(input) {
+        const facts = await volume(input.volumeId);
+        const why = notUnderWay('unmanage-snapshot', facts, input);
+        if (why !== null) return why;
+        const isLeft = facts.snapshots.some(({ id, status }) => id === input.snapshotId && status === 'deleting');
+        return isLeft ? null : 'the snapshot is not being unmanaged';
+      },
     },
     exportVolume: {
       objection: async (input) => notToBeExported(await volume(input.volumeId), input),

@@ -3,6 +3,7 @@ import { attachmentActions, attachmentCalls } from './resources/attachments.ts';
 import { extensionCalls } from './resources/extensions.ts';
 import { ferryMigrationActions, ferryMigrationCalls } from './resources/ferry-migrations.ts';
 import { leftOutCalls } from './resources/left-out.ts';
+import { manageableSnapshotCalls } from './resources/manageable-snapshots.ts';
 import { manageableVolumeCalls } from './resources/manageable-volumes.ts';
 import { migrationActions } from './resources/migrate-volume.ts';
 import { quotaCalls } from './resources/quotas.ts';
@@ -28,6 +29,7 @@ export const calls: readonly Call[] = [
   ...volumeTypeCalls,
   ...volumeTypeAccessCalls,
   ...serviceCalls,
+  ...manageableSnapshotCalls,
   ...manageableVolumeCalls,
   ...quotaCalls,
   ...transferCalls,

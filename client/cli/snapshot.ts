@@ -14,7 +14,7 @@ interface Options {
   force?: true;
 }
 
-/** `ferry snapshot create`, `delete` and `list`. */
+/** `ferry snapshot create`, `delete`, `revert`, `manage`, `unmanage` and `list`. */
 export function addSnapshot(program: Command): void {
   const snapshot = program
     .command('snapshot')
@@ -44,6 +44,49 @@ export function addSnapshot(program: Command): void {
       withFerry(command, async ({ ferry, answer }) => {
         await ferry.deleteSnapshot(snapshotId);
         answer({ snapshotId, deleted: true }, `Snapshot ${snapshotId} is deleted.`);
+      }),
+    );
+  snapshot
+    .command('revert')
+    .description('put the bytes of the last snapshot of a volume back into it; what was written since is gone')
+    .addArgument(
+      new Argument('<snapshot>', "the snapshot's id").argParser(
+        checked('snapshot', z.uuid('is not a snapshot id (expected a UUID)')),
+      ),
+    )
+    .action((snapshotId: string, _options: object, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const { volumeId } = await ferry.revertToSnapshot(snapshotId);
+        answer({ snapshotId, volumeId, reverted: true }, `Volume ${volumeId} holds what snapshot ${snapshotId} holds.`);
+      }),
+    );
+  snapshot
+    .command('manage')
+    .description(
+      'make a device that is there already a snapshot of a volume; it is on the back end of that, and as large',
+    )
+    .addArgument(volumeArgument())
+    .addArgument(new Argument('<device>', 'its name as it is now').argParser(checked('device', label.min(1))))
+    .option('--name <name>', 'what people call it', checked('name', label))
+    .option('--description <text>', 'what it is for', checked('description', label))
+    .action((volumeId: string, deviceName: string, options: Omit<Options, 'force'>, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const properties = snapshotProperties(await ferry.manageSnapshot({ volumeId, deviceName, ...options }));
+        answer(properties, propertyTable(properties));
+      }),
+    );
+  snapshot
+    .command('unmanage')
+    .description('forget a snapshot, leave its device')
+    .addArgument(
+      new Argument('<snapshot>', "the snapshot's id").argParser(
+        checked('snapshot', z.uuid('is not a snapshot id (expected a UUID)')),
+      ),
+    )
+    .action((snapshotId: string, _options: object, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const deviceName = await ferry.unmanageSnapshot(snapshotId);
+        answer({ snapshotId, deviceName }, `Snapshot ${snapshotId} is forgotten; its device is ${deviceName}.`);
       }),
     );
   snapshot

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { stat } from 'node:fs/promises';
+import { rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
@@ -149,4 +149,82 @@ describe('a volume from a volume', () => {
     await ferry('snapshot', 'delete', snapshot);
     await ferry('delete', id);
   });
+});
+
+describe('a volume that goes back to its last snapshot', () => {
+  const snapshots = (id: string) => ferry<{ id: string; status: string }[]>('snapshot', 'list', '--volume', id);
+  const take = async (id: string) => (await ferry<{ id: string }>('snapshot', 'create', id)).id;
+
+  test('holds what that holds, which stays; not to an earlier one, or when it has been extended since', async () => {
+    const { id, contents } = await stage.volume();
+    const first = await take(id);
+    await stage.checker.fill(id);
+    await ferry('snapshot', 'revert', first);
+    assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
+    assert.deepEqual(await snapshots(id).then((all) => all.map((s) => [s.id, s.status])), [[first, 'available']]);
+    await ferry('attach', id, 'vm-1', 'hv1');
+    assert.equal((await refused('snapshot', 'revert', first)).type, 'VolumeStatusRefused');
+    await ferry('detach', id);
+    const second = await take(id);
+    assert.equal((await refused('snapshot', 'revert', first)).type, 'InvalidInput');
+    await ferry('extend', id, '2');
+    assert.equal((await refused('snapshot', 'revert', second)).type, 'SizeMismatch');
+    assert.deepEqual(
+      (await snapshots(id)).map((s) => s.status),
+      ['available', 'available'],
+    );
+    assert.equal(await status(id), 'available');
+  });
+
+  test('is nobody’s while it is only half of it; the snapshot stays until it is whole', async () => {
+    const { id, contents } = await stage.volume();
+    const snapshot = await take(id);
+    await stage.checker.fill(id);
+    const device = file(server1, `_snapshot-${snapshot}`);
+    await rename(device, `${device}.away`);
+    assert.equal((await refused('snapshot', 'revert', snapshot)).type, 'DeviceMissing');
+    assert.deepEqual([await status(id), (await snapshots(id))[0]?.status], ['error', 'restoring']);
+    assert.equal((await refused('snapshot', 'delete', snapshot)).type, 'VolumeStatusRefused');
+    await ferry('reset-state', id, '--state', 'available');
+    assert.equal((await refused('attach', id, 'vm-1', 'hv1')).type, 'NeedsRepair');
+    await rename(`${device}.away`, device);
+    await ferry('snapshot', 'revert', snapshot);
+    assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
+    await ferry('snapshot', 'delete', snapshot);
+    assert.equal(await stage.attempt(id), 'success');
+  });
+
+  test('goes on when its node was killed', async () => {
+    const { id, contents } = await stage.volume();
+    const snapshot = await take(id);
+    await stage.checker.fill(id);
+    await stage.storage['server1']!.signal('SIGSTOP');
+    const command = stage.ferry('snapshot', 'revert', snapshot);
+    await poll(async () => (await status(id)) === 'reverting');
+    await stage.storage['server1']!.signal('SIGKILL');
+    await stage.storage['server1']!.start();
+    const { exitCode, stderr } = await command;
+    assert.equal(exitCode, 0, stderr);
+    assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
+  });
+});
+
+test('a snapshot is let go under its name, and a device as large as the volume is taken as one', async () => {
+  const { id, contents } = await stage.volume();
+  const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id);
+  await stage.checker.fill(id);
+  const { deviceName } = await ferry<{ deviceName: string }>('snapshot', 'unmanage', snapshot);
+  assert.equal((await refused('snapshot', 'delete', snapshot)).type, 'SnapshotNotFound');
+  assert.equal((await refused('snapshot', 'manage', id, 'nothing')).type, 'DeviceMissing');
+  await writeFile(file(server1, 'small'), 'x');
+  assert.equal((await refused('snapshot', 'manage', id, 'small')).type, 'SizeMismatch');
+  const other = `volume-${(await stage.volume()).id}`;
+  assert.equal((await refused('snapshot', 'manage', id, other)).type, 'NotOwned');
+  const { id: back, name } = await ferry<{ id: string; name: string }>(
+    ...['snapshot', 'manage', id, deviceName, '--name', 'found'],
+  );
+  assert.equal(name, 'found');
+  assert.equal((await seen(await make('--from-snapshot', back))).contents, contents);
+  await ferry('snapshot', 'delete', back);
+  assert.deepEqual(await ferry('snapshot', 'list', '--volume', id), []);
 });

@@ -5,6 +5,7 @@ const hypervisor = 'test/activities/compute';
 const unmapping =
   'test/workflows/unmapping.test.ts, test/activities/storage/copier/unmap.test.ts and test/end-to-end/thin.test.ts';
 const looks = 'changes nothing';
+const adopted = 'test/end-to-end/copies.test.ts and test/registry/copies.test.ts';
 const copies = 'test/end-to-end/copies.test.ts and test/registry/copies.test.ts';
 const behind = 'test/end-to-end/registry-behind.test.ts';
 const moves = 'test/end-to-end/evacuation.test.ts';
@@ -46,8 +47,11 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(operations, ['beginDetach', 'finishDetach', 'failDetach', 'detachDisk']),
   ...rows(operations, ['beginSnapshot', 'finishSnapshot', 'failSnapshot', 'snapshotDevice']),
   ...rows(operations, ['beginSnapshotDelete', 'finishSnapshotDelete', 'failSnapshotDelete', 'deleteSnapshotDevice']),
+  ...rows(adopted, ['beginSnapshotManage', 'finishSnapshotManage', 'failSnapshotManage', 'adoptSnapshot']),
+  ...rows(adopted, ['beginSnapshotUnmanage', 'finishSnapshotUnmanage', 'failSnapshotUnmanage', 'disownSnapshot']),
+  ...rows(copies, ['beginRevert', 'finishRevert', 'failRevert']),
   ...rows(looks, ['hasDevice', 'lookAtDevice', 'findOrigin', 'checkOrigin', 'digestFilled']),
-  ...rows(copies, ['openOrigin', 'fillDevice', 'completeDevice']),
+  ...rows(copies, ['openOrigin', 'fillDevice', 'completeDevice', 'unsettleDevice']),
   ...rows(looks, [
     'backEndsOf',
     'awaitMigration',

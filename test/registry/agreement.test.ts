@@ -66,6 +66,7 @@ const transitions = new Set([
   'snapshotting',
   'deleting',
   'retyping',
+  'reverting',
 ]);
 
 describe('the guard in SQL and the decision in the model', () => {

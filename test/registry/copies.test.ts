@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { snapshotStatusOf } from '../../model/snapshot.ts';
 import { gib } from '../../model/sizes.ts';
 import { claimVolume } from '../../registry/claim.ts';
 import { beginCreate, beginDelete, failCreate, finishCreate } from '../../registry/creation.ts';
@@ -9,7 +10,15 @@ import { planMigration } from '../../registry/migration-facts.ts';
 import { beginOperation, finishOperation } from '../../registry/operations.ts';
 import type { OperationOnVolume } from '../../registry/operation-rules.ts';
 import { findOrigin } from '../../registry/origins.ts';
-import { beginSnapshotDelete } from '../../registry/snapshots.ts';
+import { beginRevert, failRevert, finishRevert } from '../../registry/reverting.ts';
+import {
+  beginSnapshotManage,
+  beginSnapshotUnmanage,
+  failSnapshotManage,
+  finishSnapshotManage,
+  finishSnapshotUnmanage,
+} from '../../registry/snapshot-adoption.ts';
+import { beginSnapshotDelete, findSnapshot } from '../../registry/snapshots.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { testRegistry } from './database.ts';
 import {
@@ -132,5 +141,110 @@ describe('a volume that is made from another', () => {
     assert.equal(await host(volumeId), source);
     const large = await begin({ sourceVolumeId: id }, 60 * gib);
     assert.equal(await host(large.volumeId), destination);
+  });
+
+  describe('that goes back to its last snapshot', () => {
+    const shown = async (id: string) => snapshotStatusOf(await findSnapshot(registry, id));
+    const revert = (volumeId: string, snapshotId: string) => {
+      const ticket = { volumeId, snapshotId, owner: anOwner('revert') };
+      return { ticket, begun: beginRevert(registry, ticket) };
+    };
+
+    test('shows it, and holds the snapshot until it is whole, also when that fails', async () => {
+      const id = await putVolume(registry);
+      const snapshot = await putSnapshot(registry, id);
+      const { ticket, begun } = revert(id, snapshot);
+      const { volume, origin } = await begun;
+      assert.deepEqual([volume.status, await shown(snapshot)], ['reverting', 'restoring']);
+      assert.deepEqual([origin.kind, origin.snapshotId], ['snapshot', snapshot]);
+      assert.deepEqual((await beginRevert(registry, ticket)).origin, origin, 'again');
+      await assert.rejects(begin({ snapshotId: snapshot }), ferryError('VolumeStatusRefused'));
+      await failHeldOperation(registry, { ...ticket, operation: 'revert' }, reason);
+      assert.deepEqual([(await findVolume(registry, id)).status, await shown(snapshot)], ['error', 'restoring']);
+      const remove = { volumeId: id, snapshotId: snapshot, owner: anOwner('delete-snapshot') };
+      await assert.rejects(beginSnapshotDelete(registry, remove), ferryError('VolumeStatusRefused'));
+      const again = revert(id, snapshot);
+      await again.begun;
+      await finishRevert(registry, again.ticket);
+      assert.deepEqual([(await findVolume(registry, id)).status, await shown(snapshot)], ['available', 'available']);
+      await beginSnapshotDelete(registry, remove);
+    });
+
+    test('is as before when its device was not touched', async () => {
+      const id = await putVolume(registry);
+      const snapshot = await putSnapshot(registry, id);
+      const { ticket, begun } = revert(id, snapshot);
+      await begun;
+      await failRevert(registry, { ...ticket, reason, untouched: true });
+      assert.deepEqual([(await findVolume(registry, id)).status, await shown(snapshot)], ['available', 'available']);
+    });
+
+    test('is refused where it could not be whole again', async () => {
+      const rejected = async (type: Parameters<typeof ferryError>[0], id: string, snapshot: string) => {
+        const was = await findVolume(registry, id);
+        await assert.rejects(revert(id, snapshot).begun, ferryError(type));
+        assert.deepEqual(await findVolume(registry, id), was);
+      };
+      const id = await putVolume(registry);
+      const early = await putSnapshot(registry, id, { created_at: new Date(0) });
+      const late = await putSnapshot(registry, id);
+      await rejected('InvalidInput', id, early);
+      await rejected('SnapshotNotFound', id, randomUUID());
+      await putAttachment(registry, id, { status: 'reserved', attached_at: null });
+      await rejected('VolumeStatusRefused', id, late);
+      const extended = await putVolume(registry, { size_bytes: 2 * gib });
+      await rejected('SizeMismatch', extended, await putSnapshot(registry, extended));
+      const half = await putVolume(registry);
+      await rejected('VolumeStatusRefused', half, await putSnapshot(registry, half, { status: 'error' }));
+      const copied = await putVolume(registry);
+      const whole = await putSnapshot(registry, copied);
+      await begin({ sourceVolumeId: copied });
+      await rejected('VolumeBusy', copied, whole);
+    });
+  });
+
+  describe('of which a snapshot is managed', () => {
+    const manage = async (volumeId: string) => {
+      const ticket = { volumeId, snapshotId: randomUUID(), owner: anOwner('manage-snapshot') };
+      await beginSnapshotManage(registry, { ...ticket, name: 'found', metadata: { key: 'value' } });
+      return ticket;
+    };
+    const find = (id: string) => findSnapshot(registry, id);
+
+    test('has it when the device is its own, and not when that fails or is given up', async () => {
+      const id = await putVolume(registry);
+      const done = await manage(id);
+      assert.equal((await find(done.snapshotId)).status, 'creating');
+      await finishSnapshotManage(registry, done);
+      const { status, name, sizeBytes, metadata } = await find(done.snapshotId);
+      assert.deepEqual([status, name, sizeBytes, metadata], ['available', 'found', gib, { key: 'value' }]);
+      const failed = await manage(id);
+      await failSnapshotManage(registry, { ...failed, reason });
+      const abandoned = await manage(id);
+      await failHeldOperation(registry, { ...abandoned, operation: 'manage-snapshot' }, reason);
+      for (const { snapshotId } of [failed, abandoned])
+        await assert.rejects(find(snapshotId), ferryError('SnapshotNotFound'));
+      assert.equal((await findVolume(registry, id)).status, 'available');
+    });
+
+    test('loses it when it is unmanaged, but not while a volume is made from it', async () => {
+      const id = await putVolume(registry);
+      const ticket = async (row = {}) => ({
+        volumeId: id,
+        snapshotId: await putSnapshot(registry, id, row),
+        owner: anOwner('unmanage-snapshot'),
+      });
+      const [done, failed, copied] = [await ticket(), await ticket(), await ticket()];
+      await beginSnapshotUnmanage(registry, done);
+      await finishSnapshotUnmanage(registry, done);
+      await assert.rejects(find(done.snapshotId), ferryError('SnapshotNotFound'));
+      await beginSnapshotUnmanage(registry, failed);
+      await failHeldOperation(registry, { ...failed, operation: 'unmanage-snapshot' }, reason);
+      assert.equal((await find(failed.snapshotId)).status, 'error');
+      await begin({ snapshotId: copied.snapshotId });
+      await assert.rejects(beginSnapshotUnmanage(registry, copied), ferryError('VolumeBusy'));
+      const half = await ticket({ status: 'error' });
+      await assert.rejects(beginSnapshotUnmanage(registry, half), ferryError('VolumeStatusRefused'));
+    });
   });
 });

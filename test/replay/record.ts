@@ -129,7 +129,13 @@ async function operations(stage: Stage): Promise<void> {
   await refused('delete', id);
   await ferry('detach', id);
   const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id);
-  await ferry('snapshot', 'delete', snapshot);
+  const { id: made } = await ferry<{ id: string }>('create', '--from-snapshot', snapshot, '--size', '3');
+  const { id: away } = await ferry<{ id: string }>('create', '--from-volume', made, '--host', server2);
+  for (const copy of [made, away]) await ferry('delete', copy);
+  await ferry('snapshot', 'revert', snapshot);
+  const { deviceName: left } = await ferry<{ deviceName: string }>('snapshot', 'unmanage', snapshot);
+  const { id: found } = await ferry<{ id: string }>('snapshot', 'manage', id, left);
+  await ferry('snapshot', 'delete', found);
   const { deviceName } = await ferry<{ deviceName: string }>('unmanage', id);
   await ferry('discover', server1);
   const { id: again } = await ferry<{ id: string }>('manage', server1, deviceName);

@@ -47,7 +47,7 @@ export function tempestConfiguration({
       vendor_name: 'Ferry',
       backend_names: 'lvmstorage-1,lvmstorage-2',
       manage_volume_ref: 'source-name,volume-%s',
-      manage_snapshot_ref: 'source-name,snapshot-%s',
+      manage_snapshot_ref: 'source-name,_snapshot-%s',
     },
     'volume-feature-enabled': {
       api_extensions: 'all',

@@ -2,7 +2,7 @@ import { ApplicationFailure, CancellationScope, isCancellation, log, sleep } fro
 import { fillingTags } from '../../model/device.ts';
 import { nodeOf } from '../../model/ids.ts';
 import { copyStart, type Checkpoint } from '../../model/migration.ts';
-import { copyExportName } from '../../model/origin.ts';
+import { copyExportName, type Origin } from '../../model/origin.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps } from '../activities.ts';
 import { reasonOf } from '../failures.ts';
@@ -13,52 +13,67 @@ import { storageWork } from './storage-work.ts';
 const lostSeconds = 300;
 const pauseSeconds = 5;
 
+/** The device of a volume whose bytes are being copied onto it, and the operation that this is a part of. */
+interface Filled {
+  backEnd: string;
+  deviceName: string;
+  volumeId: string;
+  owner: string;
+}
+
 /**
  * Makes the device of a volume that is being made from another, or from a snapshot: its bytes are copied in full, read back from the
  * medium and compared, and only then is the device the volume's. When it fails the device stays as it is, half filled, for the
  * volume's deletion.
  */
-export async function fillVolume(to: {
-  backEnd: string;
-  deviceName: string;
-  volumeId: string;
-  owner: string;
-  sizeBytes: number;
-  labels: readonly string[];
-}): Promise<{ identity: string }> {
+export async function fillVolume(
+  to: Filled & { sizeBytes: number; labels: readonly string[] },
+): Promise<{ identity: string }> {
   const { sizeBytes, labels, ...there } = to;
   const { backEnd, deviceName, volumeId } = there;
   const origin = await registry.findOrigin.executeWithOptions({ summary: 'what is it made from?' }, [{ volumeId }]);
+  const work = storageWork(nodeOf(backEnd));
+  const tags = [...fillingTags(volumeId), ...labels];
+  const { identity, readsZero } = await work.createDevice.executeWithOptions(
+    { summary: `make the device on ${backEnd}` },
+    [{ backEnd, deviceName, sizeBytes: origin.sizeBytes, tags, toFill: true }],
+  );
+  await copyFrom({ ...there, origin, readsZero });
+  await work.completeDevice.executeWithOptions({ summary: `it is whole: make it volume ${volumeId}` }, [
+    { ...there, generation: 0, identity, sizeBytes },
+  ]);
+  return { identity };
+}
+
+/** Copies all that the origin holds onto the device, and proves that it came there. `readsZero`: the device shows nothing but zeros. */
+export async function copyFrom(to: Filled & { origin: Origin; readsZero: boolean }): Promise<void> {
+  const { origin, readsZero, ...there } = to;
+  const { backEnd, deviceName, volumeId } = there;
   const from = `${origin.deviceName} on ${origin.backEnd}`;
-  const size = origin.sizeBytes;
+  const { sizeBytes } = origin;
   const work = storageWork(nodeOf(backEnd));
   const at = storageSteps(nodeOf(origin.backEnd), lostSeconds);
   const exported = nodeOf(origin.backEnd) !== nodeOf(backEnd);
   const open = () =>
     at.openOrigin.executeWithOptions({ summary: `let ${from} be read` }, [{ ...there, origin, exported }]);
-
-  const { identity, readsZero } = await work.createDevice.executeWithOptions(
-    { summary: `make the device on ${backEnd}` },
-    [{ backEnd, deviceName, sizeBytes: size, tags: [...fillingTags(volumeId), ...labels], toFill: true }],
-  );
   try {
     const first = await open();
     let { source } = first;
     const copied = await inStretches(
       (start) =>
-        work.fillDevice.executeWithOptions({ summary: `copy ${formatBytes(size)} from ${from} to ${backEnd}` }, [
-          { ...there, origin, source, sizeBytes: size, readsZero, digest: true, from: start, bandwidth: null },
+        work.fillDevice.executeWithOptions({ summary: `copy ${formatBytes(sizeBytes)} from ${from} to ${backEnd}` }, [
+          { ...there, origin, source, sizeBytes, readsZero, digest: true, from: start, bandwidth: null },
         ]),
       async () => void ({ source } = await open()),
     );
     const readBack = await inStretches((start) =>
       work.digestFilled.executeWithOptions({ summary: `read ${deviceName} on ${backEnd}, to compare` }, [
-        { ...there, sizeBytes: size, from: start, bandwidth: null },
+        { ...there, sizeBytes, from: start, bandwidth: null },
       ]),
     );
     if (readBack.chain !== copied.chain)
       throw ApplicationFailure.nonRetryable(
-        `${deviceName} on ${backEnd} does not hold what arrived from ${from}: its disk gives back other bytes. Check that disk, delete the volume, and make it again.`,
+        `${deviceName} on ${backEnd} does not hold what arrived from ${from}: its disk gives back other bytes. Check that disk, and do it again.`,
         'ChecksumMismatch',
         { expected: copied.chain, found: readBack.chain },
       );
@@ -68,10 +83,6 @@ export async function fillVolume(to: {
   } finally {
     if (exported) await CancellationScope.nonCancellable(() => endExport(origin.backEnd, copyExportName(volumeId)));
   }
-  await work.completeDevice.executeWithOptions({ summary: `it is whole: make it volume ${volumeId}` }, [
-    { ...there, generation: 0, identity, sizeBytes },
-  ]);
-  return { identity };
 }
 
 /** Carries a transfer to its end; `recover` brings back what it reads from. */

@@ -3,7 +3,14 @@ import type { StorageActivities } from '../../activities/storage/create-storage-
 import { storageQueue } from '../../model/names.ts';
 import { patienceSeconds } from './run-operation.ts';
 
-type Work = 'createDevice' | 'extendDevice' | 'snapshotDevice' | 'fillDevice' | 'completeDevice' | 'digestFilled';
+type Work =
+  | 'createDevice'
+  | 'extendDevice'
+  | 'snapshotDevice'
+  | 'unsettleDevice'
+  | 'fillDevice'
+  | 'completeDevice'
+  | 'digestFilled';
 
 /**
  * Steps on a storage node that take as long as there are bytes to zero or to copy. They beat, so a dead worker is noticed, and end when

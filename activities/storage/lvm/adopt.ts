@@ -2,14 +2,14 @@ import { deviceExists, deviceInUse, deviceMissing, isFerryTag, isOurs, notAdopta
 import type { LogicalVolume } from './report.ts';
 import type { VolumeGroupCommands } from './volume-group.ts';
 
-/** Why a logical volume cannot become a volume of Ferry's; null when it can. */
-export function obstacle(group: VolumeGroupCommands, found: LogicalVolume): string | null {
+/** Why a logical volume cannot become a volume of Ferry's, or, `asSnapshot`, a snapshot; null when it can. */
+export function obstacle(group: VolumeGroupCommands, found: LogicalVolume, { asSnapshot = false } = {}): string | null {
   if (!group.isOwn(found))
     return `it is in the thin pool ${found.thinPool}, which is no back end; configure one with that thinPool`;
   const owner = found.tags.find(isFerryTag);
   if (owner !== undefined) return `it is Ferry's already (${owner})`;
   if (found.pool) return 'it is a pool or another part of lvm2, not a volume';
-  if (found.snapshot) return 'it is a snapshot';
+  if (found.snapshot !== asSnapshot) return asSnapshot ? 'it is no snapshot' : 'it is a snapshot';
   if (found.origin) return 'it has snapshots; delete them first';
   if (!found.active) return `it is not active; activate it first: lvchange --activate y ${found.path}`;
   return found.open ? 'it is in use: mounted, exported or used by a guest' : null;
@@ -19,8 +19,7 @@ export function obstacle(group: VolumeGroupCommands, found: LogicalVolume): stri
 export async function adopt(
   group: VolumeGroupCommands,
   name: string,
-  newName: string,
-  tags: readonly string[],
+  { newName, tags, snapshotOf }: { newName: string; tags: readonly string[]; snapshotOf?: string | undefined },
 ): Promise<void> {
   const there = await group.volume(newName);
   if (there && isOurs(there, tags)) return;
@@ -28,7 +27,10 @@ export async function adopt(
   await group.checkNotElsewhere(newName, tags);
   const found = await group.shown(name);
   if (!found) throw deviceMissing(group.where, name);
-  const why = isOurs(found, tags) ? null : obstacle(group, found);
+  const asSnapshot = snapshotOf !== undefined;
+  const why = isOurs(found, tags) ? null : obstacle(group, found, { asSnapshot });
+  if (why === null && asSnapshot && !(await group.volume(snapshotOf))?.snapshots.includes(name))
+    throw notAdoptable(found, `it is no snapshot of ${snapshotOf}`);
   if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
   await group.lvm(['lvchange', ...tags.flatMap((tag) => ['--addtag', tag]), '--', group.operand(name)]);
   if (newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);

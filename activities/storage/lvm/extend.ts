@@ -32,7 +32,8 @@ export async function extend(
   const before = unzeroedFrom(found.tags);
   if (found.sizeBytes === sizeBytes && before === null) return;
   group.checkExtents(sizeBytes, await group.soundGroup());
-  if (found.origin)
+  // lvm2 resizes such a one only while it is inactive, and what it then writes to the new bytes would use up the room of its snapshots.
+  if (found.thickOrigin)
     throw new FerryError('VolumeHasSnapshots', `${found.path} has snapshots; delete them first`, { name });
   if (found.open) throw deviceInUse(found.path, name);
   const missing = sizeBytes - found.sizeBytes;

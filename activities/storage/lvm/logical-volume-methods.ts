@@ -156,10 +156,10 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       return found.map((each) => ({ device: deviceOf(each), obstacle: obstacle(group, each) }));
     },
 
-    async adopt(name, newName, tags) {
+    async adopt(name, newName, tags, snapshotOf) {
       checkName(name);
       checkSpec({ name: newName, sizeBytes: 1, tags });
-      await withNamedLock(lockDirectory, group.name, () => adopt(group, name, newName, tags));
+      await withNamedLock(lockDirectory, group.name, () => adopt(group, name, { newName, tags, snapshotOf }));
     },
 
     async disown(name, newName, tag) {

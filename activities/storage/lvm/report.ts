@@ -19,6 +19,8 @@ export interface LogicalVolume {
   /** Somebody's snapshot; the origin of some; something that holds volumes rather than being one. */
   readonly snapshot: boolean;
   readonly origin: boolean;
+  /** The origin of snapshots that take up what it loses by each write: they are not thin. */
+  readonly thickOrigin: boolean;
   readonly pool: boolean;
   /** The thin pool that its bytes are in; null for one that has extents of its own. */
   readonly thinPool: string | null;
@@ -132,6 +134,7 @@ export function parseVolumes(volumeGroup: string, stdout: string): LogicalVolume
       snapshots: row.lv_descendants === '' ? [] : row.lv_descendants.split(','),
       snapshot: roles.includes('snapshot'),
       origin: roles.includes('origin'),
+      thickOrigin: roles.includes('thickorigin'),
       pool: layout.includes('pool') || roles.includes('private'),
       thinPool: row.pool_lv === '' ? null : row.pool_lv,
       // lvm2 rounds so that only nothing at all is 0.00.

@@ -41,6 +41,19 @@ export const snapshotActions: readonly Action[] = [
   }),
   action({
     path,
+    action: 'os-unmanage',
+    summary: 'Forget a snapshot and leave its device',
+    rule: 'snapshot_extension:snapshot_unmanage',
+    status: 202,
+    body: z.unknown(),
+    async handle(asked) {
+      const { id } = await asked.ferry.findSnapshot(asked.params['id']!);
+      await asked.admin.unmanageSnapshot(id);
+      return {};
+    },
+  }),
+  action({
+    path,
     action: 'os-update_snapshot_status',
     summary: 'Tell what has become of a snapshot that is being made or deleted',
     rule: 'snapshot_extension:snapshot_actions:update_snapshot_status',

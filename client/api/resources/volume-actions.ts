@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { gib } from '../../../model/sizes.ts';
 import { action, type Action, type Asked } from '../call.ts';
 import { flag, positiveInteger, text } from '../fields.ts';
-import { badRequest, invalidInput, notFound, notImplemented, type Refusals } from '../fault.ts';
+import { badRequest, Fault, invalidInput, notFound, notImplemented, type Refusals } from '../fault.ts';
 import { sizeGib, statusText } from '../presenters/volume.ts';
 
 const path = '/volumes/{id}/action';
@@ -24,6 +24,14 @@ const retypeRefusals: Refusals = {
   SameVolumeType: retypeRefused,
   VolumeTypeNotFound: (_, { body }) =>
     notFound(`Volume type with name ${(body as { new_type: string }).new_type} could not be found.`),
+};
+
+const notRevertible = ({ message }: { message: string }) => new Fault(409, `Invalid volume: ${message}`);
+
+const revertRefusals: Refusals = {
+  VolumeMigrating: notRevertible,
+  VolumeBusy: notRevertible,
+  VolumeStatusRefused: notRevertible,
 };
 
 const notForcedDeletable = () =>
@@ -170,17 +178,25 @@ export const volumeActions: readonly Action[] = [
   action({
     path,
     action: 'revert',
-    summary: 'Go back to a snapshot; not in Ferry yet',
+    summary: 'Go back to the last snapshot',
     rule: 'volume:revert_to_snapshot',
     since: 40,
     status: 202,
     body: z.object({ snapshot_id: z.string() }),
+    refusals: revertRefusals,
     async handle(asked) {
       const volume = await volumeOf(asked);
-      const snapshots = await asked.ferry.listSnapshots({ volumeId: volume.id });
-      if (snapshots.length === 0) throw badRequest(`Volume ${volume.id} doesn't have any snapshots.`);
-      await asked.ferry.findSnapshot(asked.body.snapshot_id);
-      throw notImplemented('Ferry does not revert volumes to snapshots yet.');
+      const [last] = await asked.ferry.listSnapshots({ volumeId: volume.id });
+      if (!last) throw badRequest(`Volume ${volume.id} doesn't have any snapshots.`);
+      const { snapshot_id: wanted } = asked.body;
+      if (wanted !== last.id)
+        throw badRequest(`Specified snapshot ${wanted} is None or not the latest one of volume ${volume.id}.`);
+      if (volume.sizeBytes !== last.sizeBytes)
+        throw badRequest(
+          `Can't revert volume ${volume.id} to its latest snapshot ${last.id}. The volume size must be equal to the snapshot size.`,
+        );
+      await asked.ferry.revertToSnapshot(last.id);
+      return {};
     },
   }),
   action({

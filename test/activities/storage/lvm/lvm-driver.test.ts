@@ -247,6 +247,22 @@ describe('an LVM back end', () => {
       await refuses(late.delete('volume-1', { tags: [mine] }), 'VolumeHasSnapshots');
       assert.deepEqual(await snapshots(), ['just-in-time']);
     });
+
+    test('that was let go is taken back as one of its origin, and of nothing else', async () => {
+      const driver = driverOf('lvm-2');
+      await driver.create(spec);
+      await driver.create({ ...spec, name: 'volume-2' });
+      await driver.snapshot('volume-1', '_snapshot-1', ['ferry.snapshot=s1']);
+      await driver.disown('_snapshot-1', '_snapshot-1', 'ferry.snapshot=s1');
+      const again = ['_snapshot-1', '_snapshot-2', ['ferry.snapshot=s2']] as const;
+      await refuses(driver.adopt(...again), 'NotOwned');
+      await refuses(driver.adopt(...again, 'volume-2'), 'NotOwned');
+      await refuses(driver.adopt('volume-2', '_snapshot-2', ['ferry.snapshot=s2'], 'volume-1'), 'NotOwned');
+      for (let i = 0; i < 2; i += 1) await driver.adopt(...again, 'volume-1');
+      assert.deepEqual((await driver.find('_snapshot-2'))?.tags, ['ferry.snapshot=s2']);
+      assert.deepEqual(await snapshots(), ['_snapshot-2']);
+      await driver.delete('_snapshot-2', { tags: ['ferry.snapshot=s2'] });
+    });
   });
 
   test('a device-mapper device on top of a volume is one of its users, and may write although the volume is held', async () => {

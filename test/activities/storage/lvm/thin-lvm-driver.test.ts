@@ -78,6 +78,9 @@ describe('a thin LVM back end', () => {
     await driver.snapshot('volume-1', '_snapshot-1', ['ferry.snapshot=s1']);
     assert.equal(await mapped('lvm--2-volume--1'), mib);
     assert.match(await status('lvm--2-pool--a-tpool'), / 16\/1024 /, 'the snapshot shares what there is');
+    await driver.extend('volume-1', 12 * extentBytes, { tags: [mine] });
+    assert.equal((await driver.find('_snapshot-1'))!.sizeBytes, 8 * extentBytes);
+    assert.equal(await mapped('lvm--2-volume--1'), mib);
   });
 
   test('bytes that it had when it was larger do not show when it is extended', async () => {
