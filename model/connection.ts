@@ -39,6 +39,8 @@ export interface ExportAddress {
   readonly exportName: string;
   /** TLS is required: the address is not loopback, or certificates are configured. */
   readonly tls: boolean;
+  /** Its server tells the digests of what it reads, under the name beside it. */
+  readonly digests?: boolean | undefined;
 }
 
 /** The connection as a hypervisor's disk. */

@@ -1,5 +1,5 @@
 import type { Reason } from './errors.ts';
-import type { MigrationRequest, MigrationState, Outcome, Phase, Proof } from './migration.ts';
+import type { Evidence, MigrationRequest, MigrationState, Outcome, Phase, Proof } from './migration.ts';
 import type { RefusedOperation } from './operation-requests.ts';
 import { formatBytes, formatSeconds } from './sizes.ts';
 
@@ -50,6 +50,17 @@ const proofMeaning: Record<Proof, string> = {
   none: 'none',
   shared: 'nothing was copied: it is the same file',
 };
+
+/** Who has read what was compared; for people. */
+export function evidenceText({ source, destination, copiedAgain }: Evidence): string {
+  const sourceSide = { server: 'its own server, as it sent it', 'second read': 'its node, once more' };
+  const destinationSide = {
+    copier: 'read back range by range during the copy',
+    'second read': 'read back after the copy',
+  };
+  const again = copiedAgain > 0 ? `; ${copiedAgain} ranges copied again, which were not the same at first` : '';
+  return `source: ${source ? sourceSide[source] : 'not read again'}; destination: ${destinationSide[destination]}${again}`;
+}
 
 /** The Web UI makes a text's frame a line too low. What it cuts off is this: a line with nothing to see (a zero-width space). */
 const spacer = '\u200B';

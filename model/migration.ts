@@ -33,6 +33,18 @@ export const proof = z.enum(['both', 'reread', 'cache', 'inline', 'none', 'share
 export type Proof = z.infer<typeof proof>;
 
 /**
+ * Who has read what was compared, for the audit record. `server`: the server of the source's export, of all that it sent. `copier`: the
+ * destination's, range by range while the rest was on its way. `second read`: that side's node, when all was copied; null: nobody. `copiedAgain`: so
+ * often a range was not the same at first, and was copied once more.
+ */
+export const evidence = z.object({
+  source: z.enum(['server', 'second read']).nullable(),
+  destination: z.enum(['copier', 'second read']),
+  copiedAgain: z.number().int().nonnegative(),
+});
+export type Evidence = z.infer<typeof evidence>;
+
+/**
  * Who carries the bytes. `assisted`: the storage itself; `generic-detached`: copy; `generic-attached`: the hypervisor mirrors; `undo`: nobody,
  * they are there already, on the source that an earlier migration kept.
  */
@@ -126,6 +138,11 @@ export const checkpoint = z.object({
    * nothing of it was there before. `cache`: some of it may have come from memory.
    */
   medium: z.enum(['direct', 'dropped', 'cache']).optional(),
+  /**
+   * All before `offset` was read back from the destination's medium, and is what the source's own server has read from its. `copiedAgain`: so
+   * often a range was not at first, and was copied once more.
+   */
+  proven: z.object({ copiedAgain: z.number().int().nonnegative() }).optional(),
 });
 export type Checkpoint = z.infer<typeof checkpoint>;
 
@@ -193,6 +210,7 @@ export const migrationRecord = z.object({
   transferredBytes: z.number().int().nonnegative().nullable(),
   digest: z.string().nullable(),
   proof: proof.nullable(),
+  evidence: evidence.nullable(),
   outcome: outcome.nullable(),
   error: z.custom<Reason>().nullable(),
   /** For how long the source was to be kept. */

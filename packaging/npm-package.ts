@@ -11,6 +11,7 @@ export const checkout = join(import.meta.dirname, '..');
 const entries = [
   'bin/start.ts',
   'activities/storage/copier/copier-process.ts',
+  'activities/storage/exports/server/reader-process.ts',
   'workflows/index.ts',
   'workflows/payload-converter.ts',
 ];

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
-import { outcome, phase, type Claim, type Outcome, type Phase, type Proof } from '../model/migration.ts';
+import { outcome, phase, type Claim, type Evidence, type Outcome, type Phase, type Proof } from '../model/migration.ts';
 import type { QemuIdentity } from '../model/qemu-identity.ts';
 import type { MigrationStatus } from '../model/volume.ts';
 import { fenced } from './fenced.ts';
@@ -60,6 +60,7 @@ export interface Switch {
   digest?: string | null | undefined;
   /** How that was proven. */
   proof?: Proof | undefined;
+  evidence?: Evidence | null | undefined;
   transferredBytes?: number | null | undefined;
   /** Of the device that holds the volume from now on. */
   identity?: string | null | undefined;
@@ -98,7 +99,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
          phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
          phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
          digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof, 'none'),
-         destination_identity = coalesce($10, m.destination_identity)
+         destination_identity = coalesce($10, m.destination_identity), evidence = coalesce($11, m.evidence)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'
        RETURNING m.*
      ), connected AS (
@@ -127,6 +128,7 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
       found.attachment?.connection ?? null,
       found.proof ?? null,
       found.identity ?? null,
+      found.evidence ?? null,
     ],
   );
   if (switched.length > 0) return;

@@ -164,6 +164,7 @@ async function goForward(run: MigrationRun, m: ClaimedMigration, flow: FlowResul
           claim,
           digest: flow.digest,
           proof: flow.proof,
+          evidence: flow.evidence ?? null,
           transferredBytes: flow.transferredBytes,
           attachment: flow.attachment,
           identity: destination.identity,

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { backEndName, guestDevice, instanceId, nodeName, tenantId, volumeId } from '../../model/ids.ts';
-import { migrationRequest, outcome, phase, proof } from '../../model/migration.ts';
+import { evidence, migrationRequest, outcome, phase, proof } from '../../model/migration.ts';
 import { qemuIdentity } from '../../model/qemu-identity.ts';
 import { sizeBytes } from '../../model/sizes.ts';
 import { label, metadata } from '../../model/text.ts';
@@ -42,6 +42,7 @@ export const registryInputs = {
     claim,
     digest: z.string().max(255).nullish(),
     proof: proof.optional(),
+    evidence: evidence.nullish(),
     transferredBytes: z.number().int().nonnegative().nullish(),
     identity: identity.nullish(),
     attachment: input({ id: z.uuid(), connection }).optional(),

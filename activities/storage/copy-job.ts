@@ -23,6 +23,11 @@ export interface CopyJob {
   /** Bytes a second; null is no cap. */
   readonly bandwidth: number | null;
   readonly digest: boolean;
+  /**
+   * Read back what is written, while the rest is on its way, and compare it with what the source's server has read: where that server and this
+   * device allow it. The result's checkpoint says `proven` then.
+   */
+  readonly readBack?: boolean | undefined;
 }
 
 /** Read a local device from its medium and digest it, the way a copy digests what arrives. */

@@ -153,12 +153,17 @@ export function createStorageActivities(deps: StorageDependencies) {
 
   /** Copies onto the incoming device that carries the tag; looked at once more when the copy has the device to itself. */
   const copyOnto = async (
-    input: OnDevice & Pick<TransferInput, 'sizeBytes' | 'bandwidth'> & { readsZero: boolean; digest: boolean },
+    input: OnDevice &
+      Pick<TransferInput, 'sizeBytes' | 'bandwidth'> & {
+        readsZero: boolean;
+        digest: boolean;
+        readBack?: boolean | undefined;
+      },
     tag: string,
     from: Pick<CopyJob, 'source' | 'tls' | 'from'>,
     options: Parameters<Copier['run']>[1],
   ) => {
-    const { bandwidth, digest, readsZero } = input;
+    const { bandwidth, digest, readsZero, readBack } = input;
     const incoming = async () => {
       const device = await deviceOf(input, input.sizeBytes, tag);
       const { role } = standingOf(device.tags);
@@ -172,7 +177,10 @@ export function createStorageActivities(deps: StorageDependencies) {
       throw new FerryError('WrongDevice', `${devicePath} is another device by now: nothing is copied onto it.`);
     };
     const destination = { path: devicePath, sizeBytes, readsZero };
-    return deps.copier.run({ kind: 'copy', ...from, destination, bandwidth, digest }, { ...options, confirm });
+    return deps.copier.run(
+      { kind: 'copy', ...from, destination, bandwidth, digest, readBack },
+      { ...options, confirm },
+    );
   };
 
   const tlsFor = (source: CopyJob['source']) => ('tls' in source && source.tls ? deps.tls : null);
@@ -361,10 +369,17 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /**
      * Pulls the source's bytes onto the destination until all are there, or until it is stopped: then it says how far it came, all
-     * of it flushed. Goes on from the last beat's position when an earlier try was lost.
+     * of it flushed. Goes on from the last beat's position when an earlier try was lost. `readBack`: each range is read back from the device,
+     * and compared with what the source's server has read, where that server can tell; the checkpoint says `proven` then.
      */
     pullVolume: async (
-      input: TransferInput & { volumeId: string; source: SourceExport; readsZero: boolean; digest: boolean },
+      input: TransferInput & {
+        volumeId: string;
+        source: SourceExport;
+        readsZero: boolean;
+        digest: boolean;
+        readBack?: boolean | undefined;
+      },
     ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
       writing(input, async (from, options) => {
         const { source } = input;

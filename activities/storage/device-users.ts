@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copierMark } from './copier/device-lock.ts';
+import { readerName } from './exports/server-command.ts';
 import { type OpenDescriptor, type Opened, openersOf } from './open-descriptors.ts';
 import { goneOrForbidden } from './system-errors.ts';
 
@@ -36,7 +37,7 @@ export function foreignUsers(users: readonly DeviceUser[]): string[] {
 async function userBehind({ pid, fd }: OpenDescriptor): Promise<DeviceUser> {
   const argv = ((await readFile(join('/proc', pid, 'cmdline'), 'utf8').catch(goneOrForbidden)) ?? '').split('\0');
   const name = ((await readFile(join('/proc', pid, 'comm'), 'utf8').catch(goneOrForbidden)) ?? '').trim();
-  const isOwn = name === 'qemu-nbd' || argv.includes(copierMark);
+  const isOwn = name === 'qemu-nbd' || name === readerName || argv.includes(copierMark);
   return {
     who: `process ${pid} (${name === '' ? 'unknown' : name})`,
     pid: Number(pid),

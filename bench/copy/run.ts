@@ -9,7 +9,7 @@ import { formatBytes } from '../../model/sizes.ts';
 import type { BenchOptions } from '../run.ts';
 import { contestants, type Contestant, type Task } from './contestants.ts';
 import { measure, median, type Cost } from './measure.ts';
-import { whileServed } from './server.ts';
+import { whileServed, type Served, type ServerKind } from './server.ts';
 import { scenarios, writeSource, type Scenario } from './volumes.ts';
 
 /** How long the copier's next process needs to be there, as it is between two migrations. */
@@ -34,8 +34,7 @@ async function runScenario(folder: string, copier: Copier, scenario: Scenario, r
   await writeSource(source, scenario);
   await dropFromCache(source);
   const costs = new Map<Contestant, Cost[]>(contestants(copier).map((contestant) => [contestant, []]));
-  await whileServed(source, async (address, serverPid) => {
-    const task: Task = { source, address, destination, sizeBytes: scenario.sizeBytes };
+  const compete = async (servers: Record<ServerKind, Served>) => {
     for (let round = 0; round < rounds; round += 1) {
       // Each in every place over the rounds: a disk that gives credit for a rest gives it to all alike.
       const order = [...costs];
@@ -45,12 +44,17 @@ async function runScenario(folder: string, copier: Copier, scenario: Scenario, r
       ]) {
         await freshFile(destination, scenario.sizeBytes);
         await sleep(settle);
-        soFar.push(await measure(serverPid, () => contestant.copy(task)));
+        const { address, pid } = servers[contestant.server];
+        const task: Task = { source, address, destination, sizeBytes: scenario.sizeBytes };
+        soFar.push(await measure(pid, () => contestant.copy(task)));
         if (round === 0) await execa('cmp', ['--', source, destination]);
         await dropFromCache(source);
       }
     }
-  });
+  };
+  await whileServed('qemu-nbd', source, (theirs) =>
+    whileServed('own', source, (ours) => compete({ 'qemu-nbd': theirs, own: ours })),
+  );
   await Promise.all([source, destination].map((file) => rm(file)));
   report(scenario, costs);
 }

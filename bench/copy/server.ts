@@ -2,26 +2,42 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import type { ExportAddress } from '../../activities/storage/exports.ts';
+import type { SourceExport } from '../../activities/storage/copy-job.ts';
+import { readerCommand } from '../../activities/storage/exports/server-command.ts';
 
-/** Serves `file` over TCP, as a storage node does, while `work` runs. */
+/** What a source is served by: QEMU's server, as the usual tools know it, or Ferry's own, as a storage node does. */
+export type ServerKind = 'qemu-nbd' | 'own';
+
+export interface Served {
+  readonly address: SourceExport;
+  readonly pid: number;
+}
+
+/** Serves `file` over TCP while `work` runs. */
 export async function whileServed(
+  kind: ServerKind,
   file: string,
-  work: (address: ExportAddress, pid: number) => Promise<void>,
+  work: (served: Served) => Promise<void>,
 ): Promise<void> {
   const port = await freePort();
-  const address: ExportAddress = { host: '127.0.0.1', port, exportName: 'volume', tls: false };
-  const common = ['--format=raw', '--read-only', '--persistent', '--shared=8', '--cache=none', '--aio=io_uring'];
-  const server = execa('qemu-nbd', [...common, '--bind=127.0.0.1', `--port=${port}`, '--export-name=volume', file], {
-    reject: false,
-  });
+  const address = { host: '127.0.0.1', port, exportName: 'volume', tls: false, holes: true, digests: kind === 'own' };
+  const [program, ...args] =
+    kind === 'own'
+      ? readerCommand('/nowhere', { ...address, address: address.host, path: file, tlsDirectory: null })
+      : qemuCommand(port, file);
+  const server = execa(program, args, { reject: false, env: { UV_THREADPOOL_SIZE: '8' } });
   try {
     await untilServed(port, server);
-    await work(address, server.pid!);
+    await work({ address, pid: server.pid! });
   } finally {
     server.kill('SIGKILL');
     await server;
   }
+}
+
+function qemuCommand(port: number, file: string): [string, ...string[]] {
+  const common = ['--format=raw', '--read-only', '--persistent', '--shared=8', '--cache=none', '--aio=io_uring'];
+  return ['qemu-nbd', ...common, '--bind=127.0.0.1', `--port=${port}`, '--export-name=volume', file];
 }
 
 async function freePort(): Promise<number> {
@@ -46,7 +62,7 @@ async function untilServed(port: number, server: PromiseLike<{ stderr: string }>
     });
     socket.destroy();
     if (greeted) return;
-    if (ended) throw new Error(`qemu-nbd ended: ${(ended as { stderr: string }).stderr}`);
+    if (ended) throw new Error(`the server ended: ${(ended as { stderr: string }).stderr}`);
     await sleep(20);
   }
 }

@@ -1,7 +1,7 @@
 import { Argument, type Command } from 'commander';
 import * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
-import { progressText } from '../../model/migration-details.ts';
+import { evidenceText, progressText } from '../../model/migration-details.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import type { MigrationView } from '../migration-view.ts';
 import type { Ferry } from '../open-ferry.ts';
@@ -66,6 +66,7 @@ export function migrationProperties(r: MigrationRecord, live: MigrationView | nu
     transferred_bytes: r.transferredBytes,
     digest: r.digest,
     proof: r.proof,
+    ...(r.evidence ? { proven_by: evidenceText(r.evidence) } : {}),
     started_at: pythonTime(r.startedAt),
     finished_at: r.finishedAt ? pythonTime(r.finishedAt) : null,
     phases: r.phases.map((p) => `${p.phase} ${p.at.toISOString().slice(11, 23)}`).join(', '),

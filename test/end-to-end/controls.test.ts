@@ -41,14 +41,6 @@ describe('a cancel goes back', () => {
     assert.equal(await stage.outcome(handle), 'CancelledFailure');
     await stage.checker.assertAt(id, { ...old, outcome: 'cancelled' });
   });
-
-  test('while the destination is read back', async () => {
-    const { id, handle, old } = await stage.midCopy();
-    await stage.untilPhase(handle, 'verifying');
-    await handle.executeUpdate(messages.cancelMigration);
-    assert.equal(await stage.outcome(handle), 'CancelledFailure');
-    await stage.checker.assertAt(id, { ...old, outcome: 'cancelled' });
-  });
 });
 
 describe('a running copy is steered', () => {

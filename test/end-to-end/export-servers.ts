@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** A `qemu-nbd` that runs on this machine. */
+/** An export's server that runs on this machine. */
 export interface ExportServer {
   readonly pid: number;
   readonly argv: readonly string[];
@@ -15,5 +15,7 @@ export async function exportServers(folder: string): Promise<ExportServer[]> {
       return { pid, argv: commandLine.split('\0').slice(0, -1) };
     }),
   );
-  return all.filter(({ argv }) => argv[0]?.endsWith('qemu-nbd') && argv.some((a) => a.includes(folder)));
+  const isServer = ([program, first]: readonly string[]) =>
+    program?.endsWith('/qemu-nbd') || program === 'qemu-nbd' || first?.endsWith('/exports/server/reader-process.ts');
+  return all.filter(({ argv }) => isServer(argv) && argv.some((a) => a.includes(folder)));
 }

@@ -14,7 +14,12 @@ const mib = 1024 ** 2;
 
 let stage: Stage;
 before(async () => {
-  stage = await setStage({ backing: 'directory' });
+  const group = (name: string) => ({ name, sizeMib: 24 * 1024 });
+  const nodes = [
+    { name: 'server1', volumeGroups: [group('lvmstorage-1'), group('near')] },
+    { name: 'server2', volumeGroups: [group('lvmstorage-2')] },
+  ];
+  stage = await setStage({ backing: 'directory', nodes });
   // The tests look when they want to; that the schedule looks by itself is a test of its own.
   await stage.client.schedule.getHandle(reconcileSchedule).pause();
 });
@@ -93,7 +98,9 @@ describe('a migration is terminated, then repaired', () => {
 
   test('while it verifies: back', async () => {
     const { id, contents } = await stage.volume();
-    const handle = await stage.migrate(id, { bandwidth: slowly });
+    // Within a node a copy is proven when it is whole.
+    const request = { destination: 'server1@near', keepSourceSeconds: 3600, bandwidth: slowly };
+    const handle = await stage.migrate(id, request);
     await stage.untilPhase(handle, 'verifying');
     await terminate(handle);
     assert.deepEqual(await repaired(id), ['back', 'repaired']);
@@ -103,7 +110,8 @@ describe('a migration is terminated, then repaired', () => {
   test('while it switches, and the switch is committed after its end: forward', async () => {
     const { id, contents } = await stage.volume();
     const handle = await stage.migrate(id, { bandwidth: slowly });
-    await poll(async () => (await recordedPhase(id)) === 'verifying');
+    // The next that is written to the registry is the switch.
+    await poll(async () => (await recordedPhase(id)) === 'copying');
     const row = await holdRow(id);
     await stage.hurry(handle);
     await stage.untilPhase(handle, 'switching');

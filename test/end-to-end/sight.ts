@@ -73,11 +73,15 @@ export function lvmSight(nodes: StorageNodes, specs: readonly SystemNode[]): Sig
       }),
     exports: () =>
       everywhere(async (node) => {
-        const servers = (await commandLines(nodes, node)).filter(([program]) => /^\S*qemu-nbd$/.test(program ?? ''));
+        const servers = (await commandLines(nodes, node)).filter(isServer);
         return servers.map((argv) => `${node}: ${argv.join(' ')}`);
       }),
   };
 }
+
+/** Of an export: QEMU's, or our own. */
+const isServer = ([program, first]: readonly string[]) =>
+  /^\S*qemu-nbd$/.test(program ?? '') || /\/exports\/server\/reader-process\.[jt]s$/.test(first ?? '');
 
 function first(stretches: readonly Stretch[], gib = Infinity): Stretch[] {
   let left = gib * 1024 * mib;

@@ -50,7 +50,7 @@ describe('over TLS', () => {
     const { id, handle, moved } = await secured.midCopy();
     const server = (await exportServers(secured.directory))[0]!;
     assert.ok(
-      server.argv.some((argument) => argument.includes('tls-creds')),
+      server.argv.some((argument) => argument.startsWith('--tls-directory=')),
       'it is exported over TLS',
     );
     process.kill(server.pid, 'SIGKILL');

@@ -45,8 +45,8 @@ void stage.keepAlive([control, storage['server1']!, storage['server2']!]);
 
 /** What takes a flow's migration back, so that its way back can be faulted. */
 function cancelsAt(flow: string): Order {
-  const step = flow === 'assisted, shared' ? 'enterPhase:copying' : 'digestVolume';
-  return { step, what: 'cancel before its effect' };
+  const steps: Record<string, string> = { 'assisted, shared': 'enterPhase:copying', 'generic-detached': 'pullVolume' };
+  return { step: steps[flow] ?? 'digestVolume', what: 'cancel before its effect' };
 }
 
 /** The steps of a flow, as two migrations without a fault go through them. */
@@ -205,7 +205,7 @@ describe('the checker finds a planted defect', { concurrency: true }, () => {
   test('the source is deleted before the switch', async () => {
     const migration = await stage.begin(remote, (id) => [
       { step: 'releaseSource', what: 'device removed', path: deviceFile(id) },
-      { step: 'enterPhase:verifying', what: 'non-retryable error' },
+      { step: 'pullVolume', what: 'non-retryable error' },
     ]);
     await stage.ended(migration);
     await finds(migration, remote.source, 'error', /devices: \[\]/);
@@ -219,13 +219,13 @@ describe('the checker finds a planted defect', { concurrency: true }, () => {
     await finds(migration, remote.destination, 'success', /the bytes are not the same/);
   });
 
-  test('the same is found by Ferry itself where it reads the destination back', async () => {
-    const migration = await stage.begin(remote, [{ step: 'pullVolume', what: 'writes lost', path: nodes }], {
+  test('the same is found by Ferry itself where it reads the destination back when all is copied', async () => {
+    const migration = await stage.begin(far, [{ step: 'copyVolume', what: 'writes lost', path: nodes }], {
       verify: 'reread',
     });
     assert.equal(await stage.ended(migration), 'ChecksumMismatch');
     const { id, contents } = migration;
-    await stage.stage.checker.assertAt(id, { host: remote.source, contents, outcome: 'error' });
+    await stage.stage.checker.assertAt(id, { host: far.source, contents, outcome: 'error' });
   });
 
   test('the switch does not look at the claim', async () => {

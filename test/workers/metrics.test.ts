@@ -163,10 +163,9 @@ test('a control worker that comes back goes on with the numbers that are on reco
   assert.equal(sum(found, metrics.migrationErrors, { type: 'ChecksumMismatch' }), 1);
 });
 
-test('the destination counts the bytes that it copied and read back, holes included', async () => {
+test('the destination counts the bytes that it copied, holes included', async () => {
   const found = await scrape();
   assert.ok(sum(found, metrics.bytesDone, { activityType: 'pullVolume', taskQueue: 'storage:server2' }) >= gib);
-  assert.ok(sum(found, metrics.bytesDone, { activityType: 'digestVolume', taskQueue: 'storage:server2' }) >= gib);
 });
 
 test('the registry is seen to be up, then down, then up again with its back ends and migrations', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -30,16 +30,27 @@ import { putBackEnd, putVolume } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
 
 const mib = 1024 ** 2;
+/** A range that is read back by itself, and half of one. */
+const sizeBytes = 96 * mib;
 const dataBytes = 24 * mib;
+const pattern = Buffer.from('a bit of a flip');
 const [one, other, far, memory] = ['server1@one', 'server1@other', 'server2@far', 'server2@memory'] as const;
 
 /** Where a bit flips, once in each migration. Nobody is told. */
-type Fault = 'on the wire' | 'in the copier of the node' | 'on the destination' | 'on the source' | null;
+type Fault =
+  | 'on the wire'
+  | 'on the wire, always'
+  | 'in the copier of the node'
+  | 'on the destination'
+  | 'on the source'
+  | null;
 
 let nodes: PlayedNodes;
 let folder: string;
 let copier: DisposableCopier;
 let fault: Fault = null;
+/** The source's worker is from before its server told digests. */
+let isOlder = false;
 const drivers = new Map<string, VolumeDriver>();
 const proxies = new Set<net.Server>();
 const exporters: Exports[] = [];
@@ -90,13 +101,15 @@ let id: string;
 let contents: string;
 beforeEach(async () => {
   fault = null;
+  isOlder = false;
   drivers.clear();
   for (const backEnd of [one, other, far]) await addBackEnd(backEnd, path.join(folder, backEnd));
-  id = await putVolume(nodes.registry, { host: one });
+  id = await putVolume(nodes.registry, { host: one, size_bytes: sizeBytes });
   const name = deviceName({ id, nameId: null });
-  const made = await drivers.get(one)!.create({ name, sizeBytes: gib, tags: liveTags(id), zero: true });
+  const made = await drivers.get(one)!.create({ name, sizeBytes, tags: liveTags(id), zero: true });
   await using file = await open(made.path, 'r+');
   await file.write(randomBytes(dataBytes), 0, dataBytes, 0);
+  await file.write(Buffer.alloc(mib, pattern), 0, mib, 0);
   await file.sync();
   contents = await hashOf(one);
 });
@@ -121,8 +134,9 @@ async function deviceOn(backEnd: string): Promise<Device> {
 
 /** Of what that begins with. */
 async function hashOf(backEnd: string): Promise<string> {
-  const bytes = await readFile((await deviceOn(backEnd)).path);
-  return createHash('sha256').update(bytes.subarray(0, dataBytes)).digest('hex');
+  await using file = await open((await deviceOn(backEnd)).path);
+  const { buffer } = await file.read(Buffer.alloc(dataBytes), 0, dataBytes, 0);
+  return createHash('sha256').update(buffer).digest('hex');
 }
 
 async function flip(file: string, at = 5 * mib): Promise<void> {
@@ -135,8 +149,10 @@ async function flip(file: string, at = 5 * mib): Promise<void> {
 }
 
 /** The network between the nodes, which changes one bit of what the source sends. */
-async function throughFaults(address: ExportAddress): Promise<ExportAddress> {
-  if (fault !== 'on the wire') return address;
+async function throughFaults({ digests, ...rest }: ExportAddress): Promise<ExportAddress> {
+  const address = { ...rest, ...(digests && !isOlder && { digests }) };
+  if (fault !== 'on the wire' && fault !== 'on the wire, always') return address;
+  const isAlways = fault === 'on the wire, always';
   let seen = 0;
   const proxy = net.createServer((client) => {
     const server = net.connect(address.port, address.host);
@@ -144,7 +160,8 @@ async function throughFaults(address: ExportAddress): Promise<ExportAddress> {
     client.on('error', () => server.destroy()).on('close', () => server.destroy());
     server.on('error', () => client.destroy()).on('end', () => client.end());
     server.on('data', (bytes: Buffer) => {
-      const at = 20_000_000 - seen;
+      // The first megabyte is a pattern that is nowhere else.
+      const at = isAlways ? bytes.indexOf(pattern) : 20_000_000 - seen;
       if (at >= 0 && at < bytes.length) bytes[at]! ^= 0x10;
       seen += bytes.length;
       if (client.write(bytes)) return;
@@ -199,7 +216,27 @@ const waySays = /holds other bytes than arrived at .* changed on their way/;
 const diskSays = /does not hold what arrived from .* Check the destination's disk/;
 
 describe('a bit that flips', () => {
-  test('on the wire is found by the source itself, unless nobody asks it', async () => {
+  test('on the wire is found at once, and copied again', async () => {
+    fault = 'on the wire';
+    for (const verify of [null, 'reread'] as const) {
+      const { outcome, proof, error, evidence } = await migrate(far, { verify, keepSourceSeconds: 3600 });
+      assert.deepEqual([outcome, proof, error], ['success', 'both', null]);
+      assert.deepEqual(evidence, { source: 'server', destination: 'copier', copiedAgain: 1 });
+      assert.equal(await hashOf(far), contents);
+      fault = null;
+      await goBack();
+      fault = 'on the wire';
+    }
+  });
+
+  test('on the wire whenever it is sent takes the migration back, with its place', async () => {
+    fault = 'on the wire, always';
+    await assertBack(await migrate(far), far, /between byte 0 and 1048576, although these were copied 4 times/);
+    assert.equal(await hashOf(one), contents);
+  });
+
+  test('on the wire from an older node is found by the source itself, unless nobody asks it', async () => {
+    isOlder = true;
     fault = 'on the wire';
     await assertBack(await migrate(far), far, waySays);
     assert.equal(await hashOf(one), contents);
@@ -221,12 +258,14 @@ describe('a bit that flips', () => {
 
   for (const destination of [far, other])
     test(`on the disk of ${destination}, before it is read back`, async () => {
+      isOlder = true;
       fault = 'on the destination';
       await assertBack(await migrate(destination, { keepSourceSeconds: 3600 }), destination, diskSays);
       assert.equal(await hashOf(one), contents);
     });
 
   test('on the source, when it is read again', async () => {
+    isOlder = true;
     fault = 'on the source';
     await assertBack(await migrate(far), far, waySays);
   });
@@ -234,12 +273,22 @@ describe('a bit that flips', () => {
 
 describe('the record of a migration says how its copy was proven', () => {
   test('at both ends, if nothing else was asked for; and so is the way back to a kept source', async () => {
-    const { outcome, proof, digest, flow } = await migrate(far, { keepSourceSeconds: 3600 });
+    const { outcome, proof, digest, flow, evidence } = await migrate(far, { keepSourceSeconds: 3600 });
     assert.deepEqual([outcome, proof, flow], ['success', 'both', 'generic-detached']);
+    assert.deepEqual(evidence, { source: 'server', destination: 'copier', copiedAgain: 0 });
     assert.equal(await hashOf(far), contents);
     const { undone } = await goBack();
     assert.deepEqual([undone.outcome, undone.proof, undone.digest], ['success', 'both', digest]);
     assert.equal(await hashOf(one), contents);
+  });
+
+  test('at both ends by another read of each, where the source is on an older node: with the same digest', async () => {
+    const { digest } = await migrate(far, { keepSourceSeconds: 3600 });
+    await goBack();
+    isOlder = true;
+    const older = await migrate(far);
+    assert.deepEqual([older.outcome, older.proof, older.digest], ['success', 'both', digest]);
+    assert.deepEqual(older.evidence, { source: 'second read', destination: 'second read', copiedAgain: 0 });
   });
 
   test('at both ends, where the node itself copies', async () => {

@@ -97,7 +97,7 @@ export async function assisted(
     null,
   );
   const [copied] = await Promise.all([copying, record()]);
-  const proof = await verify(run, m, there.deviceName, copied);
+  const proven = await verify(run, m, there.deviceName, copied);
   await guard.check();
-  return { digest: digest ? copied.chain : null, proof, transferredBytes: copied.transferred, ...moved };
+  return { digest: digest ? copied.chain : null, ...proven, transferredBytes: copied.transferred, ...moved };
 }

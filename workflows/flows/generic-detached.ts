@@ -1,5 +1,11 @@
 import { nodeOf } from '../../model/ids.ts';
-import { verifyModeFor, type ClaimedMigration, type Proof } from '../../model/migration.ts';
+import {
+  verifyModeFor,
+  type ClaimedMigration,
+  type Evidence,
+  type Proof,
+  type VerifyMode,
+} from '../../model/migration.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import { registry, storageSteps, storageTransfers } from '../activities.ts';
 import { allOrNone } from '../all-or-none.ts';
@@ -13,6 +19,8 @@ import { verify } from './verify.ts';
 export interface FlowResult {
   digest: string | null;
   proof: Proof;
+  /** Null, or none: nothing was compared. */
+  evidence?: Evidence | null;
   transferredBytes: number;
   /** Of an attached volume: how its hypervisor reaches it from now on. */
   attachment?: { id: string; connection: Record<string, unknown> };
@@ -77,6 +85,7 @@ export async function genericDetached(
             from,
             bandwidth: run.state.bandwidth,
             digest,
+            readBack: comparesAll(run.state.verify),
           },
         ],
       ),
@@ -90,16 +99,19 @@ export async function genericDetached(
   ]);
   const [copied] = await Promise.all([copying, record]);
 
-  const proof = await verify(run, m, deviceName, copied);
+  const proven = await verify(run, m, deviceName, copied);
   await guard.check();
   return {
     digest: digest ? copied.chain : null,
-    proof,
+    ...proven,
     transferredBytes: copied.transferred,
     destination: { ...there, volumeId, generation: claim.epoch, identity: device.identity, sizeBytes },
     cleanUp: [retiring(m, exportName)],
   };
 }
+
+/** Whether the destination is read back and compared. */
+const comparesAll = (how: VerifyMode | null) => how === 'both' || how === 'reread';
 
 /** What becomes of the source of a migration, once another device holds its volume. */
 export function retiring({ claim, source }: ClaimedMigration, exportName: string): CleanUpStep {

@@ -37,6 +37,7 @@ export async function returnToKept(run: MigrationRun, m: ClaimedMigration, undo:
   return {
     digest: here.chain,
     proof: proofOf('both', [here, there]),
+    evidence: { source: 'second read', destination: 'second read', copiedAgain: 0 },
     transferredBytes: 0,
     destination: { ...kept, volumeId, migrationId, generation: claim.epoch, identity, sizeBytes, keptBy: undone },
     // No export was made: there is none of this name to end.

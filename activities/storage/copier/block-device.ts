@@ -15,16 +15,21 @@ export interface DeviceFacts {
 
 /** Looks at what is to be opened. Throws `DeviceMissing`; `SizeMismatch` if it is not of `sizeBytes`. */
 export async function inspectDevice(path: string, sizeBytes: number): Promise<DeviceFacts> {
+  const facts = await deviceFacts(path);
+  if (facts.sizeBytes === sizeBytes) return facts;
+  const details = { path, expected: sizeBytes, found: facts.sizeBytes };
+  throw new FerryError('SizeMismatch', `${path} has ${facts.sizeBytes} bytes, but ${sizeBytes} were expected`, details);
+}
+
+/** As `inspectDevice`, whatever its size is. */
+export async function deviceFacts(path: string): Promise<DeviceFacts> {
   const stats = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new FerryError('DeviceMissing', `There is no device ${path}`, { path });
   });
   if (!stats.isBlockDevice() && !stats.isFile())
     throw new FerryError('DeviceMissing', `${path} is neither a device nor a file`, { path });
-  const facts = stats.isBlockDevice() ? await blockFacts(path, stats) : fileFacts(path, stats);
-  if (facts.sizeBytes === sizeBytes) return facts;
-  const details = { path, expected: sizeBytes, found: facts.sizeBytes };
-  throw new FerryError('SizeMismatch', `${path} has ${facts.sizeBytes} bytes, but ${sizeBytes} were expected`, details);
+  return stats.isBlockDevice() ? blockFacts(path, stats) : fileFacts(path, stats);
 }
 
 function fileFacts(path: string, { size, dev, ino }: BigIntStats): DeviceFacts {

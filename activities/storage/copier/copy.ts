@@ -10,6 +10,7 @@ import { Halt } from './halt.ts';
 import { connectNbd, type NbdLimits, type NbdSource } from './nbd/connection.ts';
 import { openLocalSource } from './local-source.ts';
 import { Progress, type JobResult, type OnProgress } from './progress.ts';
+import { openReadBack, type ReadBack } from './read-back.ts';
 import { RangeLedger } from './range-ledger.ts';
 import { createThrottle, requestBytesFor } from './token-bucket.ts';
 import { fillGaps, nonZeroRuns } from './write-block.ts';
@@ -34,6 +35,7 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   const halt = new Halt(options.signal);
   let source: NbdSource | null = null;
   let destination: Destination | null = null;
+  let readBack: ReadBack | null = null;
   let { from } = job;
   try {
     const connecting =
@@ -54,7 +56,8 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
       from = zeroed;
       options.onProgress(zeroed, zeroed.offset);
     });
-    return await new CopyRun(job, from, source, destination, halt, options.onProgress).run();
+    readBack = await openReadBack({ job, source, destination, halt, from }, options.limits);
+    return await new CopyRun(job, from, source, destination, readBack, halt, options.onProgress).run();
   } catch (error) {
     halt.throwIfFailed();
     // Stopped before the first byte: what then fails is only the stopping itself.
@@ -64,6 +67,7 @@ export async function copy(job: CopyJob, options: JobOptions): Promise<JobResult
   } finally {
     source?.close();
     halt.end();
+    await readBack?.close();
     await destination?.close();
   }
 }
@@ -104,10 +108,12 @@ class CopyRun {
   readonly #job: CopyJob;
   readonly #source: NbdSource;
   readonly #destination: Destination;
+  readonly #readBack: ReadBack | null;
   readonly #halt: Halt;
   readonly #ledger: RangeLedger;
   readonly #progress: Progress;
   readonly #from: number;
+  readonly #digest: boolean;
   readonly #pool = new BufferPool(buffers, blockBytes);
   readonly #zeros = alignedMemory(blockBytes);
   readonly #inFlight = new Set<Promise<void>>();
@@ -124,28 +130,37 @@ class CopyRun {
     from: Checkpoint,
     source: NbdSource,
     destination: Destination,
+    readBack: ReadBack | null,
     halt: Halt,
     onProgress: OnProgress,
   ) {
     this.#job = job;
     this.#source = source;
     this.#destination = destination;
+    this.#readBack = readBack;
+    // Its digest is that of what is read back.
+    this.#digest = job.digest && !readBack;
     this.#halt = halt;
     this.#from = from.offset;
     this.#skipZeros = from.zeroed || job.destination.readsZero;
-    this.#ledger = new RangeLedger(job.destination.sizeBytes, from, job.digest);
-    this.#progress = new Progress({
-      ledger: this.#ledger,
-      halt,
-      flush: (since) => destination.flush(since),
-      onProgress,
-    });
+    const { proven: _, ...unproven } = from;
+    this.#ledger = new RangeLedger(job.destination.sizeBytes, unproven, this.#digest, (offset) =>
+      readBack?.written(offset),
+    );
+    this.#progress = new Progress(
+      readBack
+        ? // What is read back was flushed before.
+          { ledger: readBack.position(this.#ledger), halt, flush: async () => undefined, onProgress }
+        : { ledger: this.#ledger, halt, flush: (since) => destination.flush(since), onProgress },
+    );
   }
 
   async run(): Promise<JobResult> {
     return this.#progress.during(async () => {
+      const readBack = this.#readBack?.run().catch(this.#halt.fail);
       await this.#readAll().catch(this.#halt.fail);
       await Promise.all(this.#inFlight);
+      await readBack;
     });
   }
 
@@ -160,6 +175,7 @@ class CopyRun {
     for (let offset = this.#from; offset < sizeBytes;) {
       const map = await maps.next(offset);
       for (; offset < map.to; offset += blockBytes) {
+        await this.#readBack?.permits(offset);
         if (this.#halt.halted) return;
         const length = Math.min(blockBytes, sizeBytes - offset);
         const runs = map.dataRuns(offset, length);
@@ -172,7 +188,7 @@ class CopyRun {
 
   #hole(offset: number, length: number): Promise<void> | undefined {
     if (this.#skipZeros) {
-      this.#ledger.complete(offset, length, this.#job.digest ? zeroBlockDigest(length) : null, 0);
+      this.#ledger.complete(offset, length, this.#digest ? zeroBlockDigest(length) : null, 0);
       return undefined;
     }
     return this.#writeZeros(offset, length);
@@ -183,7 +199,7 @@ class CopyRun {
     const permission = await this.#pool.take();
     this.#track(permission, async () => {
       await this.#destination.write(this.#zeros.subarray(0, length), offset);
-      this.#ledger.complete(offset, length, this.#job.digest ? zeroBlockDigest(length) : null, 0);
+      this.#ledger.complete(offset, length, this.#digest ? zeroBlockDigest(length) : null, 0);
     });
   }
 
@@ -206,10 +222,12 @@ class CopyRun {
         const part = block.subarray(at, Math.min(at + requestBytes, to));
         const wait = throttle(part.length);
         if (wait) await wait;
-        const read = this.#source.read(offset + at, part).then(() => this.#ledger.arrive(part.length));
+        const read = this.#source.read(offset + at, part).then((came) => {
+          this.#ledger.arrive(came);
+          transferred += came;
+        });
         read.catch(this.#halt.fail);
         reads.push(read);
-        transferred += part.length;
       }
     }
     this.#track(buffer, async () => {
@@ -219,9 +237,9 @@ class CopyRun {
   }
 
   async #land(block: Uint8Array, offset: number, transferred: number): Promise<void> {
-    const runs = nonZeroRuns(block);
+    const runs = transferred === 0 ? [] : nonZeroRuns(block);
     let digest: Uint8Array | null = null;
-    if (this.#job.digest) digest = runs.length === 0 ? zeroBlockDigest(block.length) : blockDigest(block);
+    if (this.#digest) digest = runs.length === 0 ? zeroBlockDigest(block.length) : blockDigest(block);
     if (!this.#skipZeros) await this.#destination.write(block, offset);
     else for (const [from, to] of runs) await this.#destination.write(block.subarray(from, to), offset + from);
     this.#ledger.complete(offset, block.length, digest, transferred);

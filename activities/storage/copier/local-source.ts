@@ -26,6 +26,7 @@ export async function openLocalSource(path: string, sizeBytes: number): Promise<
         if (bytesRead === 0) throw failed(` at byte ${at}: it ends there`, { offset: at });
         done += bytesRead;
       }
+      return target.length;
     },
     extents: async (...question) => holes?.(...question),
     // Nothing is in flight when it is closed in good order; else the process ends with it.

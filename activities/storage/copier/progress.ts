@@ -1,9 +1,17 @@
 import type { Checkpoint } from '../../../model/migration.ts';
 import type { Halt } from './halt.ts';
-import type { RangeLedger } from './range-ledger.ts';
 
 /** Told of each new checkpoint, and of the position for display, which runs ahead of it. */
 export type OnProgress = (checkpoint: Checkpoint, position: number) => void;
+
+/** How far a job is. */
+export interface Position {
+  readonly sizeBytes: number;
+  /** All before its offset is done, or at least done when it is flushed. */
+  readonly reached: Checkpoint;
+  /** Bytes done or at least arrived: for display. */
+  readonly position: number;
+}
 
 export interface JobResult {
   readonly checkpoint: Checkpoint;
@@ -15,7 +23,7 @@ const flushEvery = 1000;
 
 /** Flushes and reports by the clock, so that slow copies tell where they are too, and fast ones do not only flush. */
 export class Progress {
-  readonly #ledger: RangeLedger;
+  readonly #ledger: Position;
   readonly #halt: Halt;
   readonly #flush: (since: number) => Promise<void>;
   readonly #onProgress: OnProgress;
@@ -26,7 +34,7 @@ export class Progress {
   #told = -1;
 
   constructor(options: {
-    ledger: RangeLedger;
+    ledger: Position;
     halt: Halt;
     flush: (since: number) => Promise<void>;
     onProgress: OnProgress;

@@ -12,11 +12,18 @@ interface OpenRange {
 export class RangeLedger {
   readonly #sizeBytes: number;
   readonly #digest: boolean;
+  readonly #onReached: (offset: number) => void;
   readonly #open = new Map<number, OpenRange>();
   #reached: Checkpoint;
   #position: number;
 
-  constructor(sizeBytes: number, from: Checkpoint, digest: boolean) {
+  constructor(
+    sizeBytes: number,
+    from: Checkpoint,
+    digest: boolean,
+    onReached: (offset: number) => void = () => undefined,
+  ) {
+    this.#onReached = onReached;
     this.#sizeBytes = sizeBytes;
     this.#digest = digest;
     this.#reached = from;
@@ -75,6 +82,7 @@ export class RangeLedger {
         chain: range.digests ? extendChain(chain, range.digests) : '',
         transferred: transferred + range.transferred,
       };
+      this.#onReached(this.#reached.offset);
     }
   }
 }

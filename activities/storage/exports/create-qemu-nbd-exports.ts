@@ -25,8 +25,8 @@ export interface QemuNbdExportsOptions {
 }
 
 /**
- * Exports by one `qemu-nbd` each, in a session of its own. Its command line says what it serves and is read back from the
- * system at every call, so that a lost or stale state folder misleads nobody.
+ * Exports by one server each, in a session of its own: `qemu-nbd` for what guests use, one of our own for what copies read. Its
+ * command line says what it serves and is read back from the system at every call, so that a lost or stale state folder misleads nobody.
  */
 export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   const { address, ports, run } = options;
@@ -41,11 +41,16 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   const records = createRecords(folder);
   const startServer = createStartServer(folder, ports, run);
 
-  const addressOf = ({ exportName, port }: Pick<ServerSettings, 'exportName' | 'port'>): ExportAddress => ({
+  const addressOf = ({
+    exportName,
+    port,
+    digests,
+  }: Pick<Server, 'exportName' | 'port' | 'digests'>): ExportAddress => ({
     host: address,
     port,
     exportName,
     tls: tlsDirectory !== null,
+    ...(digests && { digests }),
   });
 
   /** One at a time for a name, so that two that ensure the same get the same server. */
@@ -97,7 +102,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
             preferred,
           );
           await records.write(exportName, { tags, port });
-          return addressOf({ exportName, port });
+          return addressOf({ exportName, port, digests: isOfCopy(wanted) });
         } catch (error) {
           // Cancelled or out of time: the server may have come up nevertheless.
           const late = (await runningServers(folder)).filter((server) => server.exportName === exportName);

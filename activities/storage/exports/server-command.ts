@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { FerryError } from '../../../model/errors.ts';
 
 /** What a server is told with its arguments, and can be asked about by them for as long as it runs. */
 export interface ServerSettings {
@@ -62,6 +63,57 @@ export function listeningServerCommand(folder: string, settings: ServerSettings,
   return ['perl', '-e', listener, '--', ...operands, ...serverCommand(folder, settings, aio)];
 }
 
+/** The name of the processes that serve for reading, as the system has it. */
+export const readerName = 'ferry-nbd';
+
+/** Beside this file, and of its kind: a release is JavaScript. */
+const readerProgram = join(import.meta.dirname, `server/reader-process${extname(import.meta.filename)}`);
+
+/** Of another release too, wherever that was. */
+const anyReader = /\/exports\/server\/reader-process\.[jt]s$/;
+
+/** The command of a server of our own, which reads only. It stays in the foreground. */
+export function readerCommand(folder: string, settings: Omit<ServerSettings, 'writable'>): [string, ...string[]] {
+  const { exportName, path, address, port, tlsDirectory } = settings;
+  return [
+    process.execPath,
+    readerProgram,
+    '--read-only',
+    ...(tlsDirectory === null ? [] : [`--tls-directory=${tlsDirectory}`]),
+    `--export-name=${exportName}`,
+    `--bind=${address}`,
+    `--port=${port}`,
+    `--pid-file=${pidFile(folder, exportName)}`,
+    '--',
+    path,
+  ];
+}
+
+/** What a process started by `readerCommand` is to serve. */
+export function parseReaderArguments(args: readonly string[]): Omit<ServerSettings, 'writable'> {
+  const { values, positionals } = parseArgs({ ...parsed, args: [...args] });
+  const { 'export-name': exportName, bind, port, 'tls-directory': tlsDirectory = null } = values;
+  const [path] = positionals;
+  if (typeof exportName !== 'string' || typeof bind !== 'string' || path === undefined)
+    throw new FerryError('InvalidInput', 'It is not told what to serve');
+  return { exportName, path, address: bind, port: Number(port), tlsDirectory: tlsDirectory as string | null };
+}
+
+const parsed = {
+  strict: false,
+  allowPositionals: true,
+  options: {
+    'export-name': { type: 'string' },
+    'pid-file': { type: 'string' },
+    description: { type: 'string' },
+    bind: { type: 'string' },
+    port: { type: 'string' },
+    'read-only': { type: 'boolean' },
+    object: { type: 'string' },
+    'tls-directory': { type: 'string' },
+  },
+} as const;
+
 /** The command of a server that is handed its socket, and goes into the background. */
 export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
   const { exportName, path, writable, address, port, tlsDirectory } = settings;
@@ -89,23 +141,15 @@ export function serverCommand(folder: string, settings: ServerSettings, aio: Aio
   ];
 }
 
-/** What the server with this command line serves; null when it is none of this folder's. */
-export function parseServerCommand(folder: string, argv: readonly string[]): ServerSettings | null {
-  const { values, positionals } = parseArgs({
-    args: argv.slice(1),
-    strict: false,
-    allowPositionals: true,
-    options: {
-      'export-name': { type: 'string' },
-      'pid-file': { type: 'string' },
-      description: { type: 'string' },
-      bind: { type: 'string' },
-      port: { type: 'string' },
-      'read-only': { type: 'boolean' },
-      object: { type: 'string' },
-    },
-  });
-  const { 'export-name': exportName, 'pid-file': file, description, object } = values;
+/** What the server with this command line serves, and whether its digests too; null when it is none of this folder's. */
+export function parseServerCommand(
+  folder: string,
+  argv: readonly string[],
+): (ServerSettings & { readonly digests: boolean }) | null {
+  // Node's first argument is its program.
+  const isReader = anyReader.test(argv[1] ?? '');
+  const { values, positionals } = parseArgs({ ...parsed, args: argv.slice(isReader ? 2 : 1) });
+  const { 'export-name': exportName, 'pid-file': file, description, object, 'tls-directory': ownTls } = values;
   const [path] = positionals;
   // Servers of an earlier version were told where to listen; they may run for as long as their guests do.
   const [address, port] = typeof description === 'string' ? description.split(' ') : [values.bind, values.port];
@@ -118,6 +162,7 @@ export function parseServerCommand(folder: string, argv: readonly string[]): Ser
     writable: values['read-only'] !== true,
     address,
     port: Number(port),
-    tlsDirectory: dir?.replaceAll(',,', ',') ?? null,
+    tlsDirectory: typeof ownTls === 'string' ? ownTls : (dir?.replaceAll(',,', ',') ?? null),
+    digests: isReader,
   };
 }

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../../model/errors.ts';
 import { systemCode } from '../system-errors.ts';
-import { parseServerCommand, type ServerSettings } from './server-command.ts';
+import { parseServerCommand, readerName, type ServerSettings } from './server-command.ts';
 
 /** A server that runs. A pid alone does not name a process for long; with its start time it does. */
 export interface Server extends ServerSettings {
   readonly pid: number;
   readonly startTime: string;
+  /** It tells the digests of what it reads. */
+  readonly digests: boolean;
 }
 
 /** How long a server may take to answer TERM: it only has to let go of its clients. */
@@ -25,7 +27,7 @@ export async function runningServers(folder: string): Promise<Server[]> {
 async function serverOf(folder: string, pid: number): Promise<Server | null> {
   const life = await lifeOf(pid);
   // The name first: reading another process's arguments may wait for its memory.
-  if (life?.name !== 'qemu-nbd') return null;
+  if (life?.name !== 'qemu-nbd' && life?.name !== readerName) return null;
   try {
     const owner = await stat(`/proc/${pid}`);
     // Another user's process could carry any arguments.

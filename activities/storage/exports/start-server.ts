@@ -1,9 +1,17 @@
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { FerryError } from '../../../model/errors.ts';
+import { isOfCopy } from '../exports.ts';
 import { exitCodeOf, toolFailed, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
-import { type Aio, listeningServerCommand, serverCommand, type ServerSettings } from './server-command.ts';
+import {
+  type Aio,
+  listeningServerCommand,
+  readerCommand,
+  serverCommand,
+  type ServerSettings,
+} from './server-command.ts';
+import { startReader } from './start-reader.ts';
 
 export interface PortRange {
   readonly from: number;
@@ -22,6 +30,8 @@ export function createStartServer(folder: string, ports: PortRange, run: RunComm
   let aio: Aio = 'io_uring';
 
   async function tryStart(settings: ServerSettings): Promise<void> {
+    // What guests use is QEMU's; what copies read has a server that can say what it has read.
+    if (isOfCopy(settings)) return startReader(readerCommand(folder, settings), startMs);
     const start = async (mode: Aio) => {
       try {
         await run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });

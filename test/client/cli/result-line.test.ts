@@ -24,6 +24,7 @@ const moved: MigrationRecord = {
   transferredBytes: 1024 ** 3,
   digest: null,
   proof: 'none',
+  evidence: null,
   outcome: 'success',
   error: null,
   keepSourceSeconds: null,

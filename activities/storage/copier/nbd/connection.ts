@@ -24,8 +24,11 @@ export interface NbdSource {
   readonly sizeBytes: number;
   /** Whether `extents` can be asked. */
   readonly tellsHoles: boolean;
-  /** Fills `target`; requests are answered in any order. Until it settles the buffer belongs to the connection. */
-  read(offset: number, target: Uint8Array): Promise<void>;
+  /**
+   * Fills `target`; requests are answered in any order. Until it settles the buffer belongs to the connection. Answers how many of the bytes
+   * came: the others are zeros that the server only told of.
+   */
+  read(offset: number, target: Uint8Array): Promise<number>;
   /** Tells what is at `offset`, perhaps not all of `length`. */
   extents(offset: number, length: number, onExtent: OnExtent): Promise<void>;
   /** Says good-bye if it can; what is in flight rejects. */
@@ -131,9 +134,9 @@ class Connection implements NbdSource {
     return this.#info.allocationContext !== null;
   }
 
-  read(offset: number, target: Uint8Array): Promise<void> {
+  read(offset: number, target: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      const settle = (error: Error | null) => (error ? reject(error) : resolve());
+      const settle = (error: Error | null, came = 0) => (error ? reject(error) : resolve(came));
       this.#ask('read', { kind: 'read', offset, length: target.length, target, settle });
     });
   }

@@ -13,12 +13,24 @@ export const magic = {
 } as const;
 
 export const handshakeFlag = { fixedNewstyle: 1, noZeroes: 2 } as const;
-export const option = { startTls: 5, go: 7, structuredReply: 8, setMetaContext: 10 } as const;
-export const optionReply = { ack: 1, info: 3, metaContext: 4 } as const;
+export const option = {
+  exportName: 1,
+  abort: 2,
+  list: 3,
+  startTls: 5,
+  info: 6,
+  go: 7,
+  structuredReply: 8,
+  listMetaContext: 9,
+  setMetaContext: 10,
+} as const;
+export const optionReply = { ack: 1, server: 2, info: 3, metaContext: 4 } as const;
+/** Codes of refusals, to which a reply's type adds 2^31. */
+export const optionRefusal = { unsupported: 1, policy: 2, invalid: 3, tlsRequired: 5, unknown: 6 } as const;
 export const info = { export: 0, blockSize: 3 } as const;
-export const transmissionFlag = { sendDf: 1 << 7 } as const;
-export const command = { read: 0, disconnect: 2, blockStatus: 7 } as const;
-export const commandFlag = { df: 1 << 2 } as const;
+export const transmissionFlag = { hasFlags: 1, readOnly: 1 << 1, sendDf: 1 << 7, canMultiConn: 1 << 8 } as const;
+export const command = { read: 0, write: 1, disconnect: 2, trim: 4, writeZeroes: 6, blockStatus: 7 } as const;
+export const commandFlag = { df: 1 << 2, one: 1 << 3 } as const;
 export const chunkFlag = { done: 1 } as const;
 export const chunk = {
   none: 0,
@@ -28,7 +40,7 @@ export const chunk = {
   error: 0x8001,
   errorOffset: 0x8002,
 } as const;
-export const extentFlag = { zero: 2 } as const;
+export const extentFlag = { hole: 1, zero: 2 } as const;
 
 const optionErrors: Record<number, string> = {
   1: 'unsupported',
@@ -47,7 +59,7 @@ export function optionError(type: number): string | null {
   return type >= 2 ** 31 ? (optionErrors[type - 2 ** 31] ?? `error ${type - 2 ** 31}`) : null;
 }
 
-export const errno = { io: 5, shutdown: 108 } as const;
+export const errno = { permission: 1, io: 5, invalid: 22, shutdown: 108 } as const;
 
 /** The server said something that NBD does not allow, or that no sane server says. */
 export function garbled(what: string): FerryError {

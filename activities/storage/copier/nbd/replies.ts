@@ -6,7 +6,8 @@ import type { Fills } from './filling.ts';
 interface Waiting {
   readonly offset: number;
   readonly length: number;
-  readonly settle: (error: Error | null) => void;
+  /** `came`: how many bytes were sent for it, without those that were told as holes. */
+  readonly settle: (error: Error | null, came?: number) => void;
 }
 
 export interface ReadRequest extends Waiting {
@@ -33,6 +34,7 @@ const longestError = 16 * 1024;
 interface Answer {
   covered: [from: number, to: number][];
   bytes: number;
+  holes: number;
   chunks: number;
   error: Error | null;
 }
@@ -43,10 +45,10 @@ export function* replies(pending: Map<number, Request>): Fills<never> {
   const scratch = Buffer.alloc(64 * 1024);
   const answers = new WeakMap<Request, Answer>();
 
-  const finish = (cookie: number, error: Error | null) => {
+  const finish = (cookie: number, error: Error | null, came = 0) => {
     const request = pending.get(cookie)!;
     pending.delete(cookie);
-    request.settle(error);
+    request.settle(error, came);
   };
 
   for (;;) {
@@ -65,7 +67,7 @@ export function* replies(pending: Map<number, Request>): Fills<never> {
     }
     yield header.subarray(16, 20);
     let answer = answers.get(request);
-    if (!answer) answers.set(request, (answer = { covered: [], bytes: 0, chunks: 0, error: null }));
+    if (!answer) answers.set(request, (answer = { covered: [], bytes: 0, holes: 0, chunks: 0, error: null }));
     answer.chunks += 1;
     if (answer.chunks > mostChunks) throw garbled('a reply without end');
     const done = (header.readUInt16BE(4) & chunkFlag.done) !== 0;
@@ -74,7 +76,7 @@ export function* replies(pending: Map<number, Request>): Fills<never> {
     if (!answer.error && answer.bytes !== request.length && request.kind === 'read')
       throw garbled('a reply with bytes missing');
     if (!answer.error && answer.bytes === 0) throw garbled('an answer without content');
-    finish(cookie, answer.error);
+    finish(cookie, answer.error, answer.bytes - answer.holes);
   }
 }
 
@@ -97,7 +99,7 @@ function* oneChunk(
   } else if (request.kind === 'read' && type === chunk.offsetHole) {
     if (length !== 12) throw garbled('a hole chunk of another length');
     yield scratch.subarray(0, 12);
-    claim(request, answer, scratch.readBigUInt64BE(0), scratch.readUInt32BE(8)).fill(0);
+    answer.holes += claim(request, answer, scratch.readBigUInt64BE(0), scratch.readUInt32BE(8)).fill(0).length;
   } else if (request.kind === 'status' && type === chunk.blockStatus) {
     yield* statusChunk(request, answer, length, scratch);
   } else {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { rangeBytes } from '../../../../activities/storage/copier/geometry.ts';
 import { copier, copyJob, digestJob, undisturbed } from './jobs.ts';
-import { nbdkit, qemuNbd, type SourceServer } from './source-server.ts';
+import { nbdkit, ownServer, qemuNbd, type SourceServer } from './source-server.ts';
 import {
   assertSame,
   loopDevice,
@@ -31,6 +31,7 @@ const contents: Record<string, Pieces> = {
 
 const servers: Record<string, (t: test.TestContext, file: string) => Promise<SourceServer>> = {
   'qemu-nbd': qemuNbd,
+  'our own server': ownServer,
   nbdkit,
 };
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 import { execa } from 'execa';
 import type { SourceExport } from '../../../../activities/storage/copy-job.ts';
+import { readerCommand } from '../../../../activities/storage/exports/server-command.ts';
 import { cleanUp } from './cleanup.ts';
 
 /** An export of a test's own, which ends with the test. */
@@ -51,6 +52,18 @@ async function serve(t: TestContext, port: number, argv: readonly string[], tls:
     address: { host: '127.0.0.1', port, exportName: 'volume', tls, holes: true },
     kill: (signal) => void server.kill(signal),
   };
+}
+
+/** As a storage node serves its source. */
+export async function ownServer(
+  t: TestContext,
+  path: string,
+  tlsDirectory: string | null = null,
+): Promise<SourceServer> {
+  const port = await freePort();
+  const settings = { exportName: 'volume', path, address: '127.0.0.1', port, tlsDirectory };
+  const server = await serve(t, port, readerCommand('/nowhere', settings), tlsDirectory !== null);
+  return { ...server, address: { ...server.address, digests: true } };
 }
 
 export interface QemuNbdOptions {

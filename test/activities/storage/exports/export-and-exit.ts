@@ -12,5 +12,5 @@ const exports = createQemuNbdExports({
   insecureNetwork: false,
   run: runCommand,
 });
-process.send!(await exports.ensure({ exportName: 'volume-1', path, writable: false, tags: ['ferry.migration=a1'] }));
+process.send!(await exports.ensure({ exportName: 'migration-1', path, writable: false, tags: ['ferry.migration=a1'] }));
 setInterval(() => {}, 1000);

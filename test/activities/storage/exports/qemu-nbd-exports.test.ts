@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { execa } from 'execa';
 import {
   createQemuNbdExports,
@@ -15,6 +16,7 @@ import {
 } from '../../../../activities/storage/exports/create-qemu-nbd-exports.ts';
 import {
   parseServerCommand,
+  readerCommand,
   serverCommand,
   type ServerSettings,
 } from '../../../../activities/storage/exports/server-command.ts';
@@ -39,7 +41,7 @@ const exportsOf = (changes: Partial<QemuNbdExportsOptions> = {}) =>
     run: runCommand,
     ...changes,
   });
-const readOnly = () => ({ exportName: 'volume-1', path: disk, writable: false, tags: ['ferry.migration=a1'] });
+const readOnly = () => ({ exportName: 'migration-1', path: disk, writable: false, tags: ['ferry.migration=a1'] });
 const writable = () => ({ ...readOnly(), writable: true });
 
 before(async () => {
@@ -59,7 +61,7 @@ after(() => rm(folder, { recursive: true }));
 async function sizeSeen({ port, exportName }: ExportAddress): Promise<number> {
   return Number((await execa('nbdinfo', ['--size', `nbd://127.0.0.1:${port}/${exportName}`])).stdout);
 }
-async function pidOf(exportName = 'volume-1'): Promise<number> {
+async function pidOf(exportName = 'migration-1'): Promise<number> {
   const found = (await exportsOf().list()).find((e) => e.exportName === exportName);
   assert.ok(found, `${exportName} is exported`);
   return found.pid;
@@ -82,7 +84,10 @@ describe('exports by qemu-nbd', () => {
     const exports = exportsOf();
     const { port, exportName } = await exports.ensure(writable());
     assert.deepEqual(await exports.clients(exportName), []);
-    assert.match((await writersThroughExports(exports, disk)).join(), /the writable export volume-1, to which nobody/);
+    assert.match(
+      (await writersThroughExports(exports, disk)).join(),
+      /the writable export migration-1, to which nobody/,
+    );
     const client = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${port}/${exportName}`], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
@@ -95,7 +100,7 @@ describe('exports by qemu-nbd', () => {
       await refuses(endExports(exports, disk, 'another'), 'VolumeInUse');
       await endExports(exports, disk, exportName);
       await endExports(exports, join(folder, 'another-disk'));
-      assert.deepEqual(await writersThroughExports(exports, disk), [`${who}, connected to the export volume-1`]);
+      assert.deepEqual(await writersThroughExports(exports, disk), [`${who}, connected to the export migration-1`]);
       assert.deepEqual(await writersThroughExports(exports, disk, exportName), []);
     } finally {
       client.kill('SIGKILL');
@@ -120,7 +125,13 @@ describe('exports by qemu-nbd', () => {
 
   test('a device is exported under its name, with its size', async () => {
     const address = await exportsOf().ensure(readOnly());
-    assert.deepEqual(address, { host: '127.0.0.1', port: address.port, exportName: 'volume-1', tls: false });
+    assert.deepEqual(address, {
+      host: '127.0.0.1',
+      port: address.port,
+      exportName: 'migration-1',
+      tls: false,
+      digests: true,
+    });
     assert.ok(address.port >= ports.from && address.port <= ports.to);
     assert.equal(await sizeSeen(address), 32 * mib);
     await assert.rejects(sizeSeen({ ...address, exportName: 'another' }));
@@ -129,7 +140,7 @@ describe('exports by qemu-nbd', () => {
 
   test('a read-only export takes no write, a writable one does', async () => {
     const write = ({ port }: ExportAddress) =>
-      execa('qemu-io', ['-f', 'raw', '-c', 'write -P 7 0 4096', `nbd://127.0.0.1:${port}/volume-1`]);
+      execa('qemu-io', ['-f', 'raw', '-c', 'write -P 7 0 4096', `nbd://127.0.0.1:${port}/migration-1`]);
     await assert.rejects(write(await exportsOf().ensure(readOnly())));
     await write(await exportsOf().ensure(writable()));
     assert.deepEqual((await readFile(disk)).subarray(0, 4096), Buffer.alloc(4096, 7));
@@ -177,7 +188,7 @@ describe('exports by qemu-nbd', () => {
   });
 
   test('exports of several names at once get ports of their own', async () => {
-    const names = ['volume-1', 'volume-2', 'volume-3', 'volume-4'];
+    const names = ['migration-1', 'volume-2', 'volume-3', 'volume-4'];
     const addresses = await Promise.all(names.map((exportName) => exportsOf().ensure({ ...readOnly(), exportName })));
     assert.equal(new Set(addresses.map(({ port }) => port)).size, names.length);
     assert.deepEqual(
@@ -251,7 +262,7 @@ describe('exports by qemu-nbd', () => {
       assert.deepEqual([isAlive(pid), client.closed], [true, false]);
     }
     client.destroy();
-    for (let tries = 0; (await exportsOf().clients('volume-1')).length > 0; tries += 1) {
+    for (let tries = 0; (await exportsOf().clients('migration-1')).length > 0; tries += 1) {
       assert.ok(tries < 100, 'it is connected still');
       await sleep(50);
     }
@@ -264,11 +275,11 @@ describe('exports by qemu-nbd', () => {
     const pid = await pidOf();
     const client = await greeted(port);
     const closed = once(client, 'close');
-    await exportsOf().remove('volume-1');
+    await exportsOf().remove('migration-1');
     assert.equal(isAlive(pid), false);
     await closed;
     assert.deepEqual(await leftovers(), []);
-    await exportsOf().remove('volume-1');
+    await exportsOf().remove('migration-1');
     await exportsOf().remove('never-exported');
   });
 
@@ -276,7 +287,7 @@ describe('exports by qemu-nbd', () => {
     await exportsOf().ensure(readOnly());
     const pid = await pidOf();
     process.kill(pid, 'SIGSTOP');
-    await exportsOf().remove('volume-1');
+    await exportsOf().remove('migration-1');
     assert.equal(isAlive(pid), false);
   });
 
@@ -294,7 +305,7 @@ describe('exports by qemu-nbd', () => {
       [[pid, ['ferry.migration=a1']]],
     );
     await rm(join(folder, 'state'), { recursive: true });
-    await exportsOf().remove('volume-1');
+    await exportsOf().remove('migration-1');
     assert.equal(isAlive(pid), false);
   });
 
@@ -303,13 +314,13 @@ describe('exports by qemu-nbd', () => {
     await killHard(await pidOf());
     const stranger = spawn('sleep', ['infinity'], { stdio: 'ignore' });
     try {
-      const pidFile = join(folder, 'state', 'exports', 'volume-1.pid');
+      const pidFile = join(folder, 'state', 'exports', 'migration-1.pid');
       await writeFile(pidFile, `${stranger.pid}\n`);
       assert.deepEqual(await exportsOf().list(), []);
       await exportsOf().ensure(readOnly());
-      await exportsOf().remove('volume-1');
+      await exportsOf().remove('migration-1');
       await writeFile(pidFile, `${stranger.pid}\n`);
-      await exportsOf().remove('volume-1');
+      await exportsOf().remove('migration-1');
       assert.equal(isAlive(stranger.pid!), true);
       assert.equal(stranger.signalCode, null);
     } finally {
@@ -323,10 +334,10 @@ describe('exports by qemu-nbd', () => {
     await others.ensure(readOnly());
     try {
       assert.deepEqual(await exportsOf().list(), []);
-      await exportsOf().remove('volume-1');
+      await exportsOf().remove('migration-1');
       assert.equal((await others.list()).length, 1);
     } finally {
-      await others.remove('volume-1');
+      await others.remove('migration-1');
     }
   });
 
@@ -348,7 +359,7 @@ describe('exports by qemu-nbd', () => {
     const other = await exports.ensure({ ...readOnly(), exportName: 'volume-2' });
     assert.notEqual(other.port, port);
     assert.equal((await exports.ensure({ ...readOnly(), port })).port, port);
-    await exports.remove('volume-1');
+    await exports.remove('migration-1');
     assert.equal((await exports.ensure({ ...readOnly(), exportName: 'volume-3' })).port, port);
   });
 
@@ -377,7 +388,7 @@ describe('exports by qemu-nbd', () => {
           }
           return runCommand(argv, options);
         },
-      }).ensure(readOnly());
+      }).ensure(writable());
       assert.equal(thieves.length, 2);
       assert.equal(await sizeSeen(address), 32 * mib);
     } finally {
@@ -405,8 +416,8 @@ describe('exports by qemu-nbd', () => {
         return runCommand(argv, options);
       },
     });
-    assert.equal(await sizeSeen(await exports.ensure(readOnly())), 32 * mib);
-    await exports.ensure({ ...readOnly(), exportName: 'volume-2' });
+    assert.equal(await sizeSeen(await exports.ensure(writable())), 32 * mib);
+    await exports.ensure({ ...writable(), exportName: 'volume-2' });
     assert.deepEqual(modes, ['--aio=io_uring', '--aio=threads', '--aio=threads']);
   });
 
@@ -419,9 +430,33 @@ describe('exports by qemu-nbd', () => {
         throw controller.signal.reason;
       },
     });
-    await assert.rejects(exports.ensure(readOnly()), { name: 'AbortError' });
+    await assert.rejects(exports.ensure(writable()), { name: 'AbortError' });
     assert.deepEqual(await exportsOf().list(), []);
     assert.deepEqual(await leftovers(), []);
+  });
+
+  test('a start of either server that is cancelled leaves none behind', async () => {
+    const activities = new MockActivityEnvironment();
+    for (const spec of [readOnly(), writable()]) {
+      const starting = activities.run(() => exportsOf().ensure(spec));
+      setTimeout(() => activities.cancel(), 20);
+      await assert.rejects(starting, { name: 'CancelledFailure' });
+      assert.deepEqual(await exportsOf().list(), []);
+      assert.deepEqual(await leftovers(), []);
+    }
+  });
+
+  test('a server from before an upgrade goes on, and is not asked for digests', async () => {
+    const { port, exportName } = await exportsOf().ensure(readOnly());
+    await exportsOf().remove(exportName);
+    await mkdir(join(folder, 'state', 'exports'), { recursive: true });
+    const pidFile = join(folder, 'state', 'exports', `${exportName}.pid`);
+    const listens = ['--bind=127.0.0.1', `--port=${port}`];
+    const options = ['--fork', '--persistent', '--format=raw', '--read-only', '--shared=8', ...listens];
+    await execa('qemu-nbd', [...options, `--export-name=${exportName}`, `--pid-file=${pidFile}`, '--', disk]);
+    const pid = await pidOf();
+    assert.deepEqual(await exportsOf().ensure(readOnly()), { host: '127.0.0.1', port, exportName, tls: false });
+    assert.equal(await pidOf(), pid);
   });
 
   test('a device that is not there is missing', async () => {
@@ -457,13 +492,18 @@ describe('exports by qemu-nbd', () => {
     assert.deepEqual(await leftovers(), []);
   });
 
-  test('what QEMU says when it cannot serve is in the error', async () => {
+  test('what a server says when it cannot serve is in the error', async () => {
     const directory = join(folder, 'a-folder');
     await mkdir(directory, { recursive: true });
-    await assert.rejects(exportsOf().ensure({ ...readOnly(), path: directory }), {
+    await assert.rejects(exportsOf().ensure({ ...writable(), path: directory }), {
       type: 'ToolFailed',
       message: /qemu-nbd failed.*a-folder/,
     });
+    await assert.rejects(exportsOf().ensure({ ...readOnly(), path: directory }), {
+      type: 'ToolFailed',
+      message: /a-folder is neither a device nor a file/,
+    });
+    assert.deepEqual(await leftovers(), []);
   });
 
   test('names, tags and paths that could mean something else are refused', async () => {
@@ -502,7 +542,7 @@ describe('exports by qemu-nbd', () => {
     const seen = (certificates: string) =>
       execa('nbdinfo', [
         '--size',
-        `nbds://127.0.0.1:${address.port}/volume-1?tls-certificates=${encodeURIComponent(certificates)}`,
+        `nbds://127.0.0.1:${address.port}/migration-1?tls-certificates=${encodeURIComponent(certificates)}`,
       ]);
     assert.equal(Number((await seen(directory)).stdout), 32 * mib);
     await assert.rejects(sizeSeen(address), 'without TLS');
@@ -517,7 +557,7 @@ describe('exports by qemu-nbd', () => {
 
 describe('a server’s command line', () => {
   const settings: ServerSettings = {
-    exportName: 'volume-1',
+    exportName: 'migration-1',
     path: '/dev/vg/lv',
     writable: false,
     address: '127.0.0.1',
@@ -536,8 +576,12 @@ describe('a server’s command line', () => {
   for (const change of cases) {
     test(`says what it serves: ${JSON.stringify(change)}`, () => {
       const wanted = { ...settings, ...change };
-      assert.deepEqual(parseServerCommand('/state', serverCommand('/state', wanted, 'threads')), wanted);
-      assert.equal(parseServerCommand('/another', serverCommand('/state', wanted, 'threads')), null);
+      const command = serverCommand('/state', wanted, 'threads');
+      assert.deepEqual(parseServerCommand('/state', command), { ...wanted, digests: false });
+      assert.equal(parseServerCommand('/another', command), null);
+      const reader = readerCommand('/state', wanted);
+      assert.deepEqual(parseServerCommand('/state', reader), { ...wanted, writable: false, digests: true });
+      assert.equal(parseServerCommand('/another', reader), null);
     });
   }
 
@@ -545,7 +589,7 @@ describe('a server’s command line', () => {
     const command = serverCommand('/state', settings, 'threads').flatMap((argument) =>
       argument.startsWith('--description=') ? ['--bind=127.0.0.1', '--port=10809'] : [argument],
     );
-    assert.deepEqual(parseServerCommand('/state', command), settings);
+    assert.deepEqual(parseServerCommand('/state', command), { ...settings, digests: false });
   });
 
   test('of a stranger is none', () => {
