@@ -143,6 +143,8 @@ export const checkpoint = z.object({
    * often a range was not at first, and was copied once more.
    */
   proven: z.object({ copiedAgain: z.number().int().nonnegative() }).optional(),
+  /** All before is copied and flushed, though behind `offset` nobody has read it back yet: the next try need not copy it. */
+  copied: z.number().int().nonnegative().optional(),
 });
 export type Checkpoint = z.infer<typeof checkpoint>;
 

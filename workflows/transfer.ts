@@ -32,7 +32,7 @@ export async function runTransfer(
       if (isCancellation(error)) continue; // a stretch that was ended before it began
       const lost = recover && sourceLost(error);
       if (!lost) throw error;
-      if (lost.at && lost.at.offset > at.offset) {
+      if (lost.at && isFurther(lost.at, at)) {
         at = lost.at;
         lostSince = null;
         pause = firstPause;
@@ -47,6 +47,10 @@ export async function runTransfer(
       run.waitFor(null);
     }
   }
+}
+
+function isFurther(a: Checkpoint, b: Checkpoint): boolean {
+  return a.offset > b.offset || (a.copied ?? a.offset) > (b.copied ?? b.offset);
 }
 
 /** Whether the transfer failed because its source cannot be reached, and how far it was then. */

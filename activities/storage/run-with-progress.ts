@@ -45,6 +45,8 @@ export async function runWithProgress(
   const stuck = new AbortController();
   let latest = from;
   let position = from.offset;
+  /** Where the transfer itself is: behind `position` while it goes over what an earlier try had done. */
+  let told = -1;
   let counted = position;
   // null while it waits for its turn: that is no lack of progress.
   let movedAt: number | null = null;
@@ -91,8 +93,9 @@ export async function runWithProgress(
         signal,
         onProgress: (checkpoint, at = checkpoint.offset) => {
           // Zeroing moves no byte, but it is no standstill.
-          if (at > position || (checkpoint.zeroedBytes ?? 0) > (latest.zeroedBytes ?? 0)) movedAt = Date.now();
+          if (at > told || (checkpoint.zeroedBytes ?? 0) > (latest.zeroedBytes ?? 0)) movedAt = Date.now();
           latest = checkpoint;
+          told = Math.max(told, at);
           position = Math.max(position, at);
         },
       });

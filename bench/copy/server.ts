@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { SourceExport } from '../../activities/storage/copy-job.ts';
@@ -23,7 +24,7 @@ export async function whileServed(
   const address = { host: '127.0.0.1', port, exportName: 'volume', tls: false, holes: true, digests: kind === 'own' };
   const [program, ...args] =
     kind === 'own'
-      ? readerCommand('/nowhere', { ...address, address: address.host, path: file, tlsDirectory: null })
+      ? readerCommand(path.dirname(file), { ...address, address: address.host, path: file, tlsDirectory: null })
       : qemuCommand(port, file);
   const server = execa(program, args, { reject: false, env: { UV_THREADPOOL_SIZE: '8' } });
   try {

@@ -8,8 +8,11 @@ export function checkStart(from: Checkpoint, sizeBytes: number, digest: boolean)
   const wrong = (why: string) =>
     new FerryError('InvalidInput', `A checkpoint from which a copy cannot go on: ${why}`, { from, sizeBytes });
   if (sizeBytes <= 0 || sizeBytes % 512 !== 0) throw wrong(`${sizeBytes} bytes is no size of a device`);
-  if (from.offset > sizeBytes) throw wrong('it lies beyond the end');
-  if (from.offset % rangeBytes !== 0 && from.offset !== sizeBytes) throw wrong('it lies on no boundary of a range');
+  for (const offset of [from.offset, from.copied ?? from.offset]) {
+    if (offset > sizeBytes) throw wrong('it lies beyond the end');
+    if (offset % rangeBytes !== 0 && offset !== sizeBytes) throw wrong('it lies on no boundary of a range');
+  }
+  if (from.copied !== undefined && from.copied < from.offset) throw wrong('it was proven, but not copied');
   const chained = from.offset > 0 && digest;
   if (chained ? !isChain(from.chain) : digest && from.chain !== '')
     throw wrong('its digest does not belong to its offset');

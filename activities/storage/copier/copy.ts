@@ -141,10 +141,12 @@ class CopyRun {
     // Its digest is that of what is read back.
     this.#digest = job.digest && !readBack;
     this.#halt = halt;
-    this.#from = from.offset;
+    // Without proof it goes on from where its digest does.
+    this.#from = (readBack && from.copied) ?? from.offset;
     this.#skipZeros = from.zeroed || job.destination.readsZero;
-    const { proven: _, ...unproven } = from;
-    this.#ledger = new RangeLedger(job.destination.sizeBytes, unproven, this.#digest, (offset) =>
+    const { proven: _, copied: __, ...unproven } = from;
+    const start = { ...unproven, offset: this.#from };
+    this.#ledger = new RangeLedger(job.destination.sizeBytes, start, this.#digest, (offset) =>
       readBack?.written(offset),
     );
     this.#progress = new Progress(

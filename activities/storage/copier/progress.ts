@@ -9,6 +9,8 @@ export interface Position {
   readonly sizeBytes: number;
   /** All before its offset is done, or at least done when it is flushed. */
   readonly reached: Checkpoint;
+  /** All of it is. */
+  readonly finished: boolean;
   /** Bytes done or at least arrived: for display. */
   readonly position: number;
 }
@@ -58,7 +60,7 @@ export class Progress {
       await work().catch(this.#halt.fail);
       this.#halt.throwIfFailed();
       const checkpoint = await this.#end();
-      return { checkpoint, finished: checkpoint.offset === this.#ledger.sizeBytes };
+      return { checkpoint, finished: this.#ledger.finished };
     } finally {
       this.#stop();
     }
@@ -82,7 +84,7 @@ export class Progress {
       this.#onProgress(this.#checkpoint, this.#told);
     }
     const due = performance.now() - this.#flushedAt >= flushEvery;
-    if (this.#flushing || !due || this.#ledger.reached.offset === this.#checkpoint.offset) return;
+    if (this.#flushing || !due || isSame(this.#ledger.reached, this.#checkpoint)) return;
     this.#flushing = this.#flushNow()
       .catch(this.#halt.fail)
       .finally(() => {
@@ -99,3 +101,5 @@ export class Progress {
     this.#told = -1;
   }
 }
+
+const isSame = (a: Checkpoint, b: Checkpoint) => a.offset === b.offset && a.copied === b.copied;

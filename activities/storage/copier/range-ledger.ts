@@ -39,6 +39,10 @@ export class RangeLedger {
     return this.#reached;
   }
 
+  get finished(): boolean {
+    return this.#reached.offset === this.#sizeBytes;
+  }
+
   /** Bytes done or at least arrived, also those after a gap: for display. */
   get position(): number {
     return this.#position;

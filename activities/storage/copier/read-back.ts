@@ -19,8 +19,10 @@ import { readBlock } from './read-block.ts';
 
 /** Blocks of the destination that are read back at once. */
 const buffers = 8;
-/** The copy may be so far ahead: that much is copied again when it is ended in mid-way. */
+/** The copy may be so far ahead of what is flushed: that much is copied again when it is ended in mid-way. */
 const mostAhead = 16 * rangeBytes;
+/** So much is flushed at least, where what comes before it keeps being read back. */
+const worthFlushing = mostAhead / 2;
 /** Of so much at once it is worth asking the file system for holes; that takes a process. */
 const worthAsking = 4 * rangeBytes;
 /** A range that differs is copied again so often at most. */
@@ -39,16 +41,15 @@ interface Parts {
 
 /**
  * What `ReadBack` needs beside the copy: the digests of the source's server, and the destination once more, from its medium. Null when one of
- * them is not to be had, or what was copied before was not proven: then the copy is proven afterwards, as by an older node.
+ * them is not to be had: then the copy is proven afterwards, as by an older node.
  */
 export async function openReadBack(
   parts: Omit<Parts, 'digests' | 'file' | 'tellsHoles'>,
   limits: NbdLimits | undefined,
 ): Promise<ReadBack | null> {
-  const { job, destination, halt, from } = parts;
+  const { job, destination, halt } = parts;
   const { source, tls } = job;
   if (!job.readBack || 'devicePath' in source || !source.digests) return null;
-  if (from.offset > 0 && !from.proven) return null;
   const { file, medium } = await openMedium(destination.facts);
   try {
     const address = { ...source, exportName: digestsOf(source.exportName) };
@@ -72,41 +73,62 @@ function nullIfNotOffered(error: unknown): null {
 
 /**
  * Follows a copy: flushes what is written, reads it back from the destination's medium range by range, and compares it with what the source's
- * own server has read. What differs is copied again. Its position is what is proven: a copy goes on from there.
+ * own server has read. What differs is copied again. It begins at the first byte, also where a copy goes on: a disk may have acknowledged
+ * a flush, and lost it with the power that ended the earlier try.
  */
 export class ReadBack {
   readonly #parts: Parts;
   readonly #ledger: RangeLedger;
   readonly #pool = new BufferPool(buffers, blockBytes);
   #copiedAgain: number;
-  /** All before is written. */
+  /** All before is written; all before is flushed too. */
   #written: number;
+  #flushed: number;
   #wake: () => void = () => undefined;
   #proceeded: () => void = () => undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#written = parts.from.offset;
-    this.#copiedAgain = parts.from.proven?.copiedAgain ?? 0;
-    this.#ledger = new RangeLedger(parts.job.destination.sizeBytes, parts.from, true);
+    const { proven, copied = parts.from.offset, ...from } = parts.from;
+    this.#written = this.#flushed = copied;
+    this.#copiedAgain = proven?.copiedAgain ?? 0;
+    this.#ledger = new RangeLedger(parts.job.destination.sizeBytes, { ...from, offset: 0, chain: '' }, true);
     parts.halt.signal.addEventListener('abort', () => {
       this.#wake();
       this.#proceeded();
     });
   }
 
-  /** Where the whole is, with the copy at `copied`: half of the work is to copy, and half to read back. */
-  position(copied: Position): Position {
+  /** Where the whole is, with the copy at `copied`. What an earlier try has proven is its checkpoint until this one has passed it. */
+  position(copied: Omit<Position, 'finished'>): Position {
+    const { sizeBytes } = copied;
+    const { from } = this.#parts;
+    const start = copied.position;
+    const reached = () => {
+      const ledger = this.#ledger.reached;
+      const proven = { copiedAgain: this.#copiedAgain };
+      const { copied: _, ...before } = from;
+      const best = ledger.offset >= from.offset ? { ...ledger, proven } : { ...before, ...(from.proven && { proven }) };
+      const { transferred } = copied.reached;
+      return { ...best, transferred, ...(this.#flushed > best.offset && { copied: this.#flushed }) };
+    };
+    // A byte that is still to be copied is as much work as one that is to be read back.
+    const shown = Math.min(from.offset, lastRangeOf(sizeBytes));
+    const position = () => {
+      const done = copied.position - start + this.#ledger.position;
+      return shown + Math.floor((sizeBytes - shown) * (done / (2 * sizeBytes - start)));
+    };
     const ledger = this.#ledger;
-    const copiedAgain = () => this.#copiedAgain;
     return {
-      sizeBytes: copied.sizeBytes,
+      sizeBytes,
       get reached() {
-        const { transferred } = copied.reached;
-        return { ...ledger.reached, transferred, proven: { copiedAgain: copiedAgain() } };
+        return reached();
       },
       get position() {
-        return Math.floor((copied.position + ledger.position) / 2);
+        return position();
+      },
+      get finished() {
+        return ledger.finished;
       },
     };
   }
@@ -119,26 +141,34 @@ export class ReadBack {
 
   /** Resolves when the copy may write at `offset`; it never is far ahead. */
   async permits(offset: number): Promise<void> {
-    while (offset - this.#ledger.reached.offset >= mostAhead && !this.#parts.halt.halted)
+    while (offset - this.#flushed >= mostAhead && !this.#parts.halt.halted)
       await new Promise<void>((resolve) => (this.#proceeded = resolve));
   }
 
   /** Resolves when all is proven, or it was stopped. Throws `ChecksumMismatch` for a range that cannot be had right. */
   async run(): Promise<void> {
-    const { job, destination, halt } = this.#parts;
+    const { job, halt } = this.#parts;
     const { sizeBytes } = job.destination;
-    for (let at = this.#parts.from.offset; at < sizeBytes;) {
+    for (let at = 0; at < sizeBytes;) {
       while (this.#written <= at && !halt.halted) await new Promise<void>((resolve) => (this.#wake = resolve));
       if (halt.halted) return;
-      const upTo = this.#written;
-      await destination.flush(at);
+      await this.#flush();
+      const upTo = this.#flushed;
       const holes = this.#parts.tellsHoles && upTo - at >= worthAsking ? this.#holes() : null;
       for (; at < upTo; at = Math.min(at + rangeBytes, sizeBytes)) {
         if (halt.halted) return;
         await this.#prove(at, holes);
-        this.#proceeded();
+        // Far behind, with all before to read again: the copy need not wait for that.
+        if (this.#written - this.#flushed >= worthFlushing) await this.#flush();
       }
     }
+  }
+
+  async #flush(): Promise<void> {
+    const upTo = this.#written;
+    await this.#parts.destination.flush(this.#flushed);
+    this.#flushed = upTo;
+    this.#proceeded();
   }
 
   async close(): Promise<void> {
@@ -239,6 +269,7 @@ export class ReadBack {
   }
 }
 
+const lastRangeOf = (sizeBytes: number) => Math.max(0, Math.ceil(sizeBytes / rangeBytes) - 1) * rangeBytes;
 const digestAt = (digests: Uint8Array, n: number) => digests.subarray(n * digestBytes, (n + 1) * digestBytes);
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');

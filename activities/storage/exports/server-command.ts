@@ -90,13 +90,15 @@ export function readerCommand(folder: string, settings: Omit<ServerSettings, 'wr
 }
 
 /** What a process started by `readerCommand` is to serve. */
-export function parseReaderArguments(args: readonly string[]): Omit<ServerSettings, 'writable'> {
+export function parseReaderArguments(
+  args: readonly string[],
+): Omit<ServerSettings, 'writable'> & { readonly pidFile: string } {
   const { values, positionals } = parseArgs({ ...parsed, args: [...args] });
-  const { 'export-name': exportName, bind, port, 'tls-directory': tlsDirectory = null } = values;
+  const { 'export-name': exportName, 'pid-file': file, bind: address, port, 'tls-directory': tls = null } = values;
   const [path] = positionals;
-  if (typeof exportName !== 'string' || typeof bind !== 'string' || path === undefined)
+  if (typeof exportName !== 'string' || typeof file !== 'string' || typeof address !== 'string' || path === undefined)
     throw new FerryError('InvalidInput', 'It is not told what to serve');
-  return { exportName, path, address: bind, port: Number(port), tlsDirectory: tlsDirectory as string | null };
+  return { exportName, path, address, port: Number(port), tlsDirectory: tls as string | null, pidFile: file };
 }
 
 const parsed = {

@@ -20,7 +20,9 @@ async function main(): Promise<void> {
   const settings = parseReaderArguments(process.argv.slice(2));
   // By this name it is looked for; its arguments must stay as they are.
   writeFileSync('/proc/self/comm', readerName);
-  const { exportName, path, address, port, tlsDirectory } = settings;
+  const { exportName, path, address, port, tlsDirectory, pidFile } = settings;
+  // As qemu-nbd does, for who looks for the servers that a node has left.
+  writeFileSync(pidFile, `${process.pid}\n`);
   const facts = await deviceFacts(path);
   const { file, medium } = await openMedium(facts);
   const { device, digests } = serveSource(file, { ...facts, tellsHoles: await tellsHoles(path) });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFile, open } from 'node:fs/promises';
+import { copyFile, open, truncate } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -205,7 +205,7 @@ test('a copy that is stopped goes on from what is proven, and its chain still ho
 });
 
 test('a server that is killed in the middle is a source that is lost; what was proven stays', async (t) => {
-  const { from, to, sizeBytes } = await prepare(t, [['data', 136 * mib]]);
+  const { from, to, sizeBytes } = await prepare(t, [['data', 200 * mib]]);
   const server = await ownServer(t, from);
   const c = copier(t);
   let last = copyStart;
@@ -213,7 +213,7 @@ test('a server that is killed in the middle is a source that is lost; what was p
     last = checkpoint;
     if (checkpoint.offset > 0) server.kill('SIGKILL');
   };
-  const slow = proving(server.address, to, sizeBytes, { bandwidth: 60 * mib });
+  const slow = proving(server.address, to, sizeBytes, { bandwidth: 40 * mib });
   await assert.rejects(c.run(slow, { ...undisturbed, onProgress }), { type: 'SourceUnreachable' });
   assert.ok(last.offset > 0 && last.proven);
   const { address } = await ownServer(t, from);
@@ -278,7 +278,7 @@ for (const [why, make] of Object.entries(unproven)) {
   });
 }
 
-test('what was copied without proof is not proven by what comes after it', async (t) => {
+test('what was copied without proof is proven by the next try', async (t) => {
   const { from, to, sizeBytes } = await prepare(t, [['data', 150 * mib]]);
   const { address } = await ownServer(t, from);
   const older = await qemuNbd(t, from);
@@ -287,12 +287,109 @@ test('what was copied without proof is not proven by what comes after it', async
   const onProgress = (checkpoint: Checkpoint) => checkpoint.offset > 0 && controller.abort();
   const slow = proving(older.address, to, sizeBytes, { bandwidth: 40 * mib });
   const { checkpoint: half } = await c.run(slow, { signal: controller.signal, onProgress });
-  assert.ok(half.offset > 0 && half.offset < sizeBytes);
+  assert.ok(half.offset > 0 && half.offset < sizeBytes && !half.proven);
   const { checkpoint } = await c.run(proving(address, to, sizeBytes, { from: half }), undisturbed);
-  assert.equal(checkpoint.proven, undefined);
-  const first = await c.run(proving(address, to, sizeBytes), undisturbed);
-  const back = { ...first.checkpoint, offset: rangeBytes, chain: half.chain };
+  assert.deepEqual(checkpoint.proven, { copiedAgain: 0 });
+  await assertSame(from, to);
+  const back = { ...checkpoint, offset: rangeBytes, chain: half.chain, copied: 2 * rangeBytes };
   const later = await c.run(proving(older.address, to, sizeBytes, { from: back }), undisturbed);
   assert.equal(later.checkpoint.proven, undefined, 'an older server cannot prove the rest');
-  assert.equal(later.checkpoint.chain, first.checkpoint.chain);
+  assert.equal(later.checkpoint.chain, checkpoint.chain);
 });
+
+/** A destination that is copied and proven as far as a try came that was lost, and the checkpoint of that. */
+async function afterLostTry(t: TestContext, upTo: { offset: number; copied?: number }) {
+  const volume = await prepare(t, [['data', 3 * rangeBytes + 9 * mib]]);
+  const { from, to, sizeBytes } = volume;
+  await copyFile(from, to);
+  const { address } = await ownServer(t, from);
+  const c = copier(t);
+  const { checkpoint } = await c.run(digestJob(from, sizeBytes), undisturbed);
+  const whole = checkpoint.chain;
+  const offset = Math.min(upTo.offset, sizeBytes);
+  let { chain } = copyStart;
+  if (offset === sizeBytes) chain = whole;
+  else if (offset > 0)
+    ({ chain } = (await c.run(digestJob(await beginningOf(from, offset), offset), undisturbed)).checkpoint);
+  const lost: Checkpoint = { ...copyStart, ...upTo, offset, chain, transferred: offset, proven: { copiedAgain: 0 } };
+  return { ...volume, address, c, whole, lost };
+}
+
+/** A file of its own of the first bytes. */
+async function beginningOf(file: string, sizeBytes: number): Promise<string> {
+  const beginning = `${file}-beginning`;
+  await copyFile(file, beginning);
+  await truncate(beginning, sizeBytes);
+  return beginning;
+}
+
+/** As a disk that has acknowledged a flush shows it after a loss of power. */
+async function loseWrite(file: string, offset: number): Promise<void> {
+  await using handle = await open(file, 'r+');
+  await handle.write(Buffer.alloc(mib), 0, mib, offset);
+  await handle.sync();
+}
+
+const afterPowerLoss: Record<string, { upTo: { offset: number; copied?: number }; losses: readonly number[] }> = {
+  'the first block of what was proven': { upTo: { offset: 2 * rangeBytes }, losses: [0] },
+  'several blocks of what was proven': { upTo: { offset: 2 * rangeBytes }, losses: [mib, 2 * rangeBytes - mib] },
+  'what was copied, but not proven yet': {
+    upTo: { offset: rangeBytes, copied: 3 * rangeBytes },
+    losses: [3 * rangeBytes - mib],
+  },
+  'what was proven, when all of it was': { upTo: { offset: Infinity }, losses: [2 * mib, 3 * rangeBytes + 8 * mib] },
+};
+
+for (const [what, { upTo, losses }] of Object.entries(afterPowerLoss)) {
+  test(`the next try finds that the disk has lost ${what}`, async (t) => {
+    const { from, to, sizeBytes, address, c, whole, lost } = await afterLostTry(t, upTo);
+    for (const offset of losses) await loseWrite(to, offset);
+    const positions: number[] = [];
+    const onProgress = (_: Checkpoint, position: number) => void positions.push(position);
+    const job = proving(address, to, sizeBytes, { from: lost });
+    const { checkpoint, finished } = await c.run(job, { ...undisturbed, onProgress });
+    assert.equal(finished, true);
+    assert.deepEqual(checkpoint.proven, { copiedAgain: losses.length });
+    assert.equal(checkpoint.chain, whole);
+    assert.equal(checkpoint.copied, undefined);
+    await assertSame(from, to);
+    assert.deepEqual(
+      positions,
+      positions.toSorted((a, b) => a - b),
+    );
+  });
+}
+
+test('what was copied, though not proven yet, is not copied again', async (t) => {
+  const { from, to, sizeBytes, address, c, lost } = await afterLostTry(t, {
+    offset: rangeBytes,
+    copied: 3 * rangeBytes,
+  });
+  const { checkpoint } = await c.run(proving(address, to, sizeBytes, { from: lost }), undisturbed);
+  assert.equal(checkpoint.transferred - lost.transferred, sizeBytes - 3 * rangeBytes);
+  assert.deepEqual(checkpoint.proven, { copiedAgain: 0 });
+  await assertSame(from, to);
+});
+
+for (const offset of [rangeBytes, Infinity]) {
+  test(`stopped before all is read back again from ${offset} on, it is not proven, and nothing is lost`, async (t) => {
+    const { to, sizeBytes, address, lost } = await afterLostTry(t, { offset, copied: 3 * rangeBytes + 9 * mib });
+    const job = proving(address, to, sizeBytes, { from: lost });
+    const halt = new Halt(new AbortController().signal);
+    const destination = await Destination.open(to, sizeBytes);
+    const source = await connectNbd({ address, tls: null, signal: halt.signal });
+    const readBack = (await openReadBack({ job, source, destination, halt, from: lost }, undefined))!;
+    try {
+      halt.end();
+      await readBack.run();
+      const { reached, finished } = readBack.position({ sizeBytes, reached: lost, position: sizeBytes });
+      assert.equal(finished, false);
+      assert.deepEqual({ ...reached, copied: sizeBytes }, { ...lost, copied: sizeBytes });
+      assert.equal(reached.copied ?? reached.offset, sizeBytes);
+    } finally {
+      source.close();
+      await readBack.close();
+      await destination.close();
+    }
+  });
+}

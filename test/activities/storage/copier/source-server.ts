@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import type { SourceExport } from '../../../../activities/storage/copy-job.ts';
 import { readerCommand } from '../../../../activities/storage/exports/server-command.ts';
 import { cleanUp } from './cleanup.ts';
+import { scratchFolder } from './volumes.ts';
 
 /** An export of a test's own, which ends with the test. */
 export interface SourceServer {
@@ -62,7 +63,8 @@ export async function ownServer(
 ): Promise<SourceServer> {
   const port = await freePort();
   const settings = { exportName: 'volume', path, address: '127.0.0.1', port, tlsDirectory };
-  const server = await serve(t, port, readerCommand('/nowhere', settings), tlsDirectory !== null);
+  const folder = await scratchFolder(t);
+  const server = await serve(t, port, readerCommand(folder, settings), tlsDirectory !== null);
   return { ...server, address: { ...server.address, digests: true } };
 }
 
