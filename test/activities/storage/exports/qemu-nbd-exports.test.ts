@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -307,6 +307,17 @@ describe('exports by qemu-nbd', () => {
     await rm(join(folder, 'state'), { recursive: true });
     await exportsOf().remove('migration-1');
     assert.equal(isAlive(pid), false);
+  });
+
+  test('each server’s pid file names it, for who ends what a node has left', async () => {
+    await exportsOf().ensure(readOnly());
+    await exportsOf().ensure({ ...writable(), exportName: 'attachment-1' });
+    for (const name of ['migration-1', 'attachment-1']) {
+      const pidFile = join(folder, 'state', 'exports', `${name}.pid`);
+      assert.equal(Number(readFileSync(pidFile, 'utf8')), await pidOf(name));
+      await exportsOf().remove(name);
+      assert.equal(existsSync(pidFile), false);
+    }
   });
 
   test('a process that got the pid of a dead server is left alone', async () => {
