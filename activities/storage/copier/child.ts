@@ -6,7 +6,7 @@ import type { CopierCommand, CopierMessage } from '../copy-job.ts';
 import { copierMark } from './device-lock.ts';
 
 /** Beside this file, and of its kind: a release is JavaScript. */
-const program = path.join(import.meta.dirname, `copier-process${path.extname(import.meta.filename)}`);
+const copierProgram = path.join(import.meta.dirname, `copier-process${path.extname(import.meta.filename)}`);
 
 /** File reads and writes each occupy a thread: as many as keep a fast disk busy. */
 const ioThreads = '8';
@@ -27,7 +27,7 @@ export interface CopierChild {
   hold(held: boolean): void;
 }
 
-export function startChild(): CopierChild {
+export function startChild(program = copierProgram): CopierChild {
   const child = fork(program, [copierMark], {
     execPath: process.execPath,
     execArgv: [],

@@ -3,8 +3,11 @@ import type { Checkpoint } from '../../../model/migration.ts';
 import type { Copier, CopierMessage } from '../copy-job.ts';
 import { startChild, type CopierChild } from './child.ts';
 
-/** How long a stop may take before the process is killed: a cancel must hold within two seconds whatever hangs. */
-const stopPatience = 1500;
+/**
+ * How long a process may take to stop, or to end after it has told its result, before it is killed: a cancel must hold within two
+ * seconds whatever hangs, and Node itself was seen to hang in its exit.
+ */
+const endPatience = 1500;
 
 /** Processes that wait for a job: a migration's copy and the reading back that follows at once. */
 const spares = 2;
@@ -17,8 +20,8 @@ export interface DisposableCopier extends Copier {
   dispose(): Promise<void>;
 }
 
-/** Runs each job in a process of its own, and keeps some waiting, so that a job does not wait for Node to start. */
-export function createCopier(): DisposableCopier {
+/** Runs each job in a process of its own, and keeps some waiting, so that a job does not wait for Node to start. `program`: for tests. */
+export function createCopier(program?: string): DisposableCopier {
   const waiting: CopierChild[] = [];
   let disposed = false;
 
@@ -27,7 +30,7 @@ export function createCopier(): DisposableCopier {
     const alive = waiting.filter((child) => child.alive);
     waiting.splice(0, Infinity, ...alive);
     while (waiting.length < spares) {
-      const child = startChild();
+      const child = startChild(program);
       child.hold(false);
       waiting.push(child);
     }
@@ -35,7 +38,7 @@ export function createCopier(): DisposableCopier {
   const takeChild = () => {
     let child = waiting.shift();
     while (child && !child.alive) child = waiting.shift();
-    child ??= startChild();
+    child ??= startChild(program);
     child.hold(true);
     setTimeout(fill, spareDelay).unref();
     return child;
@@ -49,9 +52,13 @@ export function createCopier(): DisposableCopier {
       let last: CopierMessage | null = null;
       let killer: NodeJS.Timeout | undefined;
       const child = takeChild();
+      const killSoon = () => {
+        clearTimeout(killer);
+        killer = setTimeout(() => child.kill(), endPatience);
+      };
       const stop = () => {
         child.tell({ type: 'stop' });
-        killer = setTimeout(() => child.kill(), stopPatience);
+        killSoon();
       };
       signal.addEventListener('abort', stop, { once: true });
       let refused: unknown = null;
@@ -67,6 +74,8 @@ export function createCopier(): DisposableCopier {
       child.onMessage((message) => {
         if (message.type === 'locked') return void answer();
         last = message;
+        // Everything is flushed and closed by then.
+        if (message.type !== 'progress') killSoon();
         if (message.type === 'failed') return;
         checkpoint = message.checkpoint;
         if (message.type === 'progress') onProgress(checkpoint, message.position);
