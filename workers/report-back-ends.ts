@@ -11,6 +11,7 @@ import { everyFewSeconds } from './every-few-seconds.ts';
 
 /** A back end that takes longer to say what it can hold hangs; the node's others must be heard of meanwhile. Milliseconds. */
 const capacityMs = 10_000;
+const answerSlices = 10;
 
 /**
  * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
@@ -43,13 +44,17 @@ export async function startReporting(deps: {
     try {
       return await Promise.race([
         asked.get(name)!,
-        sleep(answerMs, null, { signal: silence.signal }).then(() => {
+        silent(silence.signal).then(() => {
           throw new Error(`it does not answer for more than ${answerMs / 1000} s`);
         }),
       ]);
     } finally {
       silence.abort();
     }
+  };
+  /** In slices: if this process was suspended, only one of them has passed when it goes on, and an answer that waits is heard. */
+  const silent = async (signal: AbortSignal) => {
+    for (let i = 0; i < answerSlices; i += 1) await sleep(answerMs / answerSlices, null, { signal });
   };
   const configured = new Map(node.backEnds.map((b) => [`${node.name}@${b.name}`, b]));
   const report = async () => {

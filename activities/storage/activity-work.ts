@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { FerryError } from '../../model/errors.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { beatEveryMs } from '../beating.ts';
+import { Standing } from '../standing.ts';
 
 /** What a step's beats say while it works on bytes. */
 export interface WorkProgress {
@@ -11,7 +12,7 @@ export interface WorkProgress {
 }
 
 interface Step {
-  work: (WorkProgress & { movedAt: number }) | null;
+  work: (WorkProgress & { standing: Standing }) | null;
   readonly signal: AbortSignal;
 }
 
@@ -29,7 +30,7 @@ export function standstill(): AbortSignal | undefined {
 export async function workingOn<T>(totalBytes: number, work: (tell: (bytesDone: number) => void) => Promise<T>) {
   const step = steps.getStore();
   if (!step) return work(() => undefined);
-  const tell = (bytesDone: number) => (step.work = { bytesDone, totalBytes, movedAt: Date.now() });
+  const tell = (bytesDone: number) => (step.work = { bytesDone, totalBytes, standing: new Standing() });
   tell(0);
   try {
     return await work(tell);
@@ -54,9 +55,9 @@ export function beatingAtWork<I, O>(
     const beat = () => {
       const { work } = step;
       if (!work) return context.heartbeat();
-      const { movedAt, ...progress } = work;
+      const { standing, ...progress } = work;
       context.heartbeat(progress satisfies WorkProgress);
-      if (stuck.signal.aborted || Date.now() - movedAt <= noProgressMs) return;
+      if (standing.look() <= noProgressMs || stuck.signal.aborted) return;
       const error = noProgress(progress, noProgressMs);
       stuck.abort(error);
       setTimeout(() => giveUp(error), endPatienceMs).unref();

@@ -4,6 +4,7 @@ import { checkpoint as checkpointSchema, type Checkpoint, type CopyProgress } fr
 import { metrics } from '../../model/metrics.ts';
 import { formatSeconds } from '../../model/sizes.ts';
 import { beatEveryMs } from '../beating.ts';
+import { Standing } from '../standing.ts';
 import type { CopySlots } from './copy-slots.ts';
 import { speedMeter } from './speed-meter.ts';
 
@@ -49,7 +50,7 @@ export async function runWithProgress(
   let told = -1;
   let counted = position;
   // null while it waits for its turn: that is no lack of progress.
-  let movedAt: number | null = null;
+  let standing: Standing | null = null;
   let reportAt = Date.now() + firstReportMs;
   let reportEvery = firstReportMs;
 
@@ -75,7 +76,7 @@ export async function runWithProgress(
       reportAt = now + reportEvery;
       void deps.reportProgress({ bytesDone: position, bytesPerSecond: progress.bytesPerSecond, zeroedBytes });
     }
-    if (movedAt !== null && now - movedAt > deps.noProgressMs) {
+    if (standing && standing.look() > deps.noProgressMs) {
       stuck.abort(
         new FerryError(
           'NoProgress',
@@ -87,13 +88,13 @@ export async function runWithProgress(
   const timer = setInterval(beat, beatEveryMs);
   try {
     return await deps.slots.run(context.cancellationSignal, async () => {
-      movedAt = Date.now();
+      standing = new Standing();
       const signal = AbortSignal.any([context.cancellationSignal, stuck.signal]);
       const running = run(from, {
         signal,
         onProgress: (checkpoint, at = checkpoint.offset) => {
           // Zeroing moves no byte, but it is no standstill.
-          if (at > told || (checkpoint.zeroedBytes ?? 0) > (latest.zeroedBytes ?? 0)) movedAt = Date.now();
+          if (at > told || (checkpoint.zeroedBytes ?? 0) > (latest.zeroedBytes ?? 0)) standing?.moved();
           latest = checkpoint;
           told = Math.max(told, at);
           position = Math.max(position, at);

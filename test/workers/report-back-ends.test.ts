@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { VolumeDriver } from '../../activities/storage/driver.ts';
@@ -56,6 +57,35 @@ test('a back end that hangs is told to be down, is asked once, and keeps the oth
     while ((await listBackEnds(registry))[0]!.heartbeatAt <= first);
     assert.deepEqual(await seen(), once);
     assert.equal(asked, 1);
+  } finally {
+    reporting.stop();
+  }
+});
+
+test('a back end whose answer waited while the worker itself was suspended is up', async () => {
+  const registry = await testRegistry();
+  const suspended = driver(async () => {
+    const answer = readFile('/proc/self/stat');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+    await answer;
+    return { totalBytes: 2 * gib, freeBytes: gib };
+  });
+  const drivers = new Map([['server1@b', suspended]]);
+  const whyUnreachable = () => null;
+  const reporting = await startReporting({
+    node,
+    drivers,
+    ownStorages,
+    registry,
+    log,
+    whyUnreachable,
+    answerMs: 1_000,
+  });
+  try {
+    assert.deepEqual(
+      (await listBackEnds(registry)).map((b) => backEndState(b, b.asOf)),
+      ['up'],
+    );
   } finally {
     reporting.stop();
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -46,4 +47,21 @@ test('who stands still in that has failed', async () => {
     ).end,
     ferryError('NoProgress'),
   );
+});
+
+test('who was suspended did not stand still', async () => {
+  const environment = new MockActivityEnvironment({});
+  const deps = { slots: copySlots(1), reportProgress: async () => undefined, noProgressMs: 3_000 };
+  const end = environment.run(async () =>
+    runWithProgress(deps, { sizeBytes, from: copyStart }, async (at, { signal, onProgress }) => {
+      onProgress(at, 100);
+      // What it has asked for comes meanwhile, and is heard of after the beat that is due by then.
+      const asked = readFile('/proc/self/stat');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5_000);
+      await asked;
+      await sleep(200);
+      return { checkpoint: { ...at, offset: sizeBytes }, finished: !signal.aborted };
+    }),
+  );
+  assert.equal(((await end) as { finished: boolean }).finished, true);
 });
