@@ -14,6 +14,11 @@ async function migrationFiles(from: URL): Promise<{ version: number; url: URL }[
   return names.map((name) => ({ version: Number(name.slice(0, 6)), url: new URL(name, from) }));
 }
 
+/** The newest schema that this code has. */
+export async function knownVersion(): Promise<number> {
+  return (await migrationFiles(folder)).at(-1)?.version ?? 0;
+}
+
 /**
  * Brings the database's schema up to what this code knows: each numbered file once, in order, each in a transaction of its own.
  * May be run by many at once. Throws `InvalidInput` when the database is newer than the code: an older Ferry must not write to it.

@@ -4,6 +4,7 @@ import { addAttach } from './attach.ts';
 import { addDelete } from './delete.ts';
 import { addDetach } from './detach.ts';
 import { addDiscover } from './discover.ts';
+import { addDoctor } from './doctor.ts';
 import { addExtend } from './extend.ts';
 import { addManage } from './manage.ts';
 import { addMetadata } from './metadata.ts';
@@ -108,6 +109,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addBalance(program);
 
   addRepair(program);
+  addDoctor(program);
   addApi(program);
   addCompletion(program);
 
