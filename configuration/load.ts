@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import * as z from 'zod';
 import { FerryError } from '../model/errors.ts';
 import { configuration, type Configuration } from './schema.ts';
@@ -20,11 +20,10 @@ const filesOfVariables = { FERRY_DATABASE_URL_FILE: 'FERRY_DATABASE_URL' } as co
  * Anything wrong is `InvalidInput` and names the file and the field.
  */
 export async function loadConfiguration(env: NodeJS.ProcessEnv, file = env['FERRY_CONFIG']): Promise<Configuration> {
-  const text = file ? await readText(file) : '{}';
-  const values = parseJson(text, file);
+  const values = file ? parseJson(await readText(file, (text) => hasPassword(parseJson(text, file))), file) : {};
   for (const [variable, named] of Object.entries(filesOfVariables)) {
     const place = env[variable];
-    if (place && !env[named]) values[fromEnvironment[named]] = (await readText(place)).trim();
+    if (place && !env[named]) values[fromEnvironment[named]] = (await readText(place, isWithPassword)).trim();
   }
   for (const [variable, field] of Object.entries(fromEnvironment)) {
     if (env[variable]) values[field] = env[variable];
@@ -46,12 +45,38 @@ export function requireDatabaseUrl(c: Configuration): string {
   );
 }
 
-async function readText(file: string): Promise<string> {
+/** What everybody on this machine may do with a file, as its mode says. */
+const [othersRead, othersWrite] = [0o004, 0o002];
+
+/** Refuses what others could have written, and what they can read although a password is in it. */
+async function readText(file: string, isSecret: (text: string) => boolean): Promise<string> {
+  let text: string;
+  let mode: number;
   try {
-    return await readFile(file, 'utf8');
+    await using opened = await open(file);
+    const stat = await opened.stat();
+    mode = stat.isFile() ? stat.mode : 0;
+    text = await opened.readFile('utf8');
   } catch (error) {
     throw new FerryError('InvalidInput', `The configuration ${file} cannot be read: ${(error as Error).message}`);
   }
+  if ((mode & othersWrite) !== 0)
+    throw new FerryError('InvalidInput', `Everybody on this machine can write to ${file}. Mend it: chmod o-w ${file}`);
+  if ((mode & othersRead) !== 0 && isSecret(text))
+    throw new FerryError(
+      'InvalidInput',
+      `Everybody on this machine can read ${file}, and a password is in it. Mend it: chmod o= ${file}`,
+    );
+  return text;
+}
+
+function hasPassword({ databaseUrl, keystonePassword }: Record<string, unknown>): boolean {
+  return keystonePassword !== undefined || (typeof databaseUrl === 'string' && isWithPassword(databaseUrl));
+}
+
+function isWithPassword(databaseUrl: string): boolean {
+  const url = URL.parse(databaseUrl.trim());
+  return url !== null && (url.password !== '' || url.searchParams.has('password'));
 }
 
 function parseJson(text: string, file: string | undefined): Record<string, unknown> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -28,4 +28,37 @@ test('a file that cannot be read is named, and what is wrong in it is not shown'
     assert.doesNotMatch(error.message, /password-without/);
     return true;
   });
+});
+
+test('a file that everybody can write to is refused, and one with a password that they can read; both say how to mend it', async () => {
+  const written = async (name: string, text: string, mode: number) => {
+    const file = join(folder, name);
+    await writeFile(file, text);
+    await chmod(file, mode);
+    return file;
+  };
+  const [plain, secret] = ['postgres://ferry@db/ferry', 'postgres://ferry:pass@db/ferry'];
+  const asked = 'postgres://ferry@db/ferry?password=pass';
+  const cases = [
+    { name: 'written by others', text: plain, mode: 0o646, refused: /can write to .*chmod o-w / },
+    { name: 'read by others', text: secret, mode: 0o644, refused: /a password is in it.*chmod o= / },
+    { name: 'asked', text: asked, mode: 0o644, refused: /a password is in it/ },
+    { name: 'of a group', text: secret, mode: 0o660, refused: null },
+    { name: 'without a password', text: plain, mode: 0o644, refused: null },
+  ];
+  for (const { name, text, mode, refused } of cases) {
+    const url = await written(`url ${name}`, `${text}\n`, mode);
+    const all = await written(`all ${name}`, JSON.stringify({ databaseUrl: text }), mode);
+    for (const env of [{ FERRY_DATABASE_URL_FILE: url }, { FERRY_CONFIG: all }]) {
+      const loading = loadConfiguration(env);
+      if (!refused) assert.equal((await loading).databaseUrl, text, name);
+      else
+        await assert.rejects(
+          loading,
+          (error: Error) => refused.test(error.message) && !error.message.includes('pass@'),
+        );
+    }
+  }
+  const keystone = await written('keystone', JSON.stringify({ keystonePassword: 'pass' }), 0o644);
+  await assert.rejects(loadConfiguration({ FERRY_CONFIG: keystone }), /a password is in it/);
 });
