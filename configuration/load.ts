@@ -20,10 +20,15 @@ const filesOfVariables = { FERRY_DATABASE_URL_FILE: 'FERRY_DATABASE_URL' } as co
  * Anything wrong is `InvalidInput` and names the file and the field.
  */
 export async function loadConfiguration(env: NodeJS.ProcessEnv, file = env['FERRY_CONFIG']): Promise<Configuration> {
-  const values = file ? parseJson(await readText(file, (text) => hasPassword(parseJson(text, file))), file) : {};
+  const written = file ? await readText(file) : null;
+  const values = written ? parseJson(written.text, file) : {};
+  refuseSharedSecret(written, hasPassword(values));
   for (const [variable, named] of Object.entries(filesOfVariables)) {
     const place = env[variable];
-    if (place && !env[named]) values[fromEnvironment[named]] = (await readText(place, isWithPassword)).trim();
+    if (!place || env[named]) continue;
+    const found = await readText(place);
+    refuseSharedSecret(found, isWithPassword(found.text));
+    values[fromEnvironment[named]] = found.text.trim();
   }
   for (const [variable, field] of Object.entries(fromEnvironment)) {
     if (env[variable]) values[field] = env[variable];
@@ -48,8 +53,14 @@ export function requireDatabaseUrl(c: Configuration): string {
 /** What everybody on this machine may do with a file, as its mode says. */
 const [othersRead, othersWrite] = [0o004, 0o002];
 
-/** Refuses what others could have written, and what they can read although a password is in it. */
-async function readText(file: string, isSecret: (text: string) => boolean): Promise<string> {
+interface Written {
+  readonly file: string;
+  readonly text: string;
+  readonly mode: number;
+}
+
+/** Refuses what others could have written. */
+async function readText(file: string): Promise<Written> {
   let text: string;
   let mode: number;
   try {
@@ -60,14 +71,18 @@ async function readText(file: string, isSecret: (text: string) => boolean): Prom
   } catch (error) {
     throw new FerryError('InvalidInput', `The configuration ${file} cannot be read: ${(error as Error).message}`);
   }
-  if ((mode & othersWrite) !== 0)
-    throw new FerryError('InvalidInput', `Everybody on this machine can write to ${file}. Mend it: chmod o-w ${file}`);
-  if ((mode & othersRead) !== 0 && isSecret(text))
-    throw new FerryError(
-      'InvalidInput',
-      `Everybody on this machine can read ${file}, and a password is in it. Mend it: chmod o= ${file}`,
-    );
-  return text;
+  if ((mode & othersWrite) === 0) return { file, text, mode };
+  throw new FerryError('InvalidInput', `Everybody on this machine can write to ${file}. Mend it: chmod o-w ${file}`);
+}
+
+/** Refuses a file that others can read although a password is in it. */
+function refuseSharedSecret(written: Written | null, isSecret: boolean): void {
+  if (!written || !isSecret || (written.mode & othersRead) === 0) return;
+  const { file } = written;
+  throw new FerryError(
+    'InvalidInput',
+    `Everybody on this machine can read ${file}, and a password is in it. Mend it: chmod o= ${file}`,
+  );
 }
 
 function hasPassword({ databaseUrl, keystonePassword }: Record<string, unknown>): boolean {

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import * as z from 'zod';
 import { durabilityRisks } from './durability.ts';
-import { knownVersion } from './migrate.ts';
+import { knownVersion, schemaVersion } from './migrate.ts';
 import { databaseAddress, reachable } from './reachable.ts';
 import { parseRow } from './rows.ts';
 
@@ -18,8 +18,7 @@ export interface DatabaseSeen {
   readonly risks: readonly string[];
 }
 
-const seen = z.object({ version: z.string(), now: z.date(), isThere: z.boolean() });
-const newest = z.object({ schema: z.number() });
+const seen = z.object({ version: z.string(), now: z.date() });
 
 /** Looks at a database and changes nothing, not even its schema. `ServiceUnreachable` when it does not answer in time. */
 export async function examineDatabase(databaseUrl: string, answerMs: number): Promise<DatabaseSeen> {
@@ -35,19 +34,12 @@ export async function examineDatabase(databaseUrl: string, answerMs: number): Pr
       const rows = async <T>(row: z.ZodType<T>, statement: string, values: readonly unknown[] = []): Promise<T[]> =>
         (await client.query<Record<string, unknown>>(statement, [...values])).rows.map((each) => parseRow(row, each));
       const asked = Date.now();
-      const [of] = await rows(
-        seen,
-        `SELECT current_setting('server_version') AS version, clock_timestamp() AS now,
-           to_regclass('schema_versions') IS NOT NULL AS is_there`,
-      );
+      const [of] = await rows(seen, `SELECT current_setting('server_version') AS version, clock_timestamp() AS now`);
       const skew = (asked + Date.now()) / 2 - of!.now.getTime();
-      const [applied] = of!.isThere
-        ? await rows(newest, 'SELECT coalesce(max(version), 0) AS schema FROM schema_versions')
-        : [{ schema: 0 }];
       return {
         version: of!.version,
         skew,
-        schema: applied!.schema,
+        schema: await schemaVersion(client),
         known: await knownVersion(),
         risks: await durabilityRisks({ rows }),
       };

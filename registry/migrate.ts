@@ -34,14 +34,19 @@ export async function migrate(pool: pg.Pool, from: URL = folder): Promise<void> 
   await appliedVersion(pool, known);
 }
 
-/** The newest file that was applied; 0 in an empty database. */
-async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
-  const table = await pool.query<{ there: boolean }>(`SELECT to_regclass('schema_versions') IS NOT NULL AS there`);
+/** The newest file that was applied; 0 in an empty database. Only looks. */
+export async function schemaVersion(database: Pick<pg.Pool | pg.Client, 'query'>): Promise<number> {
+  const table = await database.query<{ there: boolean }>(`SELECT to_regclass('schema_versions') IS NOT NULL AS there`);
   if (!table.rows[0]?.there) return 0;
-  const { rows } = await pool.query<{ version: number }>(
+  const { rows } = await database.query<{ version: number }>(
     'SELECT coalesce(max(version), 0) AS version FROM schema_versions',
   );
-  const version = rows[0]?.version ?? 0;
+  return rows[0]?.version ?? 0;
+}
+
+/** The same; throws when it is newer than what this code knows. */
+async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
+  const version = await schemaVersion(pool);
   if (version > known) {
     throw new FerryError(
       'InvalidInput',

@@ -36,8 +36,7 @@ async function examineKey(directory: string, name: string, certificate: X509Cert
         `put the pair there that belongs together; ${docs}`,
       );
     const { mode } = await stat(file);
-    if ((mode & 0o077) !== 0 && (mode & 0o007) !== 0)
-      return fault(name, 'can be read by everybody on this machine', `chmod o= ${file}`);
+    if ((mode & 0o007) !== 0) return fault(name, 'can be read by everybody on this machine', `chmod o= ${file}`);
   } catch (error) {
     return unreadable(name, error as Error);
   }
