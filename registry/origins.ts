@@ -8,7 +8,7 @@ import { statusOf } from '../model/volume.ts';
 import { listClaims } from './migrations.ts';
 import type { Queries } from './open-registry.ts';
 import { reasonHeld } from './operation-rules.ts';
-import { findSnapshot } from './snapshots.ts';
+import { findSnapshot, snapshotStatusRefused } from './snapshots.ts';
 import { findVolume, volumeOrNull } from './volumes.ts';
 
 const one = z.object({ id: z.uuid() });
@@ -95,12 +95,7 @@ function reasonNotResting(volumeId: string, status: string): Reason | null {
 async function snapshotAsOrigin(q: Queries, snapshotId: string, isToBeHeld: boolean): Promise<Origin> {
   const found = await findSnapshot(q, snapshotId);
   const status = snapshotStatusOf(found);
-  if (isToBeHeld && status !== 'available')
-    throw new FerryError(
-      'VolumeStatusRefused',
-      `Snapshot ${snapshotId} has status ${status}; to make a volume from it it must be available.`,
-      { snapshotId, status },
-    );
+  if (isToBeHeld && status !== 'available') throw snapshotStatusRefused(snapshotId, status, 'to make a volume from it');
   const { host, generation } = await findVolume(q, found.volumeId);
   return {
     kind: 'snapshot',

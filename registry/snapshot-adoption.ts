@@ -1,12 +1,17 @@
 import type { Reason } from '../model/errors.ts';
-import { FerryError } from '../model/errors.ts';
 import { snapshotStatusOf } from '../model/snapshot.ts';
 import type { Volume } from '../model/volume.ts';
 import { refuseIfSnapshotCopied } from './copies.ts';
 import type { Registry } from './open-registry.ts';
 import { beginOperation, failOperation, finishOperation, type Ticket } from './operations.ts';
 import { noColumns } from './rows.ts';
-import { findSnapshot, insertSnapshot, setSnapshotStatus, type NewSnapshot } from './snapshots.ts';
+import {
+  findSnapshot,
+  insertSnapshot,
+  setSnapshotStatus,
+  snapshotStatusRefused,
+  type NewSnapshot,
+} from './snapshots.ts';
 
 type SnapshotTicket = Ticket & { snapshotId: string };
 
@@ -48,11 +53,7 @@ export function beginSnapshotUnmanage(registry: Registry, ticket: SnapshotTicket
     if (found.status === 'deleting' && found.shownStatus === 'unmanaging') return volume;
     const status = snapshotStatusOf(found);
     if (status !== 'available' || found.volumeId !== volume.id)
-      throw new FerryError(
-        'VolumeStatusRefused',
-        `Snapshot ${found.id} has status ${status}; to be unmanaged it must be available.`,
-        { snapshotId: found.id, status },
-      );
+      throw snapshotStatusRefused(found.id, status, 'to be unmanaged');
     await refuseIfSnapshotCopied(q, { snapshotId: found.id });
     await q.rows(
       noColumns,

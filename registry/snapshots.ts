@@ -182,11 +182,7 @@ export function beginSnapshotDelete(
     const found = await findSnapshot(q, ticket.snapshotId);
     const shown = found.shownStatus;
     if (!ticket.force && shown !== null && !deletableSnapshots.includes(shown))
-      throw new FerryError(
-        'VolumeStatusRefused',
-        `Snapshot ${found.id} has status ${shown}; to be deleted it must be ${deletableSnapshots.join(' or ')}.`,
-        { snapshotId: found.id, status: shown },
-      );
+      throw snapshotStatusRefused(found.id, shown, 'to be deleted', deletableSnapshots);
     await refuseIfSnapshotCopied(q, { snapshotId: found.id });
     const deleting = await setSnapshotStatus(q, ticket, 'deleting');
     if (!deleting) throw snapshotNotFound(ticket.snapshotId);
@@ -213,6 +209,20 @@ export function failSnapshotDelete(
   return registry.transaction(async (q) => {
     if (await failOperation(q, 'delete-snapshot', failed)) await setSnapshotStatus(q, failed, 'error_deleting');
   });
+}
+
+/** The error of what needs the snapshot in another status. `purpose`: e.g. "to be deleted". */
+export function snapshotStatusRefused(
+  snapshotId: string,
+  status: ShownSnapshotStatus,
+  purpose: string,
+  allowed: readonly ShownSnapshotStatus[] = ['available'],
+): FerryError {
+  return new FerryError(
+    'VolumeStatusRefused',
+    `Snapshot ${snapshotId} has status ${status}; ${purpose} it must be ${allowed.join(' or ')}.`,
+    { snapshotId, status },
+  );
 }
 
 /** Sets what the snapshot is, and what it was shown as is over; null: the volume has none of that id. */
