@@ -73,8 +73,17 @@ async function runFiles(which: readonly string[], atOnce: number): Promise<Map<s
     if (file === undefined) return;
     const { error } = details;
     if ('failureType' in error && error.failureType === 'subtestsFailed') return;
-    const [why] = (error.cause instanceof Error ? error.cause : error).message.split('\n\n', 1);
-    const inShort = `${name}: ${why}`.replaceAll('\n', ' ').slice(0, 300);
+    const cause = error.cause instanceof Error ? error.cause : error;
+    const [why = ''] = cause.message.split('\n\n', 1);
+    // Where it was thrown, and through what in this project: the same words may come from many places.
+    const through = [...(cause.stack ?? '').matchAll(/(?<=\/)[^/\s]+\.m?[jt]s:\d+(?=:\d+\)?$)/gm)]
+      .slice(0, 6)
+      .join(' < ');
+    const inShort =
+      `${name}: ${why.slice(0, 600)} (${'failureType' in error ? String(error.failureType) : 'outside of it'}; ${through})`.replaceAll(
+        '\n',
+        ' ',
+      );
     complaints.set(file, [...(complaints.get(file) ?? []), inShort]);
   });
   const report = events.compose(new spec());

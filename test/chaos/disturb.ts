@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
 import { type FaultyFiles, type FileFault } from '../../testbed/faulty-files.ts';
-import { type ExportServer, exportServers } from '../end-to-end/export-servers.ts';
+import { exportServers } from '../end-to-end/export-servers.ts';
 import type { Stage } from '../end-to-end/stage.ts';
 import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { cutConnections } from './cut-connections.ts';
@@ -51,10 +51,7 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       const ports = {
         Temporal: async () => Number(stage.temporal.address.split(':')[1]),
         Postgres: async () => Number(new URL(stage.postgres.url).port),
-        'an export server': async () => {
-          const server = pick(await exportServers(nodes), it.which);
-          return server && portOf(server);
-        },
+        'an export server': async () => pick(await exportServers(nodes), it.which)?.port,
       };
       const port = await ports[it.to]();
       return port === undefined ? undefined : cutConnections(port);
@@ -129,11 +126,6 @@ async function enabled(ferry: Ferry, backEnd: string): Promise<void> {
       await sleep(1000);
     }
   }
-}
-
-/** Where an export server listens. */
-function portOf({ argv }: ExportServer): number {
-  return Number(argv.find((argument) => argument.startsWith('--description='))?.split(' ')[1]);
 }
 
 function pick<T>(all: readonly T[], which: number): T | undefined {

@@ -4,6 +4,8 @@ import { readdir, readFile } from 'node:fs/promises';
 export interface ExportServer {
   readonly pid: number;
   readonly argv: readonly string[];
+  /** Where it listens. */
+  readonly port: number;
 }
 
 /** The export servers of the nodes whose files are below `folder`. */
@@ -17,5 +19,14 @@ export async function exportServers(folder: string): Promise<ExportServer[]> {
   );
   const isServer = ([program, first]: readonly string[]) =>
     program?.endsWith('/qemu-nbd') || program === 'qemu-nbd' || first?.endsWith('/exports/server/reader-process.ts');
-  return all.filter(({ argv }) => isServer(argv) && argv.some((a) => a.includes(folder)));
+  return all
+    .filter(({ argv }) => isServer(argv) && argv.some((a) => a.includes(folder)))
+    .map((server) => ({ ...server, port: portOf(server.argv) }));
+}
+
+/** Each kind of server is told of it in its own way. */
+function portOf(argv: readonly string[]): number {
+  const told = argv.map((argument) => /^(?:--port=|--description=\S+ )(\d+)$/.exec(argument)?.[1]).find(Boolean);
+  if (told === undefined) throw new Error(`a server of no known port: ${argv.join(' ')}`);
+  return Number(told);
 }
