@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { FerryError } from '../model/errors.ts';
 import { volumeId as volumeIdSchema } from '../model/ids.ts';
 import { sizeBytes, sizeWords } from '../model/sizes.ts';
 import { label, metadata, metadataKey } from '../model/text.ts';
@@ -16,6 +17,12 @@ const volumeOnly = z.object({ volumeId: volumeIdSchema });
 const extension = volumeOnly.extend({ sizeBytes });
 const description = z.object({ name: label.nullable().optional(), description: label.nullable().optional() });
 const metadataChange = z.object({ set: metadata.default({}), unset: z.array(metadataKey).default([]) });
+
+/** `detached`: forget the attachments, once nobody has the volume; `evenIfSilent`: also if not everybody who could know answers. */
+export type ResetByHand = Omit<Reset, 'tenantId' | 'detached'> & {
+  detached?: boolean | undefined;
+  evenIfSilent?: boolean | undefined;
+};
 
 /** Runs the workflow of an operation; Temporal's client is loaded only then. */
 export async function run<Result>(context: Context, operation: Operation): Promise<Result | null> {
@@ -77,11 +84,17 @@ export function volumeOperationCommands(context: Context) {
       return changeMetadata(registry, volumeId, parseInput(metadataChange, change), visible);
     },
 
-    /** Sets the status by hand; see resetState in the registry. For administrators. */
-    async resetState(reset: Omit<Reset, 'tenantId'>): Promise<Volume> {
+    /**
+     * Sets the status by hand; see resetState in the registry, and for `detached` resetDetached. For administrators.
+     */
+    async resetState({ detached = false, evenIfSilent = false, ...reset }: ResetByHand): Promise<Volume> {
       requireAdmin(identity, 'reset the state of volumes');
       const parsed = parseInput(volumeOnly.extend({ status: resettableStatus.optional() }), reset);
-      return resetState(registry, { ...reset, ...parsed });
+      if (evenIfSilent && !detached)
+        throw new FerryError('InvalidInput', 'even-if-silent: goes with detached', { fields: ['even-if-silent'] });
+      if (!detached) return resetState(registry, { ...reset, ...parsed });
+      const { resetDetached } = await import('./reset-detached.ts');
+      return resetDetached(context, { ...reset, ...parsed, evenIfSilent });
     },
 
     /** Says whether the volume is one to boot from. */

@@ -24,8 +24,8 @@ export interface Reset extends Visibility {
   volumeId: string;
   /** Not given: as it is. */
   status?: ShownStatus | undefined;
-  /** Forget the attachments: only when no guest has the volume. */
-  detached?: boolean | undefined;
+  /** Forget the attachments, which are these: those of whom it was asked whether anybody has the volume. */
+  detached?: readonly string[] | undefined;
   /** The owner of an operation that is known to be dead: the volume is freed, and what that owner still writes is refused. */
   abandon?: string | undefined;
 }
@@ -45,6 +45,14 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
     const reason = abandoned ? null : reasonHeld('reset-state', found, claim?.phase ?? null);
     if (reason) throw new FerryError(reason.type, reason.message, reason.details);
     if (reset.detached) {
+      const asked = new Set(reset.detached);
+      const since = (await listAttachments(q, { volumeId: found.id })).find(({ id }) => !asked.has(id));
+      if (since)
+        throw new FerryError(
+          'VolumeBusy',
+          `Volume ${found.id} was attached to ${since.instanceId} while it was asked who has it. Look again: ferry show ${found.id}.`,
+          { volumeId: found.id, attachmentId: since.id },
+        );
       await q.rows(noColumns, 'DELETE FROM attachments WHERE volume_id = $1', [found.id]);
       await q.rows(noColumns, 'DELETE FROM client_attachments WHERE volume_id = $1', [found.id]);
     }

@@ -11,8 +11,10 @@ import { abortMirror } from './abort-mirror.ts';
 import { attachDisk, type AttachInput } from './attach-disk.ts';
 import type { CutConnection } from './cut-connection.ts';
 import { beginPivot } from './begin-pivot.ts';
+import type { DiskSource } from './disk-source.ts';
 import { detachDisk, type DetachInput } from './detach-disk.ts';
 import { type DiskOfInstance, domainOf, listDomains } from './find-domain.ts';
+import { findHolders, inUseBy } from './find-holders.ts';
 import { inspectDisk, type InspectInput } from './inspect-disk.ts';
 import { mirrorDisk, type MirrorInput } from './mirror-disk.ts';
 import { holdMirror, pauseMirror, type Rest, setMirrorBandwidth } from './mirror-speed.ts';
@@ -89,6 +91,11 @@ export function createComputeActivities(deps: ComputeDependencies) {
         return type === 'MigrationRefused' ? (details['reasons'] as Reason[]) : [{ type, message, details }];
       }
     }),
+
+    /** Every instance that has the volume, running or not; `VolumeInUse` each. Changes nothing. */
+    examineHolders: beating(async (input: { volumeId: string; source: DiskSource | null }): Promise<Reason[]> =>
+      (await findHolders(deps.virsh, input)).map((holder) => inUseBy(holder, input.volumeId)),
+    ),
 
     /**
      * Mirrors the disk onto the destination until both hold the same: starts the mirror, or takes over the one that runs, with

@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { FerryError } from '../../model/errors.ts';
+import { FerryError, type Reason } from '../../model/errors.ts';
 import { describePlace, type DiskSource, type Place, placeOf, samePlace } from './disk-source.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { type DiskOfInstance, type DomainName, listDomains } from './find-domain.ts';
@@ -38,6 +38,23 @@ export async function findHolders(
   return holders;
 }
 
+/** Who has the volume, as an answer. */
+export function inUseBy({ domain, as, disk }: Holder, volumeId: string): Reason {
+  return {
+    type: 'VolumeInUse',
+    message:
+      `Instance ${domain.name} (${domain.uuid}, ${as}) has volume ${volumeId} as ${disk.device}. ` +
+      `Take it out there first: ferry detach, or ${takeOut({ domain, as, disk })}.`,
+    details: { instance: domain.name, domain: domain.uuid },
+  };
+}
+
+function takeOut({ domain, as, disk }: Holder): string {
+  return as === 'memory saved'
+    ? `virsh managedsave-remove ${domain.uuid}`
+    : `virsh detach-disk ${domain.uuid} ${disk.device}${as === 'running' ? '' : ' --config'}`;
+}
+
 /** Refuses when another domain than `own` has the volume: two would write to it, or one would write to what is nobody's any more. */
 export function refuseOtherHolders(holders: readonly Holder[], own: string | null, at: DiskOfInstance): void {
   const other = holders.find(({ domain }) => domain.uuid !== own);
@@ -46,7 +63,7 @@ export function refuseOtherHolders(holders: readonly Holder[], own: string | nul
     'InstanceNotReady',
     `Instance ${other.domain.name} (${other.domain.uuid}, ${other.as}) has volume ${at.volumeId} as ${other.disk.device}, ` +
       `on ${describePlace(other.disk.place)}; the volume is not, or not only, instance ${at.instance}'s. ` +
-      `Take it out there first: virsh detach-disk ${other.domain.uuid} ${other.disk.device}${other.as === 'running' ? '' : ' --config'}.`,
+      `Take it out there first: ${takeOut(other)}.`,
     { instance: at.instance, because: 'other-instance', other: other.domain.uuid },
   );
 }

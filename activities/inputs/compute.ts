@@ -34,6 +34,7 @@ export const computeInputs = {
   }),
   inspectDisk: input({ ...disk, source, sizeBytes }),
   examineDisk: input({ ...disk, source, sizeBytes }),
+  examineHolders: input({ volumeId, source: source.nullable() }),
   mirrorDisk: input({ ...move, bandwidth: cap }),
   setMirrorBandwidth: input({ ...disk, bandwidth: cap }),
   pauseMirror: input(disk),

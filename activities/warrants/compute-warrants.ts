@@ -72,6 +72,7 @@ export function computeWarrants(registry: Registry, node: string): Warrants<Comp
     },
     inspectDisk: 'reads',
     examineDisk: 'reads',
+    examineHolders: 'reads',
     mirrorDisk: toDestination,
     setMirrorBandwidth: ofMirror,
     pauseMirror: ofMirror,

@@ -8,6 +8,7 @@ import { volumeArgument } from './volume-argument.ts';
 interface Options {
   state: Reset['status'];
   detached?: true;
+  evenIfSilent?: true;
   abandon?: string;
 }
 
@@ -15,7 +16,9 @@ interface Options {
 export function addResetState(program: Command): void {
   program
     .command('reset-state')
-    .description("set a volume's status by hand, without a look at its device; never frees one that a migration holds")
+    .description(
+      "set a volume's status by hand, without a look at its device; never frees one that a migration holds, nor one that somebody has",
+    )
     .addArgument(volumeArgument())
     .addOption(
       new Option('--state <status>', 'the new status')
@@ -24,8 +27,9 @@ export function addResetState(program: Command): void {
     )
     .option(
       '--detached',
-      'forget its attachments: only when no guest has it; for a hypervisor that is gone, see ferry hypervisor gone',
+      'forget its attachments, once its hypervisors and its storage node say that nobody has it, and end their exports; for a hypervisor that is gone, see ferry hypervisor gone',
     )
+    .option('--even-if-silent', 'with --detached: also if not all of them answer, because you know that nobody has it')
     .option('--abandon <owner>', 'the owner of an operation that is known to be dead, as the refusal names it')
     .action((volumeId: string, { state, ...options }: Options, command: Command) =>
       withFerry(command, async (session) =>

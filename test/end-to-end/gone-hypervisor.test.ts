@@ -94,6 +94,50 @@ describe('a hypervisor that is gone for good', () => {
     }
   });
 
+  test('reset-state forgets an attachment only once nobody has the volume, and its export ends with it', async () => {
+    const { id, contents, url } = await attached('hv-e');
+    const reset = ['reset-state', id, '--detached'];
+    const guest = await connect(url);
+    try {
+      const { type, message } = await refused(...reset);
+      assert.equal(type, 'VolumeInUse');
+      assert.match(message, /connected to the export/);
+      // What is known is not overruled by what is not.
+      assert.equal((await refused(...reset, '--even-if-silent')).type, 'VolumeInUse');
+      assert.equal(await status(id), 'in-use');
+      assert.ok(await guest.reads(), 'a connected client is cut off');
+    } finally {
+      await guest.end();
+    }
+    const storage = stage.storage['server1']!;
+    await storage.signal('SIGSTOP');
+    try {
+      const { type, message } = await refused(...reset);
+      assert.equal(type, 'NodeUnavailable');
+      assert.match(message, /the storage node of server1@lvmstorage-1 does not tell/);
+      assert.equal(await status(id), 'in-use');
+    } finally {
+      await storage.signal('SIGCONT');
+    }
+    await ferry(...reset);
+    assert.equal(await status(id), 'available');
+    await assert.rejects(connect(url));
+    await ferry('migrate', id, server2);
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
+  });
+
+  test('reset-state forgets it also without an answer when the operator says so', async () => {
+    const { id } = await attached('hv-f');
+    const storage = stage.storage['server1']!;
+    await storage.signal('SIGSTOP');
+    try {
+      await ferry('reset-state', id, '--detached', '--even-if-silent');
+      assert.equal(await status(id), 'available');
+    } finally {
+      await storage.signal('SIGCONT');
+    }
+  });
+
   test('cuts off who is connected when the operator says so, before the volume is anybody else’s', async () => {
     const { id, contents, url } = await attached('hv-d');
     const guest = await connect(url);

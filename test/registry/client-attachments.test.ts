@@ -198,7 +198,7 @@ describe('an attachment that a client makes', () => {
   test('is forgotten by a reset, and by the end of its volume', async () => {
     const id = await putVolume(registry);
     await reserved(id);
-    await resetState(registry, { volumeId: id, status: 'available', detached: true });
+    await resetState(registry, { volumeId: id, status: 'available', detached: [] });
     assert.equal(await seen(id), 'available');
   });
 });

@@ -348,7 +348,7 @@ describe('operations on a volume', () => {
       volumeId: t.volumeId,
       status: 'available',
       abandon: t.owner,
-      detached: true,
+      detached: [t.attachmentId],
     });
     assert.deepEqual([reset.status, reset.operation], ['available', null]);
     await assert.rejects(activities.finishAttach({ ...t, device: 'vda' }), ferryError('Fenced'));

@@ -192,7 +192,7 @@ test('reset-state and a second migration in the middle of the first are refused,
   const isMigrating = (error: unknown) => error instanceof FerryError && error.type === 'VolumeMigrating';
   await assert.rejects(resetState(registry, { volumeId, status: 'available' }), isMigrating);
   await assert.rejects(
-    resetState(registry, { volumeId, status: 'error', detached: true, abandon: await owner() }),
+    resetState(registry, { volumeId, status: 'error', detached: [], abandon: await owner() }),
     isMigrating,
   );
   const second = migrationRequest.parse({ volumeId, destination: 'server2@lvmstorage-2' });

@@ -104,6 +104,14 @@ describe('a volume of a guest that others have to do with, too', { timeout: 600_
     await defineAnother('twin', diskOn(volume));
     const inspected = { instance: guest.name, ...volume, source: volume.source.source };
     await refused(hypervisor.run(hypervisor.activities.inspectDisk, inspected), 'other-instance', /twin/);
+    const told = await hypervisor.run(hypervisor.activities.examineHolders, {
+      ...volume,
+      source: volume.source.source,
+    });
+    assert.deepEqual(
+      new Set(told.map(({ type, details }) => `${type} ${String(details?.['instance'])}`)),
+      new Set([guest.name, 'twin'].map((name) => `VolumeInUse ${name}`)),
+    );
     await refused(detach(guest.name, volume), 'other-instance', /twin/);
     await guest.console.progress(device, 3);
     await virsh('undefine', '--domain', 'twin');
