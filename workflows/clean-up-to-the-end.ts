@@ -1,4 +1,4 @@
-import { ActivityFailure, ApplicationFailure, sleep, workflowInfo } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, log, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { FerryErrorType } from '../model/errors.ts';
 import { registry } from './activities.ts';
 import { describe, runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
@@ -82,14 +82,22 @@ const answersOfNone: ReadonlySet<string> = new Set([
 ] satisfies FerryErrorType[]);
 
 /**
- * Whether there is nothing to do any more for a step that failed so: its device is deleted, or is another's by now. The device that shall
- * hold a volume from now on is waited for as long as the registry says that the volume is on it.
+ * Whether there is nothing to do any more for a step that failed so: its device is deleted, or is another's by now, or no node takes the step
+ * as it is, however often. The device that shall hold a volume from now on is waited for as long as the registry says that the volume is on it.
  */
 async function isOver(step: CleanUpStep, error: unknown): Promise<boolean> {
   // A step may ask others before: their answers are not about its device.
   if (!(error instanceof ActivityFailure) || error.activityType !== step.kind) return false;
-  const { cause } = error;
-  if (!(cause instanceof ApplicationFailure) || !answersOfNone.has(cause.type ?? '')) return false;
+  const type = error.cause instanceof ApplicationFailure ? error.cause.type : undefined;
+  // Asked only where it counts: a history of before waited there.
+  const endsNow = () => patched('what cannot succeed is left out of a clean-up');
+  if (type === 'InvalidInput' && endsNow()) {
+    log.warn('a step of a clean-up that no node takes is left out', { step: describe(step), error: reasonOf(error) });
+    return true;
+  }
+  // What the registry does not want now it may want again, but for the settling of what it knows nothing of.
+  const isNotWanted = type === 'Forbidden' && step.kind === 'settleDestination' && endsNow();
+  if (!isNotWanted && !answersOfNone.has(type ?? '')) return false;
   if (step.kind !== 'settleDestination') return true;
   const { backEnd, deviceName } = step;
   return !(await registry.isCurrentLocation.executeWithOptions({ summary: `is a volume on ${deviceName}?` }, [

@@ -128,6 +128,8 @@ async function operations(stage: Stage): Promise<void> {
   await ferry('attach', id, 'vm-1', 'hv1');
   await refused('delete', id);
   await ferry('detach', id);
+  await ferry('attach', id, 'vm-1', 'hv1');
+  await ferry('reset-state', id, '--detached');
   const { id: snapshot } = await ferry<{ id: string }>('snapshot', 'create', id);
   const { id: made } = await ferry<{ id: string }>('create', '--from-snapshot', snapshot, '--size', '3');
   const { id: away } = await ferry<{ id: string }>('create', '--from-volume', made, '--host', server2);

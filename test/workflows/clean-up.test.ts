@@ -56,8 +56,13 @@ describe('a clean-up', () => {
     ['retireSource', 'WrongDevice'],
     ['keepSource', 'DeviceMissing'],
     ['deleteDestination', 'NotOwned'],
+    // A step that no node takes: it cannot succeed, however often.
+    ['settleDestination', 'InvalidInput'],
+    ['keepSource', 'InvalidInput'],
+    // The registry knows no such migration, and no volume there.
+    ['settleDestination', 'Forbidden'],
   ] as const)
-    test(`ends when the node answers to ${kind} with ${answer}: there is nothing of ours any more`, async () => {
+    test(`ends when the node answers to ${kind} with ${answer}: there is nothing to do any more`, async () => {
       nodes.next(kind, answer);
       await (await cleanUp([onDevice(kind), removing('the next one')])).result();
       assert.deepEqual(ended, ['the next one']);
@@ -67,6 +72,13 @@ describe('a clean-up', () => {
     const volumeId = await volume();
     nodes.next('settleDestination', 'DeviceMissing');
     const handle = await cleanUp([onDevice('settleDestination', volumeId)]);
+    await paused(handle);
+    await handle.terminate();
+  });
+
+  test('waits where the registry does not want the step now, and may again', async () => {
+    nodes.next('retireSource', 'Forbidden');
+    const handle = await cleanUp([onDevice('retireSource')]);
     await paused(handle);
     await handle.terminate();
   });
