@@ -35,8 +35,10 @@ export type RepairRequestInput = z.input<typeof repairRequest>;
  * What becomes of a migration whose workflow is gone. `forward`: it was switched, the rest is done. `back`: it was not, the volume is
  * as it was. `by-guest`, before that is known: of an attached volume its guest decides, which writes to the one side or the other.
  * `parked`: it could not be told at this look; nothing was deleted.
+ * `left`: neither side holds the volume, as a registry that was restored has it held by a migration that is long over; it is held no longer,
+ * nothing was deleted, and where the volume is is told among those that need repair.
  */
-export type RepairDirection = 'forward' | 'back' | 'by-guest' | 'parked';
+export type RepairDirection = 'forward' | 'back' | 'by-guest' | 'parked' | 'left';
 
 /** What was done about a finding: `none` in a dry run, or where nothing may be done. */
 export type RepairState = 'none' | 'repaired' | 'under-way' | 'failed';

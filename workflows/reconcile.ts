@@ -93,6 +93,7 @@ async function repairMigration(
     if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
     if (done.direction === 'parked')
       return { ...told, direction: 'parked', state: 'none', note: parkedNote(volumeId, done.why) };
+    if (!('handedOver' in done)) return { ...told, direction: done.direction, state: 'repaired', note: done.why };
     const handedOver =
       done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
     return { ...told, direction: done.direction, state: 'repaired', note: handedOver };

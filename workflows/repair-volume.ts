@@ -17,11 +17,17 @@ export const terminated: Reason = {
     'The migration was terminated: its workflow was ended from outside. The repair took it back; the volume is where it was.',
 };
 
-/** What came of it; null: there was nothing to repair any more. `why`: it could not be told which way to go. */
-export type Repaired =
-  | { direction: 'forward' | 'back'; handedOver: string[] }
-  | { direction: 'parked'; why: string }
-  | null;
+/**
+ * Neither of a migration's two devices holds the volume, so that there is no way to go. `parked`: one of them did not answer. `left`: both
+ * have, and the volume is elsewhere, or nowhere.
+ */
+interface NoWay {
+  direction: 'parked' | 'left';
+  why: string;
+}
+
+/** What came of it; null: there was nothing to repair any more. */
+export type Repaired = { direction: 'forward' | 'back'; handedOver: string[] } | NoWay | null;
 
 /**
  * Ends a migration whose workflow is gone. Every write carries the claim: if it is not this claim's volume any more, nothing is
@@ -34,12 +40,24 @@ export async function repairVolume({ claim, guestOn }: { claim: Claim; guestOn?:
   );
   if (!found) return null;
   const decided = await decideForGood(found, guestOn ?? null);
-  if (decided === null || typeof decided !== 'string') return decided;
+  if (decided !== null && typeof decided !== 'string') {
+    if (decided.direction === 'left') await endClaim(claim, decided.why);
+    return decided;
+  }
+  if (decided === null) return null;
   const direction = decided;
   const left = await cleanUpOrHandOver(causeOf(claim), stepsOf(found, direction));
   const outcome = direction === 'forward' ? ('success' as const) : ('error' as const);
   await registry.releaseVolume({ claim, outcome, error: outcome === 'error' ? terminated : null });
   return { direction, handedOver: left.map(describe) };
+}
+
+/**
+ * The registry is from before the migration's end, and the volume has moved on since, or is gone: as long as it is held nothing can be said or
+ * done about it. Nothing is deleted; where the volume is the devices say, and the same look tells it.
+ */
+async function endClaim(claim: Claim, why: string): Promise<void> {
+  await registry.releaseVolume({ claim, outcome: 'error', error: { type: 'Terminated', message: why } });
 }
 
 /** Which way it goes, as far as that is known before it is decided. */
@@ -56,7 +74,7 @@ export function directionOf({ switched, flow }: Pick<AbandonedClaim, 'switched' 
 async function decideForGood(
   found: AbandonedClaim,
   word: GuestSide | null,
-): Promise<'forward' | 'back' | { direction: 'parked'; why: string } | null> {
+): Promise<'forward' | 'back' | NoWay | null> {
   const { claim } = found;
   try {
     let direction = directionOf(found);
@@ -68,7 +86,11 @@ async function decideForGood(
     }
     if (direction === 'back' && found.flow !== 'generic-attached') {
       const told = await askDevices(found);
-      if (typeof told !== 'string') return told;
+      if (typeof told !== 'string') {
+        // As before any way back: whatever the dead workflow's last step still does, it switches nothing.
+        if (told.direction === 'left') await registry.enterPhase({ claim, phase: 'undoing' });
+        return told;
+      }
       direction = told;
     }
     if (direction === 'back') await registry.enterPhase({ claim, phase: 'undoing' });
@@ -124,7 +146,7 @@ const lookSeconds = 20;
  * The registry knows of no switch, but it may be one that has forgotten it: a standby that took over without the last commits. The
  * devices tell. `back`: the source says that it holds the volume, and no newer device is seen.
  */
-async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | { direction: 'parked'; why: string }> {
+async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | NoWay> {
   const { claim, source, destination } = found;
   const look = ({ backEnd, deviceName }: typeof source) =>
     storageSteps(nodeOf(backEnd), lookSeconds)
@@ -143,11 +165,13 @@ async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | {
   }
   if (here.device?.volumeId === claim.volumeId && here.device.role === 'live') return 'back';
   // The source was never more than read, and the destination answers that it is not the volume: it goes back as soon as the source is seen.
-  const why =
-    here.device === undefined
-      ? here.why
-      : `${source.deviceName} on ${source.backEnd} does not say that it holds the volume. ${there.why}`;
-  return { direction: 'parked', why };
+  if (here.device === undefined) return { direction: 'parked', why: here.why };
+  const why = `${source.deviceName} on ${source.backEnd} does not say that it holds the volume.`;
+  if (there.device === undefined) return { direction: 'parked', why: `${why} ${there.why}` };
+  return {
+    direction: 'left',
+    why: `The registry has forgotten how the migration ended. ${why} Neither does ${destination.deviceName} on ${destination.backEnd}. See: ferry repair --dry-run`,
+  };
 }
 
 function refusedAs(error: unknown, type: Reason['type']): boolean {

@@ -77,6 +77,31 @@ describe('a registry that went back in time', () => {
     });
   }
 
+  for (const [what, end] of [
+    ['ended well', 'success'],
+    ['was cancelled', 'CancelledFailure'],
+  ] as const) {
+    test(`into the middle of a move that ${what}, and after which it moved on: it is where it moved`, async () => {
+      const { id, handle } = await stage.midCopy();
+      const backup = await backUpRegistry(stage);
+      if (end === 'success') await stage.hurry(handle);
+      else await poll(async () => (await stage.ferry('migration', 'cancel', id)).exitCode === 0);
+      assert.equal(await stage.outcome(handle), end);
+      await moves(id, second);
+      const contents = await stage.checker.fill(id);
+      await backup.restore();
+      await stage.untilUp();
+      // The claim that was forgotten to be over is ended first, and in the same look the device is believed.
+      const report = await repair();
+      assert.equal(report.migrations.find(({ volumeId }) => volumeId === id)?.direction, 'left');
+      const [done] = report.volumes.filter(({ volumeId }) => volumeId === id);
+      assert.equal(done?.state, 'repaired', done?.note ?? done?.why);
+      await stage.checker.assertAt(id, { host: second, contents }, { settleMs: 10_000 });
+      assert.deepEqual((await repair()).volumes, []);
+      await moves(id, server2);
+    });
+  }
+
   test('before a volume was made: its row comes back with its name, its tenant and its bytes', async () => {
     const backup = await backUpRegistry(stage);
     const { id } = await stage.volume();
