@@ -20,11 +20,14 @@ struct entry {
     volatile uint32_t is_on;
     uint32_t errors_per_million;
     uint32_t delay_ms;
-    char folder[244];
+    uint32_t flips_per_million;
+    char folder[240];
 };
 enum { entries = 16 };
 
 static const struct entry *table;
+// Only what a copier writes is read back, and only it may flip: what a tenant writes nobody would miss.
+static int is_copier;
 
 __attribute__((constructor)) static void open_table(void) {
     const char *path = getenv("FERRY_FAULTY_FILES");
@@ -33,6 +36,11 @@ __attribute__((constructor)) static void open_table(void) {
     void *mapped = mmap(NULL, entries * sizeof *table, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (mapped != MAP_FAILED) table = mapped;
+    char line[4096];
+    int own = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = own < 0 ? 0 : read(own, line, sizeof line);
+    if (own >= 0) close(own);
+    is_copier = length > 0 && memmem(line, length, "/copier-process.", strlen("/copier-process.")) != NULL;
 }
 
 /** Evenly spread in 0..999999. One sequence for the process: those of short-lived threads would all begin alike. */
@@ -50,8 +58,9 @@ static uint32_t chance(void) {
     return (uint32_t)((mixed ^ mixed >> 31) >> 32) % 1000000;
 }
 
-/** Whether this access fails; waits as long as it takes. */
-static int fails(int fd) {
+/** Whether this access fails; waits as long as it takes. Of a write: whether it flips a bit. */
+static int fails(int fd, int *flips) {
+    *flips = 0;
     if (!table) return 0;
     char path[PATH_MAX], link[32];
     ssize_t length = -1;
@@ -63,7 +72,8 @@ static int fails(int fd) {
             if (length < 0) return 0;
         }
         size_t prefix = strnlen(e->folder, sizeof e->folder);
-        if ((size_t)length <= prefix || memcmp(path, e->folder, prefix) || path[prefix] != '/') continue;
+        if ((size_t)length < prefix || memcmp(path, e->folder, prefix)) continue;
+        if ((size_t)length > prefix && path[prefix] != '/') continue;
         if (e->delay_ms) {
             struct timespec wait = {e->delay_ms / 1000, e->delay_ms % 1000 * 1000000L};
             nanosleep(&wait, NULL);
@@ -72,24 +82,48 @@ static int fails(int fd) {
             errno = EIO;
             return 1;
         }
+        if (is_copier && chance() < e->flips_per_million) *flips = 1;
     }
     return 0;
+}
+
+/** A copy of the bytes with one bit the other way, as aligned as a device may ask for. Null: no room. */
+static void *flipped(const void *bytes, size_t n) {
+    void *copy = NULL;
+    if (n == 0 || posix_memalign(&copy, 4096, n)) return NULL;
+    memcpy(copy, bytes, n);
+    ((unsigned char *)copy)[(size_t)chance() * n / 1000000] ^= 1;
+    return copy;
 }
 
 #define GUARD(type, name, parameters, arguments)                        \
     type name parameters {                                              \
         static type(*real) parameters;                                  \
         if (!real) real = (type(*) parameters)dlsym(RTLD_NEXT, #name);  \
-        if (fails(fd)) return -1;                                       \
+        int flips;                                                      \
+        if (fails(fd, &flips)) return -1;                               \
         return real arguments;                                          \
     }
 
+#define WRITE(name, parameters, arguments)                                 \
+    ssize_t name parameters {                                              \
+        static ssize_t(*real) parameters;                                  \
+        if (!real) real = (ssize_t(*) parameters)dlsym(RTLD_NEXT, #name);  \
+        int flips;                                                         \
+        if (fails(fd, &flips)) return -1;                                  \
+        void *other = flips ? flipped(b, n) : NULL;                        \
+        if (other) b = other;                                              \
+        ssize_t written = real arguments;                                  \
+        free(other);                                                       \
+        return written;                                                    \
+    }
+
 GUARD(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n))
-GUARD(ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n))
+WRITE(write, (int fd, const void *b, size_t n), (fd, b, n))
 GUARD(ssize_t, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at))
 GUARD(ssize_t, pread64, (int fd, void *b, size_t n, off_t at), (fd, b, n, at))
-GUARD(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
-GUARD(ssize_t, pwrite64, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
+WRITE(pwrite, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
+WRITE(pwrite64, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
 GUARD(ssize_t, preadv, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
 GUARD(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))
 GUARD(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at))

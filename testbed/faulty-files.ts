@@ -2,18 +2,20 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sharedLibrary } from './shared-library.ts';
 
-/** What is wrong with the files below a folder. */
+/** What is wrong with the files below a folder, or with one file. */
 export interface FileFault {
   /** The share of reads, writes and flushes that end with EIO: 0 to 1. */
   errors?: number;
   /** How long each of them takes at least. Milliseconds. */
   delayMs?: number;
+  /** The share of a copier's writes of which one bit is another one on the disk: 0 to 1. Nobody else's. */
+  flips?: number;
 }
 
 // As in faulty-files.c. Bytes, and how many folders can be faulty at once.
 const entryBytes = 256;
 const entries = 16;
-const header = 12;
+const header = 16;
 
 /**
  * Files that fail as devices do: for the workers started with `env`, the copiers and export servers that they start, and whatever else
@@ -40,8 +42,8 @@ export class FaultyFiles {
     return new FaultyFiles(env, table);
   }
 
-  /** In force at once, also for what is open. Forgets another fault of the same folder. */
-  async inject(folder: string, { errors = 0, delayMs = 0 }: FileFault): Promise<void> {
+  /** In force at once, also for what is open. `folder` may be a file. Forgets another fault of the same folder. */
+  async inject(folder: string, { errors = 0, delayMs = 0, flips = 0 }: FileFault): Promise<void> {
     await this.heal(folder);
     const name = Buffer.from(folder);
     const n = this.#faulty.indexOf(null);
@@ -50,6 +52,7 @@ export class FaultyFiles {
     const entry = Buffer.alloc(entryBytes);
     entry.writeUInt32LE(Math.round(errors * 1_000_000), 4);
     entry.writeUInt32LE(delayMs, 8);
+    entry.writeUInt32LE(Math.round(flips * 1_000_000), 12);
     name.copy(entry, header);
     await this.#table.write(entry, 0, entryBytes, n * entryBytes);
     // Last, as the programs look all the time.

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { FerryError, type FerryErrorType } from '../../model/errors.ts';
+import type { Past } from './past.ts';
 import type { Tally } from './tally.ts';
 
 /** For what must come to an end by itself on a busy machine on which everything is killed now and then. Milliseconds. */
@@ -43,7 +44,12 @@ export type Answer<T> = { how: 'done'; value: T } | { how: 'refused' | 'unclear'
 export class Violation extends Error {}
 
 /** Asks Ferry once. What is neither a refusal nor a failure that a disturbance explains is a violation. */
-export async function ask<T>(tally: Tally, what: string, question: () => Promise<T>): Promise<Answer<T>> {
+export async function ask<T>(
+  { tally, past }: { tally: Tally; past: Past },
+  what: string,
+  question: () => Promise<T>,
+): Promise<Answer<T>> {
+  const since = past.now();
   try {
     const value = await question();
     tally.count(what, 'done');
@@ -56,7 +62,7 @@ export async function ask<T>(tally: Tally, what: string, question: () => Promise
     if (what.startsWith('delete') && (type === 'VolumeNotFound' || type === 'SnapshotNotFound'))
       return { how: 'refused', type };
     if (refusals.has(type)) return { how: 'refused', type };
-    if (failures.has(type)) return { how: 'unclear', type };
+    if (failures.has(type) || past.explains(since, type)) return { how: 'unclear', type };
     throw new Violation(`${what}: ${type}: ${error.message}`);
   }
 }

@@ -10,8 +10,11 @@ import { Hypervisor } from '../activities/compute/hypervisor.ts';
 import { keepAlive } from '../end-to-end/keep-alive.ts';
 import { setStage } from '../end-to-end/stage.ts';
 import { disturb } from './disturb.ts';
+import { Past } from './past.ts';
+import { TendedWorker } from './tended-worker.ts';
+import { turnUpsideDown } from './upheaval.ts';
 import { GuestLife } from './guest-life.ts';
-import { chaosNodes, computeHost, type Life, scenario } from './scenario.ts';
+import { chaosNodes, computeHost, type Disturbance, type Life, scenario } from './scenario.ts';
 import { Tally } from './tally.ts';
 import { TenantLife } from './tenant-life.ts';
 
@@ -23,6 +26,8 @@ export interface ChaosOptions {
   lanes: number;
   /** The only ones of the lives that are lived: to look at them alone. */
   only?: readonly number[] | undefined;
+  /** Whether the whole system is turned upside down now and then, too. Never while a volume is a guest's. */
+  upheavals?: boolean;
   log?: (line: string) => void;
 }
 
@@ -31,8 +36,8 @@ const sizeMib = 4096 * 1024;
 
 /** Volumes live their random lives on one system while random things befall that. What was seen of both. */
 export async function chaos(options: ChaosOptions): Promise<Tally> {
-  const { runs, seed, lanes, only, log = () => {} } = options;
-  const { lives, disturbances } = scenario(seed, runs);
+  const { runs, seed, lanes, only, upheavals: withUpheavals = false, log = () => {} } = options;
+  const { lives, disturbances, upheavals, flips } = scenario(seed, runs);
   const all = lives.map((life, run) => ({ life, run })).filter(({ run }) => only?.includes(run) ?? true);
   const tally = new Tally();
   await using stack = new AsyncDisposableStack();
@@ -46,7 +51,12 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
   }));
   const stage = await setStage({ backing: 'directory', nodes, workerEnv: files.env });
   stack.defer(() => stage.strike());
-  const workers = new Map([['control', stage.control], ...Object.entries(stage.storage)]);
+  const workers = new Map(
+    Object.entries({ control: stage.control, ...stage.storage }).map(([name, worker]) => [
+      name,
+      new TendedWorker(worker),
+    ]),
+  );
 
   let hypervisor: Hypervisor | null = null;
   if (all.some(({ life }) => life.user === 'guest')) {
@@ -56,7 +66,7 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
     const compute = await computeNode({ ...at, configuration: {}, env: stage.env });
     stack.defer(() => compute.signal('SIGKILL'));
     await compute.start();
-    workers.set(computeHost, compute);
+    workers.set(computeHost, new TendedWorker(compute));
   }
 
   process.env['TEMPORAL_ADDRESS'] = stage.temporal.address;
@@ -65,22 +75,49 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
   const over = new AbortController();
   const alive = keepAlive([...workers.values()], over.signal);
   stack.defer(() => alive);
+  const guests = all.filter(({ life }) => life.user === 'guest');
+  const tenants = all.filter(({ life }) => life.user === 'tenant');
+  const past = new Past();
+  const world = { ferry, stage, tally, past };
+  const victim = { ...world, files, workers };
+  let guestsLeft = guests.length;
+  const befall = async (it: Disturbance) => {
+    log(`  ${JSON.stringify(it)}`);
+    await disturb(victim, it).catch((error: unknown) =>
+      tally.violations.push({ run: null, steps: it, what: String(error) }),
+    );
+  };
+  let nth = 0;
+  /** What befalls next, and how long it takes, is up to the scenario. */
+  const disturbOnce = async (): Promise<boolean> => {
+    const { afterMs, it } = disturbances[nth++ % disturbances.length]!;
+    await sleep(afterMs, undefined, { signal: over.signal }).catch(() => {});
+    if (over.signal.aborted) return false;
+    await befall(it);
+    return true;
+  };
   const disturbing = (async () => {
     for (let n = 0; !over.signal.aborted; n++) {
-      const { afterMs, it } = disturbances[n % disturbances.length]!;
-      await sleep(afterMs, undefined, { signal: over.signal }).catch(() => {});
-      if (over.signal.aborted) return;
+      const { after, it } = upheavals[n % upheavals.length]!;
+      for (let done = 0; done <= after && !over.signal.aborted; done++) await disturbOnce();
+      if (over.signal.aborted || !withUpheavals) continue;
+      await befall(flips[n % flips.length]!);
+      if (over.signal.aborted || guestsLeft > 0) continue;
       log(`  ${JSON.stringify(it)}`);
-      await disturb({ stage, ferry, files, tally, workers }, it).catch((error: unknown) =>
-        tally.violations.push({ run: null, steps: it, what: String(error) }),
+      const startedAt = Date.now();
+      await turnUpsideDown({ ...victim, disturbOnce }, it).then(
+        () => log(`  made good after ${Math.round((Date.now() - startedAt) / 1000)} s`),
+        (error: unknown) => {
+          log(`  ${String(error)}`);
+          tally.violations.push({ run: null, steps: it, what: String(error) });
+        },
       );
     }
   })();
 
-  const world = { ferry, stage, tally };
   const live = (life: Life) =>
     life.user === 'guest'
-      ? new GuestLife({ ...world, hypervisor: hypervisor! }, life).live()
+      ? new GuestLife({ ...world, hypervisor: hypervisor! }, life).live().finally(() => (guestsLeft -= 1))
       : new TenantLife(world, life).live();
   const lane = async (left: { life: Life; run: number }[]) => {
     for (let one = left.shift(); one; one = left.shift()) {
@@ -96,8 +133,6 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
       }
     }
   };
-  const guests = all.filter(({ life }) => life.user === 'guest');
-  const tenants = all.filter(({ life }) => life.user === 'tenant');
   try {
     const some = (count: number, left: typeof all) => Array.from({ length: count }, () => lane(left));
     await Promise.all([...some(Math.ceil(lanes / 4), guests), ...some(lanes, tenants)]);

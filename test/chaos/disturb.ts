@@ -3,30 +3,32 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ferry } from '../../client/open-ferry.ts';
 import { type FaultyFiles, type FileFault } from '../../testbed/faulty-files.ts';
+import { standingOf } from '../../model/device.ts';
 import { exportServers } from '../end-to-end/export-servers.ts';
-import type { Stage } from '../end-to-end/stage.ts';
-import type { ManagedWorker } from '../../testbed/process-worker.ts';
 import { cutConnections } from './cut-connections.ts';
+import type { World } from './living-volume.ts';
 import { chaosNodes, type Disturbance } from './scenario.ts';
-import type { Tally } from './tally.ts';
+import type { Stage } from '../end-to-end/stage.ts';
+import type { TendedWorker } from './tended-worker.ts';
 
 /** How long an evacuation is let go on before it is cancelled. Milliseconds. */
 const evacuationMs = 15_000;
 /** More than any back end has. Bytes. */
 const everything = 64 * 1024 ** 4;
 
+/** How long a copy is waited for. Milliseconds. */
+const copyPatienceMs = 15_000;
+const lookEveryMs = 50;
+
 /** What can be harmed, and those who tell of it. */
-export interface Victim {
-  stage: Stage;
-  ferry: Ferry;
+export interface Victim extends World {
   files: FaultyFiles;
-  tally: Tally;
   /** By their names. */
-  workers: ReadonlyMap<string, ManagedWorker>;
+  workers: ReadonlyMap<string, TendedWorker>;
 }
 
 /** Does harm to a stage. What it suspends, fills, breaks or disables is made good when it resolves. */
-export async function disturb({ stage, ferry, files, tally, workers }: Victim, it: Disturbance): Promise<void> {
+export async function disturb({ stage, ferry, files, tally, past, workers }: Victim, it: Disturbance): Promise<void> {
   const nodes = join(stage.directory, 'nodes');
   const folderOf = (backEnd: string) => join(nodes, ...backEnd.split('@'));
   const faulty = async (backEnd: string, fault: FileFault, ms: number) => {
@@ -104,6 +106,14 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       await sleep(it.ms);
       return stranger?.close();
     }
+    case 'bytes flip as a copy is written': {
+      // Of what nobody reads back nobody can know.
+      const device = await incomingDevice(stage, past.unproven, it.which);
+      if (device === null) return tally.count('no copy to flip', 'there was none');
+      await files.inject(device, { flips: it.share });
+      await sleep(it.ms);
+      return files.heal(device);
+    }
     case 'a back end is evacuated':
       try {
         await ferry.startEvacuation({ source: it.backEnd, nodeTimeoutSeconds: 120 });
@@ -114,6 +124,19 @@ export async function disturb({ stage, ferry, files, tally, workers }: Victim, i
       }
       return enabled(ferry, it.backEnd);
   }
+}
+
+/** The file of a device that a migration is making, of a volume other than these; null: there was none for a while. */
+async function incomingDevice(stage: Stage, but: ReadonlySet<string>, which: number): Promise<string | null> {
+  for (const deadline = Date.now() + copyPatienceMs; Date.now() < deadline; await sleep(lookEveryMs)) {
+    const incoming = (await stage.sight.devices()).filter(({ tags }) => {
+      const { role, volumeId } = standingOf(tags);
+      return role === 'incoming' && volumeId !== null && !but.has(volumeId);
+    });
+    const found = pick(incoming, which);
+    if (found) return join(stage.directory, 'nodes', found.place[0], found.place[1], 'volumes', found.place[2]);
+  }
+  return null;
 }
 
 /** Postgres may be away at the moment. */

@@ -8,6 +8,8 @@ import { gib } from '../../model/sizes.ts';
 import type { Place } from '../end-to-end/sight.ts';
 import type { Stage } from '../end-to-end/stage.ts';
 import { type Answer, ask, until, Violation } from './answers.ts';
+import { removeByHand } from './operator.ts';
+import type { Moment, Past } from './past.ts';
 import { backEnds, type SharedStep } from './scenario.ts';
 import type { Tally } from './tally.ts';
 
@@ -21,32 +23,42 @@ export interface World {
   ferry: Ferry;
   stage: Stage;
   tally: Tally;
+  past: Past;
 }
 
 /** One volume from its creation to its deletion, whoever uses it. */
-export abstract class LivingVolume {
-  protected readonly ferry: Ferry;
-  protected readonly stage: Stage;
-  protected readonly tally: Tally;
+export abstract class LivingVolume implements World {
+  readonly ferry: Ferry;
+  readonly stage: Stage;
+  readonly tally: Tally;
+  readonly past: Past;
   protected readonly home: string;
   protected id = '';
   /** Where it was made: `home`, if there was room. */
   #firstHost = '';
+  readonly #bornAt: Moment;
 
-  constructor({ ferry, stage, tally }: World, home: string) {
+  constructor({ ferry, stage, tally, past }: World, home: string) {
     this.ferry = ferry;
     this.stage = stage;
     this.tally = tally;
+    this.past = past;
+    this.#bornAt = past.now();
     this.home = home;
   }
 
   /** Lives a whole life, of which `living` is the middle; throws `Violation`. */
   protected async lived(living: () => Promise<void>): Promise<void> {
-    if (!(await this.#born())) return;
-    await living();
-    await this.settle();
-    await this.#look();
-    await this.#die();
+    try {
+      if (!(await this.#born())) return;
+      await living();
+      await this.settle();
+      await this.#look();
+      await this.#die();
+    } catch (error) {
+      if (!(error instanceof Violation) || !this.past.lost.has(this.id)) throw error;
+      this.tally.count('volume', 'lost with its disks, and told so');
+    }
   }
 
   /** What its bytes, of a volume at rest, must not be; empty when all is well. */
@@ -69,8 +81,12 @@ export abstract class LivingVolume {
     }
     // What may have come of it goes, whatever state it is in.
     await this.until('what a failed create left is deleted', async () => {
-      const [left] = (await this.ferry.listVolumes()).filter((volume) => volume.name === name);
+      // What was forgotten of it comes back with the repair.
+      const [left] = await this.past.steadily(async () =>
+        (await this.ferry.listVolumes()).filter((volume) => volume.name === name),
+      );
       if (!left) return true;
+      this.past.unwanted.add(left.id);
       await this.ask('delete', () => this.ferry.deleteVolume(left.id, { force: true }));
       return false;
     });
@@ -122,13 +138,15 @@ export abstract class LivingVolume {
   async #look(): Promise<void> {
     await this.tidy();
     for (;;) {
+      await this.past.quiet();
+      const since = this.past.now();
       await this.settle();
       const records = await this.migrations();
       const seen = await this.#see(records).then(
         () => null,
         (error: unknown) => error,
       );
-      if ((await this.migrations()).length !== records.length) continue;
+      if ((await this.migrations()).length !== records.length || !this.past.isQuietSince(since)) continue;
       if (seen !== null) throw seen instanceof Violation ? seen : new Violation(inspect(seen));
       for (const { outcome } of records) this.tally.count('migration', outcome ?? 'unfinished');
       return;
@@ -140,8 +158,16 @@ export abstract class LivingVolume {
   }
 
   async #see(records: readonly MigrationRecord[]): Promise<void> {
-    const host = records.find(({ outcome }) => outcome === 'success')?.destination ?? this.#firstHost;
-    const meanwhile = () => this.ask('repair', () => this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0 }));
+    const recorded = records.find(({ outcome }) => outcome === 'success')?.destination ?? this.#firstHost;
+    // The record of its last migration may have been forgotten.
+    const isRecorded = this.past.isQuietSince(this.#bornAt);
+    const host = isRecorded ? recorded : (await this.asked(() => this.ferry.findVolume(this.id))).volume.host;
+    const meanwhile = async () => {
+      const report = await this.ask('repair', () =>
+        this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0, rollForward: true }),
+      );
+      if (!isRecorded && report.how === 'done') await removeByHand(this, report.value);
+    };
     const { checker } = this.stage;
     const contents = await this.asked(() => checker.contents(this.id));
     await this.asked(() => checker.assertAt(this.id, { host, contents }, { settleMs: leftoversMs, meanwhile }));
@@ -150,14 +176,17 @@ export abstract class LivingVolume {
   }
 
   async #die(): Promise<void> {
+    this.past.unwanted.add(this.id);
     await this.until('it is deleted', async (look) => {
       if (look % repairEveryNthLook === repairEveryNthLook - 1)
         await this.ask('repair', () => this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0 }));
       const deleted = await this.ask('delete', () => this.ferry.deleteVolume(this.id, { force: true }));
       return deleted.how === 'done' || (deleted.how === 'refused' && (await this.#isGone()));
     });
-    const left = (await this.stage.sight.devices()).filter(({ place, tags }) =>
-      `${place.join('/')} ${tags.join(' ')}`.includes(this.id),
+    const left = await this.past.steadily(async () =>
+      (await this.stage.sight.devices()).filter(({ place, tags }) =>
+        `${place.join('/')} ${tags.join(' ')}`.includes(this.id),
+      ),
     );
     if (left.length > 0) throw new Violation(`it was deleted, and left ${JSON.stringify(left)}`);
   }
@@ -181,6 +210,7 @@ export abstract class LivingVolume {
     switch (step.do) {
       case 'migrate': {
         const { to, verify, bandwidth, forceHostCopy } = step;
+        if (verify === 'none' || verify === 'inline') this.past.unproven.add(this.id);
         const request = {
           volumeId: this.id,
           destination: to,
@@ -209,7 +239,7 @@ export abstract class LivingVolume {
   }
 
   protected ask<T>(what: string, question: () => Promise<T>): Promise<Answer<T>> {
-    return ask(this.tally, what, question);
+    return ask(this, what, question);
   }
 
   /** Asks until Postgres answers, and the file systems are mounted: for what only looks. */
@@ -223,6 +253,10 @@ export abstract class LivingVolume {
   }
 
   protected until(what: string, look: (nth: number) => Promise<boolean>): Promise<void> {
-    return until(what, look, () => this.ferry.findVolume(this.id));
+    const lookUnlessLost = async (nth: number) => {
+      if (this.past.lost.has(this.id)) throw new Violation(`volume ${this.id} is lost with its disks`);
+      return look(nth);
+    };
+    return until(what, lookUnlessLost, () => this.ferry.findVolume(this.id));
   }
 }

@@ -29,7 +29,7 @@ console.log(
   `${options.runs} runs, ${options.lanes} at once; again with: --runs ${options.runs} --seed ${options.seed}`,
 );
 const startedAt = Date.now();
-const tally = await chaos({ ...options, log: console.log });
+const tally = await chaos({ ...options, upheavals: true, log: console.log });
 console.log(`${options.runs} runs with seed ${options.seed} in ${Math.round((Date.now() - startedAt) / 1000)} s`);
 console.log(tally.text());
 for (const { run } of tally.violations)

@@ -67,7 +67,20 @@ export type Disturbance =
   | { what: 'a file system is not mounted'; backEnd: string; ms: number }
   | { what: "a node's back ends swap their paths"; node: number; ms: number }
   | { what: 'a stranger has a device open for writing'; which: number; ms: number }
-  | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean };
+  | { what: 'a back end is evacuated'; backEnd: string; cancelled: boolean }
+  | { what: 'bytes flip as a copy is written'; which: number; share: number; ms: number };
+
+/**
+ * What befalls the whole system so that something which was acknowledged is forgotten or lost. What it must not touch: the bytes of a volume of
+ * which a device is left. An operator makes it good before anything else befalls the system; the lives go on meanwhile.
+ */
+export type Upheaval =
+  | {
+      what: 'the registry is restored from an older copy' | 'a standby without the last commits takes over';
+      /** How much was forgotten, at least. */
+      ageMs: number;
+    }
+  | { what: 'the disks of a back end are lost for good'; backEnd: string };
 
 /** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
 export const slots = 6;
@@ -183,15 +196,56 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.oneof(
     arbitrary: fc.record({ what: fc.constant('a back end is evacuated' as const), backEnd, cancelled: fc.boolean() }),
   },
 ) as fc.Arbitrary<Disturbance>;
+/** Of these few are drawn in between, so that the others stay those of their seed. */
+const flips: fc.Arbitrary<Disturbance> = fc.record({
+  what: fc.constant('bytes flip as a copy is written' as const),
+  which: fc.nat(1000),
+  // Now and then: it is copied again. Always: it goes back.
+  share: fc.constantFrom(0.05, 0.5, 1),
+  ms: fc.constantFrom(3000, 10_000),
+});
 
-/** The same seed: the same lives, and the same disturbances at the same distances. How they meet is up to the machine. */
-export function scenario(
-  seed: number,
-  runs: number,
-): { lives: Life[]; disturbances: { afterMs: number; it: Disturbance }[] } {
+const upheaval: fc.Arbitrary<Upheaval> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('the registry is restored from an older copy' as const),
+      ageMs: fc.constantFrom(1000, 5000, 15_000, 40_000),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      what: fc.constant('a standby without the last commits takes over' as const),
+      ageMs: fc.constantFrom(0, 1000, 4000),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ what: fc.constant('the disks of a back end are lost for good' as const), backEnd }),
+  },
+);
+
+export interface Scenario {
+  lives: Life[];
+  disturbances: { afterMs: number; it: Disturbance }[];
+  /** How many disturbances come before each. */
+  upheavals: { after: number; it: Upheaval }[];
+  /** One comes before each upheaval. */
+  flips: Disturbance[];
+}
+
+/**
+ * The same seed: the same lives, the same disturbances at the same distances, and the same upheavals between them. How they meet is up to the
+ * machine.
+ */
+export function scenario(seed: number, runs: number): Scenario {
   const timed = fc.record({ afterMs: fc.integer({ min: 2000, max: 12_000 }), it: disturbance });
+  const counted = fc.record({ after: fc.integer({ min: 0, max: 3 }), it: upheaval });
   return {
     lives: fc.sample(life, { seed, numRuns: runs }),
     disturbances: fc.sample(timed, { seed, numRuns: 1000 }),
+    upheavals: fc.sample(counted, { seed, numRuns: 1000 }),
+    flips: fc.sample(flips, { seed, numRuns: 1000 }),
   };
 }

@@ -5,8 +5,14 @@ import type { Stage } from './stage.ts';
 /** The user under whom the embedded Postgres runs when root starts it. */
 const nobody = 65_534;
 
+export interface RegistryBackup {
+  /** Postgres dies, and comes back with what it had then. */
+  restore(): Promise<void>;
+  discard(): Promise<void>;
+}
+
 /** A cold copy of the registry, as a backup tool makes one; `restore` puts it in the place of what is there now. */
-export async function backUpRegistry(stage: Stage): Promise<{ restore: () => Promise<void> }> {
+export async function backUpRegistry(stage: Stage): Promise<RegistryBackup> {
   const data = join(stage.directory, 'services/postgres/postgres');
   const copy = await mkdtemp(join(stage.directory, 'backup-'));
   const put = async (from: string, to: string) => {
@@ -27,5 +33,6 @@ export async function backUpRegistry(stage: Stage): Promise<{ restore: () => Pro
       await put(copy, data);
       await stage.postgres.restart();
     },
+    discard: () => rm(copy, { recursive: true, force: true }),
   };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -48,6 +48,7 @@ before(async () => {
 beforeEach(async () => {
   await files.heal(join(folder, 'bad'));
   await files.heal(join(folder, 'good'));
+  await files.heal(to);
 });
 after(async () => {
   await exports.remove(exportName);
@@ -82,6 +83,20 @@ describe('faulty files', () => {
     await assert.rejects(copier.run(job, undisturbed), { type: 'DestinationWriteFailed' });
     await files.heal(join(folder, 'good'));
     assert.equal((await copier.run(job, undisturbed)).finished, true);
+  });
+
+  test('flip a bit of what a copier writes, and of nothing else', async () => {
+    const job = copyJob(address, to, sizeBytes);
+    await files.inject(join(folder, 'bad'), { flips: 1 });
+    await client('write -P 7 0 4096');
+    assert.doesNotMatch(await client('read -P 7 0 4096'), /error|failed/i);
+    await files.inject(to, { flips: 1 });
+    await copier.run(job, undisturbed);
+    const differs = async () => !(await readFile(to)).equals(await readFile(from));
+    assert.equal(await differs(), true);
+    await files.heal(to);
+    await copier.run(job, undisturbed);
+    assert.equal(await differs(), false);
   });
 
   test('fail now and then', async () => {
