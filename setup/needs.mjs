@@ -19,7 +19,7 @@ import { findProgram } from './find-program.mjs';
 /**
  * What somebody wants to run here.
  * @typedef {'demo' | 'demo -- --require-lvm' | 'demo -- --attached' | 'test:unit' | 'test:registry' | 'test:nodes' | 'test:attached'
- *   | 'test' | 'tempest' | 'bench' | 'bare'} Purpose
+ *   | 'test' | 'tempest' | 'bench' | 'bare' | 'compose'} Purpose
  */
 
 /**
@@ -38,6 +38,7 @@ export const purposes = {
   tempest: { needed: ['postgres', 'directories', 'keystone'] },
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   bare: { needed: ['roots'] },
+  compose: { needed: ['roots', 'directories'] },
 };
 
 /** @returns {Need[]} */

@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|test:LANE|matrix|chaos|tempest|check|bench|bare|release [arguments]
+// node setup/run.mjs demo|test|test:LANE|matrix|chaos|tempest|check|bench|bare|compose|release [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -24,6 +24,7 @@ const programs = {
   check: ['setup/check.ts'],
   bench: ['bench/run.ts'],
   bare: ['setup/bare.ts'],
+  compose: ['setup/compose.ts'],
   release: ['packaging/release.ts'],
 };
 

@@ -26,17 +26,7 @@ const longAgo = '1970-01-02';
 
 /** Makes it with debootstrap. About a minute, 250 MB. */
 export async function makeBareSystem(suite: Suite, folder: string): Promise<BareSystem> {
-  const mirror = await mirrorOfThisMachine();
-  await execa('debootstrap', ['--variant=minbase', suite, folder, mirror]);
-  const lists = [`${mirror} ${suite}`, `${mirror} ${suite}-updates`, `${mirror}-security ${suite}-security`];
-  await writeFile(join(folder, 'etc/apt/sources.list'), lists.map((each) => `deb ${each} main\n`).join(''));
-  // Services of packages are not started: this is no machine of its own.
-  await writeFile(join(folder, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  await cp('/etc/resolv.conf', join(folder, 'etc/resolv.conf'), { dereference: true });
-  await writeFile(join(folder, 'etc/hosts'), '127.0.0.1 localhost\n');
-  await mkdir(join(folder, 'etc/ssl'), { recursive: true });
-  // Where the network needs a certificate authority of its own, it is taken along.
-  await cp('/etc/ssl/certs/ca-certificates.crt', join(folder, 'etc/ssl/bare.pem'), { dereference: true });
+  await makeDebian(suite, folder);
   await putNode(folder);
   await putCheckout(folder, 'root', '/root');
 
@@ -83,6 +73,21 @@ export async function makeBareSystem(suite: Suite, folder: string): Promise<Bare
       return new Set((await ask('dpkg-query', '-W', '-f', '${Package}\\n')).split('\n'));
     },
   };
+}
+
+/** Debian's own minimum in a folder, with this machine's package source and name server, in which no service is started. */
+export async function makeDebian(suite: Suite, folder: string): Promise<void> {
+  const mirror = await mirrorOfThisMachine();
+  await execa('debootstrap', ['--variant=minbase', suite, folder, mirror]);
+  const lists = [`${mirror} ${suite}`, `${mirror} ${suite}-updates`, `${mirror}-security ${suite}-security`];
+  await writeFile(join(folder, 'etc/apt/sources.list'), lists.map((each) => `deb ${each} main\n`).join(''));
+  // Services of packages are not started: this is no machine of its own.
+  await writeFile(join(folder, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  await cp('/etc/resolv.conf', join(folder, 'etc/resolv.conf'), { dereference: true });
+  await writeFile(join(folder, 'etc/hosts'), '127.0.0.1 localhost\n');
+  await mkdir(join(folder, 'etc/ssl'), { recursive: true });
+  // Where the network needs a certificate authority of its own, it is taken along.
+  await cp('/etc/ssl/certs/ca-certificates.crt', join(folder, 'etc/ssl/bare.pem'), { dereference: true });
 }
 
 /** Where this machine has its packages from. */
