@@ -55,12 +55,13 @@ function lane(engine: Commands) {
     up: () => compose('up', '--detach', '--wait', '--wait-timeout', '300', '--quiet-pull'),
     /** The CLI, as on an administrator's host. */
     ferry: (...argv: readonly string[]) => engine.run([...ferryProgram, ...argv], { env: env('') }),
-    /** A storage worker, as on its host. */
+    /** A storage worker, as on its host: whatever ends it, it is started again, as by its unit. Answers with the id of what does so. */
     worker: (node: string) =>
-      engine.start([...ferryProgram, 'worker', 'storage'], {
+      engine.start(['sh', '-c', 'while :; do "$@"; sleep 1; done', 'unit', ...ferryProgram, 'worker', 'storage'], {
         env: env(`/etc/ferry/${node}.json`),
         log: `/var/log/${node}.log`,
       }),
+    killWorker: (unit: number | undefined) => must(engine.run(['sh', '-c', `pkill -KILL -P ${unit}`])),
     /** What an address on the host answers; empty: nothing. */
     async ask(url: string): Promise<string> {
       const code = `fetch(${JSON.stringify(url)}).then(async (r) => process.stdout.write(r.ok ? await r.text() : ''), () => {})`;
@@ -235,8 +236,7 @@ export async function story(engine: Commands, system: string): Promise<void> {
         const pid = (await must(on.docker('inspect', '--format', '{{.State.Pid}}', name))).trim();
         await must(engine.run(['kill', '-KILL', pid]));
       }
-      await must(engine.run(['kill', '-KILL', String(workers.get('server1'))]));
-      workers.set('server1', await on.worker('server1'));
+      await on.killWorker(workers.get('server1'));
       const back = async () => (await wrongServices(on)).length === 0;
       check(
         'what crashes comes back by itself',
@@ -251,9 +251,8 @@ export async function story(engine: Commands, system: string): Promise<void> {
   const serving = await on.exports();
   check('the volume is exported', serving !== '');
   await must(on.compose('down'));
-  await must(engine.run(['kill', '-KILL', String(workers.get('server1'))]));
+  await on.killWorker(workers.get('server1'));
   check('its server is the same process', serving !== '' && (await on.exports()) === serving);
-  workers.set('server1', await on.worker('server1'));
   const back = await on.up();
   check('up again, with the same registry and histories', back.exitCode === 0, back.output);
   const attached = async () => JSON.stringify(await shown(on, volume)).includes('in-use');
@@ -264,7 +263,7 @@ export async function story(engine: Commands, system: string): Promise<void> {
   check('and its export ends', await comes(async () => (await on.exports()) === ''));
 
   said('down');
-  for (const pid of workers.values()) await engine.run(['kill', '-TERM', String(pid)]);
+  for (const pid of workers.values()) await engine.run(['kill', '-KILL', '--', `-${pid}`]);
   await must(on.compose('down', '--volumes'));
   const kinds = [
     ['container', 'ls', '--all'],
