@@ -1,7 +1,7 @@
 # Ferry's image: control workers, the API and the CLI, from the npm tarball of a release and nothing else:
 #   npm run release -- --only npm && docker compose build
 # Storage and compute workers stay on their hosts: docs/decisions/027-what-the-compose-file-holds.md.
-ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 
 FROM ${NODE_IMAGE} AS packages
 ARG FERRY_VERSION

@@ -1,5 +1,6 @@
+import { patched } from '@temporalio/workflow';
 import type { JudgedVolume } from '../activities/repair/judge-volumes.ts';
-import type { Inventory } from '../activities/storage/inventory.ts';
+import type { Inventory, LeftoverDevice } from '../activities/storage/inventory.ts';
 import { repair, storageSteps } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
@@ -51,6 +52,13 @@ export async function findOrphans(of: {
     ],
     volumeIds: [...new Set(devices.flatMap((device) => device.volumeId ?? []))],
   });
+  const seen = new Set(inventories.flatMap((i) => i.backEnds));
+  /** The volume's own device was not asked: what a migration has copied of it may be all that is left. */
+  const mayBeTheLast = ({ migrationId, current, volumeId }: LeftoverDevice): boolean => {
+    const volume = facts.volumes.find(({ id }) => id === volumeId);
+    const unasked = migrationId !== null && !current && volume !== undefined && !seen.has(volume.host);
+    return unasked && patched('copies of what was not asked stay');
+  };
   const withGrace = { ...facts, orphanGraceSeconds: of.orphanGraceSeconds ?? facts.orphanGraceSeconds };
   // Exports first: what they show cannot be removed before.
   const judged = [
@@ -58,6 +66,7 @@ export async function findOrphans(of: {
     // What an operator or the repair must look at is nobody's leftover.
     ...devices
       .filter(({ volumeId }) => !judgedVolumes.some(({ told }) => told.volumeId === volumeId))
+      .filter((device) => !mayBeTheLast(device))
       .map((d) => judgeDevice(d, withGrace)),
   ].filter((j) => j !== null);
   return {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { rename } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { WorkflowHandle } from '@temporalio/client';
+import { execa } from 'execa';
 import { messages } from '../../model/messages.ts';
 import type { MigrationState } from '../../model/migration.ts';
 import { reconcileSchedule } from '../../model/names.ts';
@@ -79,5 +80,37 @@ describe('a destination that is lost between the proof and the end', () => {
     assert.equal(await stage.checker.contents(id), old.contents);
     await bringBack();
     await stage.checker.assertAt(id, { ...old, outcome: 'error' });
+  });
+});
+
+describe('a source that is lost after it was copied', () => {
+  /** A migration whose source is removed while it is copied: the copy is made from what the export has open. */
+  async function loseSource() {
+    const { id, contents } = await stage.volume();
+    const handle = await stage.migrate(id, { bandwidth: slowly });
+    await stage.untilCopied(handle);
+    const file = join(stage.directory, 'nodes/server1/lvmstorage-1/volumes', `volume-${id}`);
+    await execa('chattr', ['-i', file], { reject: false });
+    await rm(file);
+    await stage.hurry(handle);
+    assert.equal(await stage.outcome(handle), 'DeviceMissing');
+    return { id, contents };
+  }
+  const copiesOf = async (id: string) =>
+    (await stage.sight.devices()).filter(({ tags }) => tags.includes(`ferry.volume=${id}`));
+
+  test('keeps its copy: nothing deletes it, and an operator says that it is the volume', async () => {
+    const { id, contents } = await loseSource();
+    const [copy, ...more] = await copiesOf(id);
+    assert.deepEqual([copy?.place[0], more], ['server2', []]);
+    const { stdout } = await stage.ferry('migration', 'list', '--volume', id, '--json');
+    assert.match(stdout, /so the copy is kept/);
+    // Nor does the repair, whatever its patience.
+    await stage.ferry('repair', '--orphan-grace', '0');
+    assert.equal((await copiesOf(id)).length, 1);
+    const chosen = `${server2}/${copy!.place.at(-1)!}`;
+    const repaired = await stage.ferry('repair', '--volume', id, '--device', chosen);
+    assert.equal(repaired.exitCode, 0, repaired.stderr + repaired.stdout);
+    await stage.checker.assertAt(id, { host: server2, contents, outcome: 'error' });
   });
 });

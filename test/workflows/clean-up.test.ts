@@ -180,6 +180,21 @@ describe('a clean-up', () => {
   });
 });
 
+describe('a way back after the copy', () => {
+  for (const [says, proof, kept] of [
+    ['that it holds the volume', undefined, false],
+    ['that it is not its device', 'WrongDevice', true],
+    ['nothing', 'NotProven', true],
+  ] as const)
+    test(`${kept ? 'keeps' : 'takes away'} the copy when the source says ${says}`, async () => {
+      nodes.next('checkSource', 'WrongDevice');
+      if (proof) nodes.next('proveLive', proof);
+      await assert.rejects((await nodes.migrate(await volume(), { verify: 'none' })).result());
+      assert.equal(nodes.steps.includes('deleteDestination'), !kept);
+      assert.ok(nodes.steps.includes('releaseSource'));
+    });
+});
+
 async function volume(): Promise<string> {
   for (const name of [source, destination]) await putBackEnd(nodes.registry, name);
   return putVolume(nodes.registry);

@@ -227,7 +227,10 @@ export class PlayedNodes {
       keepSource: this.#step('keepSource', undefined),
       settleDestination: this.#step('settleDestination', proof),
       proveDestination: async (input: object) => proof(input),
-      proveLive: async (input: object) => proof(input),
+      proveLive: async (input: object) => {
+        await this.#turn('proveLive');
+        return proof(input);
+      },
       reviveDevice: this.#step('reviveDevice', proof),
       lookAtDevice: async ({ deviceName }: { deviceName: string }) => ({
         ...standingOf(liveTags(deviceName.replace('volume-', ''))),

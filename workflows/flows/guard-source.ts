@@ -1,8 +1,13 @@
+import { CancellationScope, patched } from '@temporalio/workflow';
 import { nodeOf } from '../../model/ids.ts';
 import type { ClaimedMigration } from '../../model/migration.ts';
 import { storageSteps } from '../activities.ts';
 import type { CleanUpStep } from '../clean-up-steps.ts';
+import { failureOf, reasonOf } from '../failures.ts';
 import type { MigrationRun } from '../migration-run.ts';
+
+/** A node that answers does so at once. Seconds. */
+const lookSeconds = 20;
 
 /** Sees to it that nobody writes to the source of a detached volume while it is copied. What takes it back is in `undo` before it begins. */
 export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: ClaimedMigration, undo: CleanUpStep[]) {
@@ -20,11 +25,45 @@ export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: Cla
       );
       ({ lastWrite } = held);
     },
-    /** Before the switch: nobody has written to it, whatever was done to keep them from it. */
+    /**
+     * Before the switch: nobody has written to it, whatever was done to keep them from it. If it is not even there, the copy is all that is
+     * known to be left of the volume, and stays: a way back may not delete it.
+     */
     async check(): Promise<void> {
-      await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
-        { ...device, lastWrite },
-      ]);
+      try {
+        await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
+          { ...device, lastWrite },
+        ]);
+      } catch (error) {
+        if (!patched('a way back asks the source first')) throw error;
+        const why = await CancellationScope.nonCancellable(whyNotThere);
+        if (why === null) throw error;
+        const copies = undo.filter(({ kind }) => kind === 'deleteDestination');
+        for (const copy of copies) undo.splice(undo.indexOf(copy), 1);
+        const kept = copies.map((copy) => `${'deviceName' in copy ? copy.deviceName : ''} on ${copy.backEnd}`);
+        const reason = reasonOf(error);
+        throw failureOf({
+          ...reason,
+          message: [reason.message, ...kept.map((copy) => keptWords(volumeId, copy, why))].join(' '),
+        });
+      }
     },
   };
+
+  /** Null: the source says that it holds the volume. */
+  async function whyNotThere(): Promise<string | null> {
+    try {
+      await storageSteps(nodeOf(backEnd), lookSeconds).proveLive.executeWithOptions(
+        { summary: `is the volume still on ${backEnd}?` },
+        [device],
+      );
+      return null;
+    } catch (error) {
+      return reasonOf(error).message;
+    }
+  }
+}
+
+function keptWords(volumeId: string, copy: string, why: string): string {
+  return `The source does not say that it holds the volume (${why}), so the copy is kept: ${copy}. See: ferry repair --dry-run --volume ${volumeId}`;
 }
