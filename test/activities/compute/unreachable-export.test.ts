@@ -64,7 +64,7 @@ describe('an export that cannot be opened from the hypervisor', { timeout: 600_0
         return error;
       },
     );
-    await guest.console.progress(disk.device, 5);
+    await guest.console.progress(disk.device, 2);
     assert.equal(failed, false, 'the step is over before the guest has written anything');
     return failure;
   }
@@ -95,14 +95,18 @@ describe('an export that cannot be opened from the hypervisor', { timeout: 600_0
   it('is taken by somebody who says nothing: the same, until he goes', async () => {
     const { destination } = disk.volume;
     const { host, port } = addressOf(destination.source);
-    const silent = connect({ host, port });
-    await once(silent, 'data');
-    try {
-      assertFailure(await failureBeside(mirrorTo(destination.source)), 'MirrorFailed');
-      assertFailure(await failureBeside(attach(destination.source)), 'InstanceNotReady');
-    } finally {
-      silent.destroy();
-    }
+    /** For one step each: the server drops who has said nothing for ten seconds. */
+    const besideSilence = async (step: () => Promise<unknown>) => {
+      const silent = connect({ host, port });
+      await once(silent, 'data');
+      try {
+        return await failureBeside(step());
+      } finally {
+        silent.destroy();
+      }
+    };
+    assertFailure(await besideSilence(() => mirrorTo(destination.source)), 'MirrorFailed');
+    assertFailure(await besideSilence(() => attach(destination.source)), 'InstanceNotReady');
     await nothingLeft();
     assert.equal(await whyUnreachable(destination.source), null);
   });
