@@ -181,15 +181,17 @@ describe('a clean-up', () => {
 });
 
 describe('a way back after the copy', () => {
-  for (const [says, proof, kept] of [
-    ['that it holds the volume', undefined, false],
-    ['that it is not its device', 'WrongDevice', true],
-    ['nothing', 'NotProven', true],
+  for (const [step, says, proof, kept] of [
+    ['checkSource', 'that it holds the volume', undefined, false],
+    ['checkSource', 'that it is not its device', 'WrongDevice', true],
+    ['checkSource', 'nothing', 'NotProven', true],
+    ['digestVolume', 'that it holds the volume', undefined, false],
+    ['digestVolume', 'nothing', 'NotProven', true],
   ] as const)
-    test(`${kept ? 'keeps' : 'takes away'} the copy when the source says ${says}`, async () => {
-      nodes.next('checkSource', 'WrongDevice');
+    test(`${kept ? 'keeps' : 'takes away'} the copy when ${step} fails, and the source says ${says}`, async () => {
+      nodes.next(step, 'WrongDevice');
       if (proof) nodes.next('proveLive', proof);
-      await assert.rejects((await nodes.migrate(await volume(), { verify: 'none' })).result());
+      await assert.rejects((await nodes.migrate(await volume(), { verify: 'both' })).result());
       assert.equal(nodes.steps.includes('deleteDestination'), !kept);
       assert.ok(nodes.steps.includes('releaseSource'));
     });

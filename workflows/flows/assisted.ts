@@ -97,7 +97,10 @@ export async function assisted(
     null,
   );
   const [copied] = await Promise.all([copying, record()]);
-  const proven = await verify(run, m, there.deviceName, copied);
-  await guard.check();
+  const proven = await guard.keepingCopy(async () => {
+    const found = await verify(run, m, there.deviceName, copied);
+    await guard.check();
+    return found;
+  });
   return { digest: digest ? copied.chain : null, ...proven, transferredBytes: copied.transferred, ...moved };
 }

@@ -99,8 +99,11 @@ export async function genericDetached(
   ]);
   const [copied] = await Promise.all([copying, record]);
 
-  const proven = await verify(run, m, deviceName, copied);
-  await guard.check();
+  const proven = await guard.keepingCopy(async () => {
+    const found = await verify(run, m, deviceName, copied);
+    await guard.check();
+    return found;
+  });
   return {
     digest: digest ? copied.chain : null,
     ...proven,

@@ -25,27 +25,29 @@ export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: Cla
       );
       ({ lastWrite } = held);
     },
-    /**
-     * Before the switch: nobody has written to it, whatever was done to keep them from it. If it is not even there, the copy is all that is
-     * known to be left of the volume, and stays: a way back may not delete it.
-     */
+    /** Before the switch: nobody has written to it, whatever was done to keep them from it. */
     async check(): Promise<void> {
+      await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
+        { ...device, lastWrite },
+      ]);
+    },
+
+    /**
+     * What is done once all is copied. When it fails, and the source does not say that it holds the volume, the copy is all that is known to be
+     * left of the volume, and stays: the way back does not delete it.
+     */
+    async keepingCopy<T>(work: () => Promise<T>): Promise<T> {
       try {
-        await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
-          { ...device, lastWrite },
-        ]);
+        return await work();
       } catch (error) {
-        if (!patched('a way back asks the source first')) throw error;
+        const copies = undo.filter((step) => step.kind === 'deleteDestination');
+        if (copies.length === 0 || !patched('a way back asks the source first')) throw error;
         const why = await CancellationScope.nonCancellable(whyNotThere);
         if (why === null) throw error;
-        const copies = undo.filter(({ kind }) => kind === 'deleteDestination');
         for (const copy of copies) undo.splice(undo.indexOf(copy), 1);
-        const kept = copies.map((copy) => `${'deviceName' in copy ? copy.deviceName : ''} on ${copy.backEnd}`);
         const reason = reasonOf(error);
-        throw failureOf({
-          ...reason,
-          message: [reason.message, ...kept.map((copy) => keptWords(volumeId, copy, why))].join(' '),
-        });
+        const kept = copies.map((copy) => keptWords(volumeId, `${copy.deviceName} on ${copy.backEnd}`, why));
+        throw failureOf({ ...reason, message: [reason.message, ...kept].join(' ') });
       }
     },
   };
