@@ -118,6 +118,7 @@ describe('a hypervisor that is gone for good', () => {
       assert.equal(await status(id), 'in-use');
     } finally {
       await storage.signal('SIGCONT');
+      await stage.untilUp();
     }
     await ferry(...reset);
     assert.equal(await status(id), 'available');
@@ -135,6 +136,7 @@ describe('a hypervisor that is gone for good', () => {
       assert.equal(await status(id), 'available');
     } finally {
       await storage.signal('SIGCONT');
+      await stage.untilUp();
     }
   });
 

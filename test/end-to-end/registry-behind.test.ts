@@ -89,6 +89,8 @@ describe('a registry that went back in time', () => {
       assert.equal(await stage.outcome(handle), end);
       await moves(id, second);
       const contents = await stage.checker.fill(id);
+      // What both moves have left is gone: a source that is still there would have the last word.
+      await stage.checker.assertAt(id, { host: second, contents }, { settleMs: 60_000 });
       await backup.restore();
       await stage.untilUp();
       // The claim that was forgotten to be over is ended first, and in the same look the device is believed.

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { WorkflowHandle } from '@temporalio/client';
 import { findTemporal } from '../../setup/find-temporal.mjs';
@@ -21,18 +22,25 @@ const examples = [...text.matchAll(/^```(sh|ts) example\n(.*?)^```\n+```text\n(.
 let stage: LightStage;
 let volumeId: string;
 let handle: WorkflowHandle;
+/** Has the CLI under the name that people know: the one that was fetched has its version in its own. */
+let programs: string;
 before(async () => {
+  programs = await mkdtemp(join(tmpdir(), 'ferry-programs-'));
+  await symlink(findTemporal()!, join(programs, 'temporal'));
   stage = await setLightStage();
   volumeId = await stage.volume();
   handle = await stage.moving(volumeId);
 });
-after(() => stage?.strike());
+after(async () => {
+  await stage?.strike();
+  await rm(programs, { recursive: true, force: true });
+});
 
 /** Runs a program in the project's folder, as somebody who follows the documentation would. */
 async function run(command: string, args: readonly string[]): Promise<{ code: unknown; output: string }> {
   const env = {
     ...process.env,
-    PATH: `${dirname(findTemporal()!)}:${process.env['PATH']}`,
+    PATH: `${programs}:${process.env['PATH']}`,
     VOLUME: volumeId,
     TEMPORAL_HTTP: stage.temporal.httpUrl,
     TEMPORAL_ADDRESS: stage.temporal.address,
