@@ -40,11 +40,11 @@ export async function repairVolume({ claim, guestOn }: { claim: Claim; guestOn?:
   );
   if (!found) return null;
   const decided = await decideForGood(found, guestOn ?? null);
-  if (decided !== null && typeof decided !== 'string') {
+  if (decided === null) return null;
+  if (typeof decided !== 'string') {
     if (decided.direction === 'left') await endClaim(claim, decided.why);
     return decided;
   }
-  if (decided === null) return null;
   const direction = decided;
   const left = await cleanUpOrHandOver(causeOf(claim), stepsOf(found, direction));
   const outcome = direction === 'forward' ? ('success' as const) : ('error' as const);

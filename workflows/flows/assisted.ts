@@ -97,10 +97,6 @@ export async function assisted(
     null,
   );
   const [copied] = await Promise.all([copying, record()]);
-  const proven = await guard.keepingCopy(async () => {
-    const found = await verify(run, m, there.deviceName, copied);
-    await guard.check();
-    return found;
-  });
+  const proven = await guard.keepingCopy(() => verify(run, m, there.deviceName, copied));
   return { digest: digest ? copied.chain : null, ...proven, transferredBytes: copied.transferred, ...moved };
 }

@@ -99,11 +99,7 @@ export async function genericDetached(
   ]);
   const [copied] = await Promise.all([copying, record]);
 
-  const proven = await guard.keepingCopy(async () => {
-    const found = await verify(run, m, deviceName, copied);
-    await guard.check();
-    return found;
-  });
+  const proven = await guard.keepingCopy(() => verify(run, m, deviceName, copied));
   return {
     digest: digest ? copied.chain : null,
     ...proven,

@@ -16,6 +16,13 @@ export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: Cla
   const steps = storageSteps(nodeOf(backEnd), run.request.nodeTimeoutSeconds);
   const device = { ...source, volumeId, sizeBytes };
   let lastWrite: string | null = null;
+  /** Before the switch: nobody has written to it, whatever was done to keep them from it. */
+  async function check(): Promise<void> {
+    await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
+      { ...device, lastWrite },
+    ]);
+  }
+
   return {
     async hold(): Promise<void> {
       undo.push({ kind: 'releaseSource', backEnd, deviceName, migrationId });
@@ -25,20 +32,17 @@ export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: Cla
       );
       ({ lastWrite } = held);
     },
-    /** Before the switch: nobody has written to it, whatever was done to keep them from it. */
-    async check(): Promise<void> {
-      await steps.checkSource.executeWithOptions({ summary: `see that nobody has written to ${deviceName}` }, [
-        { ...device, lastWrite },
-      ]);
-    },
+    check,
 
     /**
-     * What is done once all is copied. When it fails, and the source does not say that it holds the volume, the copy is all that is known to be
+     * What proves the copy once it is made, and then `check`. When either fails, and the source does not say that it holds the volume, the copy is all that is known to be
      * left of the volume, and stays: the way back does not delete it.
      */
-    async keepingCopy<T>(work: () => Promise<T>): Promise<T> {
+    async keepingCopy<T>(prove: () => Promise<T>): Promise<T> {
       try {
-        return await work();
+        const proven = await prove();
+        await check();
+        return proven;
       } catch (error) {
         const copies = undo.filter((step) => step.kind === 'deleteDestination');
         if (copies.length === 0 || !patched('a way back asks the source first')) throw error;
