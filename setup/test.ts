@@ -13,7 +13,7 @@ const concurrency = 3;
 const root = join(import.meta.dirname, '..');
 const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
-const fileTimeoutMs = (named.length ? 120 : 25) * 60_000;
+const fileTimeoutMs = (named.length ? 120 : 45) * 60_000;
 
 // An ordinary end, so that what each test process began is not left to run on to its own.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));

@@ -9,7 +9,7 @@ import { diskName, type KeeperSettings, type NodeSettings, nodeAddress } from '.
 const lookEveryMs = 500;
 
 /** Longest boot: some seconds, tens on a machine under load. */
-const bootSeconds = 120;
+const bootSeconds = 300;
 
 /** One node: a user-mode-linux process with its disks. */
 export class Guest {

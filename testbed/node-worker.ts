@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from './nodes.ts';
-import { endedEarly, endsIt, ferryMain, type ManagedWorker, node, untilReady } from './process-worker.ts';
+import { endedEarly, endsIt, ferryMain, type ManagedWorker, node, shortLived, untilReady } from './process-worker.ts';
 import type { SystemNode } from './system.ts';
 
 /** What Node has compiled outside serves inside too, as all files of this machine do. */
@@ -41,7 +41,7 @@ export async function nodeWorker(
       const read = () => readFile(log).catch(() => Buffer.alloc(0));
       const from = (await read()).length;
       const said = async () => (await read()).subarray(from).toString();
-      const running = await nodes.spawn(spec.name, [node, ferryMain, 'worker', 'storage'], {
+      const running = await nodes.spawn(spec.name, [node, ...shortLived, ferryMain, 'worker', 'storage'], {
         env: { ...compileCache, ...env, FERRY_CONFIG: configFile },
         log,
       });

@@ -39,7 +39,7 @@ export interface NodesOptions {
 export interface ExecOptions {
   stdin?: string | Uint8Array;
   env?: Readonly<Record<string, string>>;
-  /** Milliseconds; 120 000 if not given. */
+  /** Milliseconds; 300 000 if not given. */
   timeout?: number;
   /** False: an exit code other than 0 is an answer, not an error. */
   reject?: boolean;
@@ -136,7 +136,7 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
   const exec: StorageNodes['exec'] = async (
     node,
     argv,
-    { stdin = '', env = {}, timeout = 120_000, reject = true } = {},
+    { stdin = '', env = {}, timeout = 300_000, reject = true } = {},
   ) => {
     const request: ExecRequest = { argv, env, timeout, stdin: Buffer.from(stdin).toString('base64') };
     const answer = await ask<ExecAnswer>(node, '/exec', request, timeout);

@@ -10,6 +10,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 export const node = join(root, 'node_modules/node/bin/node');
 export const ferryMain = join(root, 'bin/ferry.ts');
 
+/** A test's worker lives for a minute or two: a look for garbage whenever it rests costs more than the memory that it finds. */
+export const shortLived = ['--no-memory-reducer', '--min-semi-space-size=16'] as const;
+
 /** How long a worker may take to its first words on a machine under load. Milliseconds. */
 const readyMs = 240_000;
 
@@ -35,7 +38,7 @@ export function processWorker(
     async start() {
       await using output = await open(log, 'a+');
       const from = (await output.stat()).size;
-      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', ...within, node, ferryMain, ...args], {
+      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', ...within, node, ...shortLived, ferryMain, ...args], {
         env: { ...process.env, ...env },
         stdio: ['ignore', output.fd, output.fd],
       });

@@ -1,6 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { execa } from 'execa';
 import { freePorts } from '../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../workers/embedded/temporal.ts';
@@ -8,7 +7,8 @@ import { makeCertificates } from './certificates.ts';
 import { directoryNode } from './directory-node.ts';
 import { nodeWorker } from './node-worker.ts';
 import { gateway, startNodes, type StorageNodes } from './nodes.ts';
-import { ferryMain, type ManagedWorker, node, processWorker } from './process-worker.ts';
+import { type ManagedWorker, processWorker } from './process-worker.ts';
+import { runWarmCli } from './warm-cli.ts';
 
 export type { ManagedWorker };
 
@@ -146,10 +146,7 @@ async function start(
     storage: storage.workers,
     metricsUrls: { control: metrics.url, ...storage.metricsUrls },
     env,
-    async ferry(...args) {
-      const run = await execa(node, [ferryMain, ...args], { env, reject: false, stdin: 'ignore' });
-      return { exitCode: run.exitCode ?? -1, stdout: run.stdout, stderr: run.stderr };
-    },
+    ferry: (...args) => runWarmCli(env, args),
     stop,
   };
 }

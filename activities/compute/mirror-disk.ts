@@ -28,8 +28,11 @@ export interface MirrorOptions {
   readonly noProgressMs: number;
 }
 
-/** Often enough that a small mirror's end is not waited for, seldom enough to cost nothing. Milliseconds. */
-const lookEveryMs = 500;
+/** Often enough that a small mirror's end is not waited for; each look starts a program or more. Milliseconds. */
+const soonestLookMs = 500;
+
+/** Seldom enough that hours of mirroring cost nothing, often enough to see it move. Milliseconds. */
+const latestLookMs = 2_000;
 
 /** How long what is left of a mirror may stay the same. Milliseconds. */
 const outpacedAfterMs = 30_000;
@@ -45,15 +48,18 @@ export async function mirrorDisk(
 ): Promise<{ ready: boolean; position: MirrorPosition | null }> {
   const { signal, noProgressMs } = options;
   let position: MirrorPosition | null = null;
+  let firstSeen: { bytesDone: number; at: number } | null = null;
   let movedAt = Date.now();
   let begun = false;
   const mirror = convergence();
   const hear = (now: MirrorPosition) => {
     if (now.bytesDone !== position?.bytesDone) movedAt = Date.now();
     position = now;
+    firstSeen ??= { bytesDone: now.bytesDone, at: Date.now() };
     const left = now.totalBytes - now.bytesDone;
     options.onPosition(now, mirror.outpaced(left, Date.now(), Math.max(outpacedAfterMs, restMs(now))));
   };
+  const untilNextLook = () => pause(position && firstSeen ? nextLookMs(position, firstSeen) : soonestLookMs, signal);
   while (!signal.aborted) {
     const { stands, seen } = await probeDisk(tools, input);
     if (stands.kind === 'not-started' && !begun) {
@@ -66,7 +72,7 @@ export async function mirrorDisk(
     if (stands.kind === 'ending') {
       // An abort of an earlier try: wait for its end, then start anew.
       if (Date.now() - movedAt > noProgressMs) throw hopelessVerdict(stands, input);
-      await pause(signal);
+      await pause(soonestLookMs, signal);
       continue;
     }
     if (stands.kind === 'done' || stands.kind === 'done-but-saved-xml-is-old') return { ready: true, position };
@@ -80,12 +86,12 @@ export async function mirrorDisk(
     if (stands.kind === 'ready') return { ready: true, position };
     if (Date.now() - movedAt > noProgressMs + restMs(stands.position))
       throw stuck(input, stands.position, noProgressMs);
-    await pause(signal);
+    await untilNextLook();
     // Between full looks QEMU alone is asked; whatever is not plain copying is looked at in full.
     for (
       let now;
       !signal.aborted && (now = await copyingPosition(tools.virsh, disk, device, input.bandwidth));
-      await pause(signal)
+      await untilNextLook()
     ) {
       hear(now);
       if (Date.now() - movedAt > noProgressMs + restMs(now)) throw stuck(input, now, noProgressMs);
@@ -94,8 +100,15 @@ export async function mirrorDisk(
   return { ready: false, position };
 }
 
-async function pause(signal: AbortSignal): Promise<void> {
-  await sleep(lookEveryMs, null, { signal }).catch(() => {});
+async function pause(forMs: number, signal: AbortSignal): Promise<void> {
+  await sleep(forMs, null, { signal }).catch(() => {});
+}
+
+/** A tenth of the time that the mirror still needs at the pace it has had since it was first seen, within limits. Milliseconds. */
+function nextLookMs({ bytesDone, totalBytes }: MirrorPosition, first: { bytesDone: number; at: number }): number {
+  const bytesPerMs = (bytesDone - first.bytesDone) / Math.max(Date.now() - first.at, 1);
+  const leftMs = bytesPerMs > 0 ? (totalBytes - bytesDone) / bytesPerMs : 0;
+  return Math.min(Math.max(leftMs / 10, soonestLookMs), latestLookMs);
 }
 
 function stuck(input: MirrorInput, at: MirrorPosition, noProgressMs: number): FerryError {

@@ -1,10 +1,10 @@
 import type { Place } from './disk-source.ts';
 import { placeOfQemuFile } from './disk-source.ts';
 import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
-import { type DiskOfInstance, domainOf, listDomains, type LocatedDisk } from './find-domain.ts';
+import { type DiskOfInstance, domainOf, type LocatedDisk, readDomains } from './find-domain.ts';
 import { readAnswer, readDisk, readForeignJobs, readJob, type QemuDisk, type QemuJob } from './qmp.ts';
 import type { GuestName } from './qemu-process.ts';
-import { refusalIn, type Virsh } from './virsh.ts';
+import { askTogether, refusalIn, type Virsh } from './virsh.ts';
 
 /** All that libvirt and QEMU say of a disk at one moment. Nothing here is remembered. */
 export interface Observations {
@@ -53,10 +53,19 @@ export async function observeDisk(tools: ObservationTools, at: DiskOfInstance): 
   const { virsh, findQemuProcess } = tools;
   const bySerial = (domain: Domain | null) => domain?.disks.find(({ serial }) => serial === at.volumeId) ?? null;
   try {
-    const named = domainOf(await listDomains(virsh), at);
+    const list = ['list', '--uuid', '--name', '--all'] as const;
+    const [all = '', persistent = ''] = await askTogether(virsh, [list, [...list, '--persistent']]);
+    const named = domainOf(readDomains(all), at);
     if (!named) return { ...nothing, strayQemu: await findQemuProcess({ name: at.instance, uuid: at.domain ?? null }) };
-    const domain = parseDomain(await virsh('dumpxml', '--domain', named.uuid, '--security-info'));
-    const saved = await savedDomain(virsh, domain);
+    const dump = ['dumpxml', '--domain', named.uuid, '--security-info'] as const;
+    const hasDefinition = readDomains(persistent).some(({ uuid }) => uuid === named.uuid);
+    const [now = '', defined] = await askTogether(virsh, [
+      dump,
+      ...(hasDefinition ? [[...dump, '--inactive'] as const] : []),
+    ]);
+    const domain = parseDomain(now);
+    // A transient domain has no definition of its own.
+    const saved = domain.active ? (defined === undefined ? null : parseDomain(defined)) : domain;
     const seen = { ...nothing, domain, saved: bySerial(saved), persistent: saved !== null };
     if (!domain.active) return { ...seen, strayQemu: await findQemuProcess(domain) };
     const live = bySerial(domain);
@@ -73,14 +82,6 @@ export async function observeDisk(tools: ObservationTools, at: DiskOfInstance): 
   }
 }
 
-/** Null for a transient domain, which has no definition of its own. */
-async function savedDomain(virsh: Virsh, domain: Domain): Promise<Domain | null> {
-  if (!domain.active) return domain;
-  const persistent = await virsh('list', '--all', '--persistent', '--uuid');
-  if (!persistent.split('\n').some((line) => line.trim() === domain.uuid)) return null;
-  return parseDomain(await virsh('dumpxml', '--domain', domain.uuid, '--inactive', '--security-info'));
-}
-
 async function askQemu(
   virsh: Virsh,
   { uuid, disks }: Domain,
@@ -88,12 +89,13 @@ async function askQemu(
 ): Promise<Pick<Observations, 'qemu' | 'trouble'>> {
   try {
     // The job first: when it ends between the two questions, the disk's place is the news, not the job.
-    const jobs = await askMonitor(virsh, uuid, 'query-block-jobs');
+    const [jobs, blocks] = (
+      await askTogether(virsh, [monitorCommand(uuid, 'query-block-jobs'), monitorCommand(uuid, 'query-block')])
+    ).map(readAnswer);
     const job = readJob(jobs, live.device);
     const devices = disks.map(({ device }) => device);
     const others = readForeignJobs(jobs, live.device, devices);
-    const disk: QemuDisk | null =
-      live.alias === null ? null : readDisk(await askMonitor(virsh, uuid, 'query-block'), live.alias);
+    const disk: QemuDisk | null = live.alias === null ? null : readDisk(blocks, live.alias);
     if (!disk) return { qemu: null, trouble: `QEMU knows no disk ${live.device}` };
     return { qemu: { place: placeOfQemuFile(disk.file), sizeBytes: disk.sizeBytes, job, others }, trouble: null };
   } catch (error) {
@@ -114,6 +116,10 @@ export async function askMonitor(
   execute: string,
   parameters: Record<string, unknown> = {},
 ): Promise<unknown> {
+  return readAnswer(await virsh(...monitorCommand(domain, execute, parameters)));
+}
+
+function monitorCommand(domain: string, execute: string, parameters: Record<string, unknown> = {}) {
   const command = JSON.stringify({ execute, ...(Object.keys(parameters).length ? { arguments: parameters } : {}) });
-  return readAnswer(await virsh('qemu-monitor-command', '--domain', domain, '--cmd', command));
+  return ['qemu-monitor-command', '--domain', domain, '--cmd', command] as const;
 }

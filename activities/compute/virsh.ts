@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +69,35 @@ export function createVirsh(deps: { uri: string; run: RunCommand }): Virsh {
       );
     }
   };
+}
+
+/**
+ * Asks several questions in one start of virsh, which costs more than they do; one answer each, in their order. Only for what changes
+ * nothing: where one was refused all are asked again, one by one, and the refusal is that of the question.
+ */
+export async function askTogether(
+  virsh: Virsh,
+  questions: readonly (readonly [command: string, ...operands: string[]])[],
+): Promise<string[]> {
+  const mark = randomUUID();
+  const line = questions.map((words) => words.map(quoted).join(' ')).join(`; echo ${mark}; `);
+  try {
+    // A refusal before the last one leaves nothing but an empty answer.
+    const answers = (await virsh(line)).split(mark);
+    if (answers.length === questions.length && answers.every((answer) => answer.trim() !== '')) return answers;
+  } catch (error) {
+    const refusal = refusalIn(error);
+    if (refusal === null || refusal === 'busy' || refusal === 'libvirtd-down') throw error;
+  }
+  const answers: string[] = [];
+  for (const words of questions) answers.push(await virsh(...words));
+  return answers;
+}
+
+/** As virsh reads a line of commands: within single quotes every sign is itself. */
+function quoted(word: string): string {
+  if (/['\n\0]/.test(word)) throw new FerryError('InvalidInput', `${JSON.stringify(word)} is no word for virsh.`);
+  return `'${word}'`;
 }
 
 /** Why virsh refused; `null` for every other error. */

@@ -54,7 +54,7 @@ interface VolumeRow {
 const tellsWhatItIs = (tag: string) => !/^ferry\.(tenant|name|type|mode)=/.test(tag);
 
 /** How long clean-up may take on a machine under load. Milliseconds. */
-const usualSettleMs = 90_000;
+const usualSettleMs = 300_000;
 
 export function createChecker(sight: Sight, databaseUrl: () => string): Checker {
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<T[]> => {

@@ -243,7 +243,7 @@ function failureType(error: unknown): string {
 }
 
 /** What the tests wait for takes seconds; a machine under load many. Milliseconds. */
-const patienceMs = 120_000;
+const patienceMs = 300_000;
 
 /** Asks until the answer is yes. */
 export async function poll(ask: () => Promise<boolean>): Promise<void> {

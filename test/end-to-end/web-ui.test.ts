@@ -55,7 +55,7 @@ async function volumeWithData(): Promise<string> {
 }
 
 /** How long something may take to be there on a machine under load; and how long a page is looked at before it is opened anew. */
-const patienceMs = 90_000;
+const patienceMs = 240_000;
 const freshMs = 5_000;
 
 /** Opens and looks until all that is expected is seen: the UI does not renew everything by itself. */

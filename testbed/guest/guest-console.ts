@@ -67,7 +67,7 @@ export class GuestConsole {
   }
 
   /** Waits until the guest's system is up. Rejects at once when its kernel has panicked. */
-  async up(patienceMs = 60_000): Promise<void> {
+  async up(patienceMs = 180_000): Promise<void> {
     await this.#until(patienceMs, 'the guest to come up', async () => {
       const text = await readFile(this.path, 'latin1').catch(() => '');
       const panic = panicIn(text);
@@ -77,7 +77,7 @@ export class GuestConsole {
   }
 
   /** Waits until the guest has acknowledged `more` further records on that disk; answers with the last number. */
-  async progress(name: string, more = 1, patienceMs = 60_000): Promise<number> {
+  async progress(name: string, more = 1, patienceMs = 180_000): Promise<number> {
     const from = (await this.disk(name)).acked;
     return this.#until(patienceMs, `${more} more records on ${name}`, async () => {
       const { acked } = await this.disk(name);
@@ -86,7 +86,7 @@ export class GuestConsole {
   }
 
   /** Waits until the guest says that the disk is gone. */
-  async gone(name: string, patienceMs = 60_000): Promise<void> {
+  async gone(name: string, patienceMs = 180_000): Promise<void> {
     await this.#until(patienceMs, `${name} to go`, async () => ((await this.disk(name)).gone ? true : null));
   }
 

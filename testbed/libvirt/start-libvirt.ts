@@ -43,7 +43,7 @@ export async function startLibvirt(
   const { folder, mode } = settings;
   const uri = `qemu:///${mode}?socket=${join(socketFolder(settings), 'libvirt-sock')}`;
   const room = openRoom(settings, options.network ?? null, options.hostName ?? null);
-  const patienceMs = options.patienceMs ?? 90_000;
+  const patienceMs = options.patienceMs ?? 240_000;
   const libvirt: PrivateLibvirt = {
     uri,
     folder,

@@ -12,7 +12,7 @@ import { digestDevice } from '../../end-to-end/digest-device.ts';
 import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
 import { eventually, MovingDisk } from './moving-disk.ts';
 
-describe('the disk of a running guest', { timeout: 600_000 }, () => {
+describe('the disk of a running guest', { timeout: 1_800_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
   let certificates: string;

@@ -5,7 +5,7 @@ import { saveSource } from '../../../activities/compute/saved-definition.ts';
 import { activityContext, type Guest, Hypervisor } from './hypervisor.ts';
 import { assertFailure, eventually, MovingDisk } from './moving-disk.ts';
 
-describe('a mirror that goes wrong', { timeout: 600_000 }, () => {
+describe('a mirror that goes wrong', { timeout: 1_800_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
 

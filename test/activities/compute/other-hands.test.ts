@@ -18,7 +18,7 @@ import { assertFailure, eventually, MovingDisk } from './moving-disk.ts';
 const definitionOf = (name: string, disk: string) =>
   `<domain type='qemu'><name>${name}</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>${disk}</devices></domain>`;
 
-describe('a volume of a guest that others have to do with, too', { timeout: 600_000 }, () => {
+describe('a volume of a guest that others have to do with, too', { timeout: 1_800_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
   let folder: string;

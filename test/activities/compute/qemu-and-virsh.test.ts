@@ -6,7 +6,8 @@ import { domainOf, readDomains } from '../../../activities/compute/find-domain.t
 import { isQemuOf, identifyQemu, readStartTime, sameQemu } from '../../../activities/compute/qemu-process.ts';
 import { readAnswer, readDisk, readForeignJobs, readJob, readVersion } from '../../../activities/compute/qmp.ts';
 import { readGuestRuns } from '../../../activities/compute/resume-guest.ts';
-import { refusalOf } from '../../../activities/compute/virsh.ts';
+import { askTogether, createVirsh, refusalOf } from '../../../activities/compute/virsh.ts';
+import { FerryError } from '../../../model/errors.ts';
 
 const recorded = (name: string) => readFile(join(import.meta.dirname, 'recorded', name), 'utf8');
 
@@ -153,4 +154,56 @@ describe("a guest's QEMU", () => {
   });
   it('is no other program that names the guest', () =>
     assert.equal(isQemuOf(['virsh', 'start', 'web'], { name: 'web', uuid: null }), false));
+});
+
+describe('several questions in one start of virsh', () => {
+  /** virsh as it is with more commands in one argument: what is refused leaves no answer, and the last one decides how it ends. */
+  function virshThatRefuses(refused: RegExp, stderr: string) {
+    const starts: string[] = [];
+    const virsh = createVirsh({
+      uri: 'test:///default',
+      async run(argv) {
+        const words = argv.slice(4);
+        starts.push(words.join(' '));
+        const asked = words.length > 1 ? [words.join(' ')] : words[0]!.split('; ');
+        if (refused.test(asked.at(-1)!)) throw new FerryError('ToolFailed', 'refused', { stderr });
+        const answers = asked.map((each) => (refused.test(each) ? '' : each.replace(/^echo /, '')));
+        return { stdout: answers.join('\n') };
+      },
+    });
+    return { virsh, starts };
+  }
+  const questions = [
+    ['dumpxml', '--domain', 'vm 1'],
+    ['dumpxml', '--inactive'],
+  ] as const;
+
+  it('get an answer each', async () => {
+    const { virsh, starts } = virshThatRefuses(/nothing/, '');
+    const answers = await askTogether(virsh, questions);
+    assert.deepEqual(
+      answers.map((each) => each.trim()),
+      ["'dumpxml' '--domain' 'vm 1'", "'dumpxml' '--inactive'"],
+    );
+    assert.equal(starts.length, 1);
+  });
+
+  it('are asked one by one where one is refused, the first or the last', async () => {
+    for (const which of [/vm 1/, /inactive/]) {
+      const { virsh } = virshThatRefuses(which, 'error: failed to get domain');
+      await assert.rejects(askTogether(virsh, questions), { message: /^virsh dumpxml: / });
+    }
+  });
+
+  it('are not asked again of a libvirt that is away', async () => {
+    const { virsh, starts } = virshThatRefuses(/inactive/, 'error: failed to connect to the hypervisor');
+    await assert.rejects(askTogether(virsh, questions));
+    assert.equal(starts.length, 1);
+  });
+
+  it('have no word that would be two', async () => {
+    const { virsh, starts } = virshThatRefuses(/nothing/, '');
+    await assert.rejects(askTogether(virsh, [['dumpxml', "a'; destroy 'b"]]), { type: 'InvalidInput' });
+    assert.deepEqual(starts, []);
+  });
 });

@@ -32,7 +32,7 @@ async function mute(say: (connection: number) => string) {
   };
 }
 
-describe('an export that cannot be opened from the hypervisor', { timeout: 600_000 }, () => {
+describe('an export that cannot be opened from the hypervisor', { timeout: 1_800_000 }, () => {
   let hypervisor: Hypervisor;
   let guest: Guest;
   let disk: MovingDisk;
