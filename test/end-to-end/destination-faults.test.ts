@@ -61,7 +61,8 @@ describe('the destination fails', () => {
   });
 
   test('its node stays away: the volume is free again, the device goes when the node is back', async () => {
-    const { id, handle, old } = await stage.midCopy({ nodeTimeoutSeconds: 10 });
+    // Longer than any step before takes on a busy machine: each has this time.
+    const { id, handle, old } = await stage.midCopy({ nodeTimeoutSeconds: 45 });
     await stage.nodes.powerOff('server2');
     assert.equal(await stage.outcome(handle), 'NodeUnavailable');
     await stage.nodes.powerOn('server2');

@@ -92,10 +92,14 @@ describe('a source that is kept', () => {
   test('goes with its volume, also when its node is away at that moment', async () => {
     const { id } = await stage.volume();
     await migrate(id, server2, ...kept);
+    const { id: migrationId } = await record(id);
     await stage.storage['server1']!.signal('SIGKILL');
     await ferry('delete', id);
     await stage.storage['server1']!.start();
     await poll(async () => (await stage.sight.devices()).every(({ tags }) => !tags.includes(`ferry.volume=${id}`)));
+    // The record goes a moment after the device.
+    const ending = stage.client.workflow.getHandle(keptSourceWorkflowId(migrationId));
+    await poll(async () => (await ending.describe()).status.name !== 'RUNNING');
     assert.equal((await refused('migration', 'discard', id)).type, 'SourceNotKept');
   });
 

@@ -6,7 +6,7 @@ import { failureOf, reasonOf } from '../failures.ts';
 import { parsed } from './run-operation.ts';
 
 /** Whoever asks waits for it. */
-const lookSeconds = 10;
+const lookSeconds = 30;
 
 /** What the nodes see that would keep a volume from moving; one that does not answer is a reason too. Changes nothing. */
 export async function examineMove(input: unknown): Promise<{ reasons: Reason[] }> {
