@@ -15,21 +15,29 @@ const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
 const fileTimeoutMs = (named.length ? 120 : 45) * 60_000;
 
-// An ordinary end, so that what each test process began is not left to run on to its own.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
-
 const checking = named.length || lane ? Promise.resolve({ passed: 0, failed: 0 }) : runChecks();
 const files = named.length ? namedFiles() : testFiles([]).filter((file) => !lane || laneOf(file) === lane);
 const byRank = files.toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+const first = new Map<string, FileResult>();
 
-const first = await runFiles(byRank, concurrency);
+// An ordinary end, so that what each test process began is not left to run on to its own; and what is known by then.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    tellSlowestAndFailed();
+    console.log(`ended by ${signal} before: ${byRank.filter((file) => !first.has(file)).join(', ')}`);
+    process.exit(130);
+  });
+}
+
+await runFiles(byRank, concurrency, first);
 const total = await checking;
 const failed = byRank.filter((file) => !first.get(file)?.success);
 const flaky: string[] = [];
 if (failed.length) {
   // Tells what fails by itself from what fails beside others or by chance. It has failed either way.
   console.log(`\nOnce more, one at a time: ${failed.join(', ')}\n`);
-  const second = await runFiles(failed, 1);
+  const second = new Map<string, FileResult>();
+  await runFiles(failed, 1, second);
   flaky.push(...failed.filter((file) => second.get(file)?.success));
 }
 for (const file of files) {
@@ -39,10 +47,7 @@ for (const file of files) {
   total.failed += result?.success ? 0 : Math.max(result?.failed ?? 0, 1);
 }
 
-const slowest = [...first].toSorted(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
-if (slowest.length) console.log(`slowest: ${slowest.map(([file, { seconds }]) => `${file} ${seconds} s`).join(', ')}`);
-// Once more in short: of a long output only the end may be kept.
-for (const [file, { complaints }] of first) for (const each of complaints) console.log(`✖ ${file}: ${each}`);
+tellSlowestAndFailed();
 if (failed.length) console.log(`failed: ${failed.join(', ')}`);
 if (flaky.length) console.log(`flaky: ${flaky.join(', ')} (passed when run again; counted as failed)`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
@@ -57,9 +62,16 @@ interface FileResult {
   complaints: string[];
 }
 
-/** Runs test files, prints what they say, and resolves with how each did; a file that came to no end is missing. */
-async function runFiles(which: readonly string[], atOnce: number): Promise<Map<string, FileResult>> {
-  const byFile = new Map<string, FileResult>();
+/** Once more in short: of a long output only the end may be kept. */
+function tellSlowestAndFailed(): void {
+  const slowest = [...first].toSorted(([, a], [, b]) => b.seconds - a.seconds).slice(0, 12);
+  if (slowest.length)
+    console.log(`slowest: ${slowest.map(([file, { seconds }]) => `${file} ${seconds} s`).join(', ')}`);
+  for (const [file, { complaints }] of first) for (const each of complaints) console.log(`✖ ${file}: ${each}`);
+}
+
+/** Runs test files, prints what they say, and notes in `byFile` how each did; a file that came to no end is missing there. */
+async function runFiles(which: readonly string[], atOnce: number, byFile: Map<string, FileResult>): Promise<void> {
   const complaints = new Map<string, string[]>();
   const events = run({ files: [...which], cwd: root, concurrency: atOnce, timeout: fileTimeoutMs });
   events.on('test:summary', ({ file, counts, success, duration_ms }) => {
@@ -89,7 +101,6 @@ async function runFiles(which: readonly string[], atOnce: number): Promise<Map<s
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
   await once(report, 'end');
-  return byFile;
 }
 
 /** The longest first, also those that mostly wait: one of them alone at the end would leave the cpus idle. */
