@@ -111,6 +111,8 @@ const api = z.strictObject({
   keystone: keystone.optional(),
   /** JSON: which roles may do what, where that is not as in Cinder. */
   policyFile: absolutePath.optional(),
+  /** PEM files: the certificate with its chain, and its key, which needs no password. Renewed, they are used from then on. Without them: http. */
+  tls: z.strictObject({ certificateFile: absolutePath, keyFile: absolutePath }).optional(),
   /** Without Keystone, listens on other addresses than loopback: only on a network that nobody else can reach. */
   insecureNetwork: z.boolean().default(false),
 });

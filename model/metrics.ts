@@ -47,3 +47,14 @@ export const metrics = {
 
 /** Buckets of `phaseSeconds`: from a claim's milliseconds to a copy's day. */
 export const phaseBuckets = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600];
+
+/** Names of what a process of the API shows. */
+export const apiMetrics = {
+  /** Counter {method, route, status}: requests that it answered. */
+  requests: 'ferry_api_requests_total',
+  /** Histogram {method, route}, seconds: how long its answers took. */
+  requestSeconds: 'ferry_api_request_seconds',
+} as const;
+
+/** Buckets of `apiMetrics.requestSeconds`: a row of the registry takes milliseconds, a service that hangs ten seconds. */
+export const apiRequestBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

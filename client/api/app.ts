@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Hono, type Context } from 'hono';
+import { routePath } from 'hono/route';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Logger } from 'pino';
 import { isAdmin as isFerryAdmin, type Identity } from '../identity.ts';
@@ -12,6 +13,7 @@ import { inputFault } from './input-fault.ts';
 import type { Authentication, Caller } from './identity/authentication.ts';
 import type { Policy } from './identity/policy.ts';
 import { siteOf } from './links.ts';
+import type { ApiMetrics } from './metrics.ts';
 import { microversionOf, versionHeader } from './microversion.ts';
 import { openApiDocument } from './open-api.ts';
 import { textOf } from './request-body.ts';
@@ -23,6 +25,8 @@ export interface ApiParts {
   authentication: Authentication;
   policy: Policy;
   log: Logger;
+  /** Where requests are counted; nowhere if not given. */
+  metrics?: ApiMetrics;
 }
 
 type Variables = { requestId: string; caller?: Caller; microversion?: string };
@@ -58,12 +62,17 @@ export function createApi(parts: ApiParts): Hono<{ Variables: Variables }> {
     c.res.headers.set('X-Compute-Request-Id', requestId);
     const { pathname } = new URL(c.req.url);
     if (pathname === '/healthz') return;
+    const { method } = c.req;
+    const milliseconds = performance.now() - began;
+    const path = routePath(c, -1);
+    const route = path.includes('*') ? 'none' : path;
+    parts.metrics?.count({ method, route, status: c.res.status, seconds: milliseconds / 1000 });
     logAccess(parts.log, {
       requestId,
-      method: c.req.method,
+      method,
       path: pathname,
       status: c.res.status,
-      milliseconds: Math.round(performance.now() - began),
+      milliseconds: Math.round(milliseconds),
       projectId: c.get('caller')?.projectId,
       userId: c.get('caller')?.userId,
       microversion: c.get('microversion'),
