@@ -7,7 +7,7 @@ import { apiMetrics, apiRequestBuckets } from '../../model/metrics.ts';
 /** A request as it is counted: by the path of the call, not of the resource, so that there are as many series as calls. */
 export interface CountedRequest {
   readonly method: string;
-  /** `/v3/volumes/:volume_id`; what is no call's path counts as `none`. */
+  /** `/v3/volumes/:id`; what is no call's path counts as `none`. */
   readonly route: string;
   readonly status: number;
   readonly seconds: number;

@@ -7,7 +7,6 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Hono } from 'hono';
 import pino from 'pino';
-import { ApiMetrics } from '../../../client/api/metrics.ts';
 import { type ServedApi, serveApi } from '../../../client/api/serve.ts';
 import { siteOf } from '../../../client/api/links.ts';
 import { makeCertificates } from '../../../testbed/certificates.ts';
@@ -87,23 +86,4 @@ describe('the API over TLS', () => {
       message: /words and .* are no certificate/,
     });
   });
-});
-
-test('requests are counted by the path of their call, and shown to Prometheus', async () => {
-  const metrics = new ApiMetrics();
-  const shown = await metrics.serve('127.0.0.1:0');
-  try {
-    const route = '/v3/volumes/:volume_id';
-    for (const status of [200, 200, 404]) metrics.count({ method: 'GET', route, status, seconds: 0.02 });
-    const response = await fetch(shown.url);
-    assert.match(response.headers.get('content-type') ?? '', /^text\/plain/);
-    const lines = (await response.text()).split('\n');
-    assert.ok(lines.includes(`ferry_api_requests_total{method="GET",route="${route}",status="200"} 2`));
-    assert.ok(lines.includes(`ferry_api_request_seconds_count{method="GET",route="${route}"} 3`));
-    assert.ok(lines.includes(`ferry_api_request_seconds_bucket{le="0.01",method="GET",route="${route}"} 0`));
-    assert.equal((await fetch(shown.url.replace('/metrics', '/other'))).status, 404);
-    await assert.rejects(metrics.serve(new URL(shown.url).host), { type: 'InvalidInput', message: /"metricsAddress"/ });
-  } finally {
-    await shown.stop();
-  }
 });
