@@ -8,7 +8,7 @@ import { stageCli } from './stage-cli.ts';
 
 let stage: NodeStage;
 before(async () => {
-  stage = await setStage({ nodeTimeoutSeconds: 60 });
+  stage = await setStage({ nodeTimeoutSeconds: 180 });
 });
 after(() => stage?.strike());
 
