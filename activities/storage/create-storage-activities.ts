@@ -22,7 +22,7 @@ import { stillWanted } from '../warrants/require-warrants.ts';
 import { beatingAtWork } from './activity-work.ts';
 import { blamingBackEnds } from './blame-back-end.ts';
 import { createSuccessionActivities } from './create-succession-activities.ts';
-import { checkHeld, holdDevice } from './guard-device.ts';
+import { checkHeld, holdDevice, refuseIfUsed } from './guard-device.ts';
 import { createExaminationActivities } from './create-examination-activities.ts';
 import { createCopyActivities } from './create-copy-activities.ts';
 import { createVolumeActivities } from './create-volume-activities.ts';
@@ -279,7 +279,10 @@ export function createStorageActivities(deps: StorageDependencies) {
           return { readsZero: false, shared: false, nameTaken: true, identity: null };
         const device = await liveDeviceOf(source, sizeBytes);
         const tags = [...incomingTags(volumeId, migrationId, generation), ...labels];
-        const shared = mayShare && from.kind === to.kind ? await to.share({ name, sizeBytes, tags }, device) : null;
+        const mayBeShared = mayShare && from.kind === to.kind;
+        // Nothing is copied or held then: this is the only look, and the one before the migration is left out on a node that is slow.
+        if (mayBeShared) await refuseIfUsed(guarded(source));
+        const shared = mayBeShared ? await to.share({ name, sizeBytes, tags }, device) : null;
         if (shared) return { readsZero: false, shared: true, nameTaken: false, identity: shared.identity };
         const { readsZero, identity } = await to.create({ name, sizeBytes, tags, zero: false });
         return { readsZero, shared: false, nameTaken: false, identity };

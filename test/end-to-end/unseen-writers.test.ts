@@ -87,41 +87,40 @@ describe('nobody writes to a detached volume unseen', () => {
     await ferry('attach', id, 'guest-1', 'some-hypervisor');
     const database = new pg.Client(stage.postgres.url);
     await database.connect();
-    try {
-      const { rows } = await database.query<{ connection: { port: number; exportName: string } }>(
-        'DELETE FROM attachments WHERE volume_id = $1 RETURNING connection',
-        [id],
-      );
-      await database.query("UPDATE volumes SET status = 'available' WHERE id = $1", [id]);
-      const { port, exportName } = rows[0]!.connection;
-      assert.match(await refused('migrate', id, server2), /the writable export .*, to which nobody is connected now/);
-      const guest = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${port}/${exportName}`], {
-        stdio: ['pipe', 'pipe', 'ignore'],
-      });
-      guest.stdout.setEncoding('utf8');
-      const wrote = async () => {
-        guest.stdin.write('write -f -P 7 600M 4k\n');
-        let said = '';
-        while (!/wrote 4096\/4096/.test(said)) said += String((await once(guest.stdout, 'data'))[0]);
-      };
+    await using ends = new AsyncDisposableStack();
+    ends.defer(() => database.end());
+    const { rows } = await database.query<{ connection: { port: number; exportName: string } }>(
+      'DELETE FROM attachments WHERE volume_id = $1 RETURNING connection',
+      [id],
+    );
+    await database.query("UPDATE volumes SET status = 'available' WHERE id = $1", [id]);
+    const { port, exportName } = rows[0]!.connection;
+    assert.match(await refused('migrate', id, server2), /the writable export .*, to which nobody is connected now/);
+    const guest = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${port}/${exportName}`], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    ends.defer(() => void guest.kill('SIGKILL'));
+    guest.stdout.setEncoding('utf8');
+    const wrote = async () => {
+      guest.stdin.write('write -f -P 7 600M 4k\n');
+      let said = '';
+      while (!/wrote 4096\/4096/.test(said)) said += String((await once(guest.stdout, 'data'))[0]);
+    };
+    await wrote();
+    for (const argv of [
+      ['migrate', id, server2],
+      ['migrate', id, second],
+      ['attach', id, 'guest-2', 'some-hypervisor'],
+      ['unmanage', id],
+      ['delete', id],
+    ]) {
+      assert.match(await refused(...argv), /connected to the export/, argv.join(' '));
       await wrote();
-      for (const argv of [
-        ['migrate', id, server2],
-        ['migrate', id, second],
-        ['attach', id, 'guest-2', 'some-hypervisor'],
-        ['unmanage', id],
-        ['delete', id],
-      ]) {
-        assert.match(await refused(...argv), /connected to the export/, argv.join(' '));
-        await wrote();
-      }
-      guest.kill('SIGKILL');
-      await once(guest, 'exit');
-      await ferry('delete', id, '--force');
-      await assert.rejects(stat(file(id)), { code: 'ENOENT' });
-    } finally {
-      await database.end();
     }
+    guest.kill('SIGKILL');
+    await once(guest, 'exit');
+    await ferry('delete', id, '--force');
+    await assert.rejects(stat(file(id)), { code: 'ENOENT' });
   });
 
   test('at the end of an attachment somebody else has its file open: it stays attached until he lets go', async () => {
