@@ -6,7 +6,7 @@ import { node, shortLived } from './process-worker.ts';
 /** A command line of `ferry`, without the program, and all of its environment. */
 export interface CliQuestion {
   args: readonly string[];
-  env: Record<string, string>;
+  env: NodeJS.ProcessEnv;
 }
 
 /** What came of it. */
@@ -30,8 +30,7 @@ export async function runWarmCli(env: Readonly<Record<string, string>>, args: re
     fork(join(import.meta.dirname, 'warm-cli-process.ts'), { execPath: node, execArgv: [...shortLived], stdio });
   child.ref();
   child.channel?.ref();
-  const around = Object.entries(process.env).filter((each): each is [string, string] => each[1] !== undefined);
-  const question: CliQuestion = { args, env: { ...Object.fromEntries(around), ...env } };
+  const question: CliQuestion = { args, env: { ...process.env, ...env } };
   child.send(question);
   const ended = new AbortController();
   const [answer] = (await Promise.race([

@@ -1,23 +1,14 @@
-import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import { FerryError } from '../model/errors.ts';
+import { type Listening, listenAt } from '../configuration/listen-at.ts';
 
 /** A question takes no longer, or its part is not well. Milliseconds. */
 const answerMs = 5_000;
-
-/** Where a worker shows how it is, for what watches and balances it. */
-export interface Health {
-  /** Where it listens; another port than was asked for when that was 0. */
-  readonly port: number;
-  stop(): Promise<void>;
-}
 
 /**
  * Serves two questions at `address` (host:port). `/healthz`: does the process answer at all; if not, start it again. `/readyz`: can it do its
  * work now; if not, 503 and every reason: another start would not help. `InvalidInput` when the address cannot be had.
  */
-export async function serveHealth(address: string, whyNotReady: () => Promise<readonly string[]>): Promise<Health> {
-  const { hostname, port } = new URL(`http://${address}`);
+export async function serveHealth(address: string, whyNotReady: () => Promise<readonly string[]>): Promise<Listening> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { status: 'not allowed' });
@@ -28,25 +19,10 @@ export async function serveHealth(address: string, whyNotReady: () => Promise<re
     );
   });
   server.requestTimeout = answerMs;
-  server.maxConnections = 64;
-  try {
-    server.listen(Number(port || 80), hostname.replace(/^\[|\]$/g, ''));
-    await once(server, 'listening');
-  } catch (error) {
-    const message = `"healthAddress" ${address} cannot be had: ${(error as Error).message}`;
-    throw new FerryError('InvalidInput', message, {}, { cause: error });
-  }
+  const listening = await listenAt(server, 'healthAddress', address);
   // It alone is no reason for the process to stay.
   server.unref();
-  const at = server.address();
-  return {
-    port: at !== null && typeof at === 'object' ? at.port : Number(port),
-    async stop() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  return listening;
 }
 
 async function reasons(whyNotReady: () => Promise<readonly string[]>): Promise<readonly string[]> {

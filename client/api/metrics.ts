@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Counter, Histogram, Registry } from 'prom-client';
-import { FerryError } from '../../model/errors.ts';
+import { type Listening, listenAt } from '../../configuration/listen-at.ts';
 import { apiMetrics, apiRequestBuckets } from '../../model/metrics.ts';
 
 /** A request as it is counted: by the path of the call, not of the resource, so that there are as many series as calls. */
@@ -36,28 +35,12 @@ export class ApiMetrics {
   }
 
   /** Shows them to Prometheus at `address` (host:port), under /metrics. `InvalidInput` when the address cannot be had. */
-  async serve(address: string): Promise<{ url: string; stop(): Promise<void> }> {
-    const { hostname, port } = new URL(`http://${address}`);
+  serve(address: string): Promise<Listening> {
     const server = createServer(async (request, response) => {
       if (request.url?.split('?')[0] !== '/metrics') return void response.writeHead(404).end();
       response.setHeader('content-type', this.#registry.contentType).end(await this.#registry.metrics());
     });
     server.requestTimeout = 5_000;
-    server.maxConnections = 64;
-    try {
-      server.listen(Number(port || 80), hostname.replace(/^\[|\]$/g, ''));
-      await once(server, 'listening');
-    } catch (error) {
-      throw new FerryError('InvalidInput', `"metricsAddress" ${address} cannot be had: ${(error as Error).message}`);
-    }
-    const at = server.address();
-    return {
-      url: `http://${hostname}:${at !== null && typeof at === 'object' ? at.port : port}/metrics`,
-      async stop() {
-        server.closeAllConnections();
-        server.close();
-        await once(server, 'close');
-      },
-    };
+    return listenAt(server, 'metricsAddress', address);
   }
 }

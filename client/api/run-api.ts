@@ -22,16 +22,13 @@ export async function runApi(listen: { host: string; port: number }): Promise<vo
     ends.defer(() => shown.stop());
   }
   const ferry = await openForCallers({ configuration, answers: 'when begun', maxConnections });
-  try {
-    const app = createApi({ ferry, ...identity, log, metrics });
-    const served = await serveApi(app, { ...listen, tls: tls && { ...tls, log } });
-    log.info({ url: served.url }, 'ready');
-    await new Promise<void>((resolve) => {
-      process.once('SIGINT', () => resolve());
-      process.once('SIGTERM', () => resolve());
-    });
-    await served.close();
-  } finally {
-    await ferry.close();
-  }
+  ends.defer(() => ferry.close());
+  const app = createApi({ ferry, ...identity, log, metrics });
+  const served = await serveApi(app, { ...listen, tls: tls && { ...tls, log } });
+  log.info({ url: served.url }, 'ready');
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+  });
+  await served.close();
 }

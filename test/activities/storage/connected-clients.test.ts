@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import {
   createStorageActivities,
@@ -20,6 +19,7 @@ import { runCommand } from '../../../activities/storage/run-command.ts';
 import { liveTags } from '../../../model/device.ts';
 import { ferryError } from '../../registry/world.ts';
 import { freePort } from './copier/source-server.ts';
+import { runStep } from './run-step.ts';
 
 // What is refused here on purpose is nobody's trouble.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -62,8 +62,6 @@ describe('an export is not taken away from whoever is connected to it', () => {
   let exports: Exports;
   let activities: StorageActivities;
   let path: string;
-  const run = <I, O>(step: (input: I) => Promise<O>, input: I): Promise<O> =>
-    new MockActivityEnvironment().run<[I], O, (input: I) => Promise<O>>(step, input);
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ferry-clients-'));
@@ -97,14 +95,14 @@ describe('an export is not taken away from whoever is connected to it', () => {
   const left = { backEnd, deviceName, volumeId, migrationId };
 
   for (const [what, exportName, end] of [
-    ['a detach', 'attachment-1', (exportName) => run(activities.removeExport, { backEnd, exportName })],
-    ['an undo or a repair', deviceName, (exportName) => run(activities.removeExport, { backEnd, exportName })],
+    ['a detach', 'attachment-1', (exportName) => runStep(activities.removeExport, { backEnd, exportName })],
+    ['an undo or a repair', deviceName, (exportName) => runStep(activities.removeExport, { backEnd, exportName })],
     [
       'a source that is left',
       'attachment-2',
-      (exportName) => run(activities.retireSource, { ...left, exportName, proof: null }),
+      (exportName) => runStep(activities.retireSource, { ...left, exportName, proof: null }),
     ],
-    ['a source that is kept', 'attachment-3', (exportName) => run(activities.keepSource, { ...left, exportName })],
+    ['a source that is kept', 'attachment-3', (exportName) => runStep(activities.keepSource, { ...left, exportName })],
   ] as const satisfies readonly (readonly [string, string, (exportName: string) => Promise<void>])[]) {
     test(`${what} names him, and he writes on`, async () => {
       const client = await Client.of(await serve(exportName));
@@ -127,7 +125,7 @@ describe('an export is not taken away from whoever is connected to it', () => {
     const client = await Client.of(await serve('attachment-ro', false), '-r');
     try {
       await assert.rejects(
-        run(activities.removeExport, { backEnd, exportName: 'attachment-ro' }),
+        runStep(activities.removeExport, { backEnd, exportName: 'attachment-ro' }),
         ferryError('VolumeInUse'),
       );
       await client.do('read 0 4k', /read 4096\/4096/);
@@ -138,7 +136,7 @@ describe('an export is not taken away from whoever is connected to it', () => {
 
   test('who is just about to let go is waited for', async () => {
     const client = await Client.of(await serve('attachment-4'));
-    const ended = run(activities.removeExport, { backEnd, exportName: 'attachment-4' });
+    const ended = runStep(activities.removeExport, { backEnd, exportName: 'attachment-4' });
     await client.write();
     await client.leave();
     await ended;
@@ -149,8 +147,8 @@ describe('an export is not taken away from whoever is connected to it', () => {
     const reader = await Client.of(await serve('migration-1', false), '-r');
     const mirror = await Client.of(await serve(deviceName));
     try {
-      await run(activities.removeExport, { backEnd, exportName: 'migration-1' });
-      await run(activities.removeExport, { backEnd, exportName: deviceName, cut: true });
+      await runStep(activities.removeExport, { backEnd, exportName: 'migration-1' });
+      await runStep(activities.removeExport, { backEnd, exportName: deviceName, cut: true });
       const now = await names();
       assert.ok(!now.includes('migration-1') && !now.includes(deviceName));
     } finally {

@@ -3,7 +3,6 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import {
   createStorageActivities,
@@ -23,6 +22,7 @@ import {
   type Whereabouts,
 } from '../../../model/device.ts';
 import { ferryError } from '../../registry/world.ts';
+import { runStep } from './run-step.ts';
 
 // What is refused here on purpose is nobody's trouble.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -45,8 +45,6 @@ describe('a device that its volume has left', () => {
   let isKept = true;
   let now: Whereabouts = { state: 'unknown' };
   const ended: string[] = [];
-  const run = <I, O>(step: (input: I) => Promise<O>, input: I): Promise<O> =>
-    new MockActivityEnvironment().run<[I], O, (input: I) => Promise<O>>(step, input);
   const tags = async () => (await driver.find(deviceName))?.tags.toSorted() ?? null;
 
   before(async () => {
@@ -72,10 +70,10 @@ describe('a device that its volume has left', () => {
   });
 
   test('loses its export and is marked, twice as well as once; whoever sees it is told what it is', async () => {
-    for (let times = 0; times < 2; times += 1) await run(activities.keepSource, at);
+    for (let times = 0; times < 2; times += 1) await runStep(activities.keepSource, at);
     assert.deepEqual(await tags(), keptTags);
     assert.deepEqual(ended, [at.exportName, at.exportName]);
-    const [line] = await run(activities.listEverything, { backEnd: 'server1@a' });
+    const [line] = await runStep(activities.listEverything, { backEnd: 'server1@a' });
     assert.match(
       line!,
       new RegExp(`kept source of volume ${volumeId}; remove it: ferry migration discard ${volumeId}`),
@@ -83,34 +81,34 @@ describe('a device that its volume has left', () => {
   });
 
   test('is deleted by nothing while the registry keeps it, and then by what removes it', async () => {
-    await run(activities.keepSource, at);
-    await assert.rejects(run(activities.retireSource, { ...at, proof: proof() }), ferryError('NotOwned'));
+    await runStep(activities.keepSource, at);
+    await assert.rejects(runStep(activities.retireSource, { ...at, proof: proof() }), ferryError('NotOwned'));
     // As for one that met a device of that name, and is taken back: nothing of it is there.
-    await run(activities.deleteDestination, at);
+    await runStep(activities.deleteDestination, at);
     assert.notEqual(await tags(), null);
     await driver.retag(deviceName, { tags: [] }, { add: [migrationTag(migrationId)], remove: [] });
-    await assert.rejects(run(activities.deleteDestination, at), ferryError('NotOwned'));
+    await assert.rejects(runStep(activities.deleteDestination, at), ferryError('NotOwned'));
     assert.notEqual(await tags(), null);
     isKept = false;
-    await run(activities.retireSource, { ...at, proof: proof() });
+    await runStep(activities.retireSource, { ...at, proof: proof() });
     assert.equal(await tags(), null);
   });
 
   test('is not marked by a late repeat: not kept any more, another volume’s, or gone', async () => {
     isKept = false;
-    await run(activities.keepSource, at);
-    await run(activities.keepSource, { ...at, volumeId: migrationId });
+    await runStep(activities.keepSource, at);
+    await runStep(activities.keepSource, { ...at, volumeId: migrationId });
     assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
     await driver.delete(deviceName, { tags: [volumeTag(volumeId)] });
-    await run(activities.keepSource, at);
+    await runStep(activities.keepSource, at);
     assert.equal(await tags(), null);
   });
 
   test('is an ordinary device again when its volume is back, of a higher generation', async () => {
-    await run(activities.keepSource, at);
+    await runStep(activities.keepSource, at);
     const back = { ...at, keptBy: migrationId, generation: 2, identity: null, sizeBytes: mib };
     for (let times = 0; times < 2; times += 1) {
-      const { generation } = await run(activities.settleDestination, back);
+      const { generation } = await runStep(activities.settleDestination, back);
       assert.equal(generation, 2);
     }
     assert.deepEqual(await tags(), liveTags(volumeId, 2).toSorted());
@@ -122,7 +120,7 @@ describe('a device that its volume has left', () => {
   test('stays unless the device that holds the volume now was asked, and the registry says the same', async () => {
     isKept = false;
     const stays = (given: ReturnType<typeof proof> | null) =>
-      assert.rejects(run(activities.retireSource, { ...at, proof: given }), ferryError('NotProven'));
+      assert.rejects(runStep(activities.retireSource, { ...at, proof: given }), ferryError('NotProven'));
     await stays(null);
     await stays({ ...proof(), provenAt: new Date(Date.now() - 3600_000).toISOString() });
     await stays({ ...proof(), backEnd: 'server3@c' });
@@ -134,7 +132,7 @@ describe('a device that its volume has left', () => {
     await stays({ ...proof(), generation: 0 });
     assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
     now = { state: 'deleted' };
-    await run(activities.retireSource, { ...at, proof: null });
+    await runStep(activities.retireSource, { ...at, proof: null });
     assert.equal(await tags(), null);
   });
 
@@ -144,11 +142,11 @@ describe('a device that its volume has left', () => {
     await driver.delete(deviceName, { tags: [volumeTag(volumeId)] });
     await driver.create({ name: deviceName, sizeBytes: mib, tags: liveTags(volumeId), zero: false });
     const late = { ...at, identity: gone };
-    await assert.rejects(run(activities.retireSource, { ...late, proof: proof() }), ferryError('WrongDevice'));
-    await assert.rejects(run(activities.keepSource, late), ferryError('WrongDevice'));
+    await assert.rejects(runStep(activities.retireSource, { ...late, proof: proof() }), ferryError('WrongDevice'));
+    await assert.rejects(runStep(activities.keepSource, late), ferryError('WrongDevice'));
     const live = { ...late, generation: 0 };
-    await assert.rejects(run(activities.deleteDevice, live), ferryError('WrongDevice'));
-    await assert.rejects(run(activities.extendDevice, { ...live, sizeBytes: 2 * mib }), ferryError('WrongDevice'));
+    await assert.rejects(runStep(activities.deleteDevice, live), ferryError('WrongDevice'));
+    await assert.rejects(runStep(activities.extendDevice, { ...live, sizeBytes: 2 * mib }), ferryError('WrongDevice'));
     assert.deepEqual(await tags(), liveTags(volumeId).toSorted());
   });
 
@@ -158,9 +156,9 @@ describe('a device that its volume has left', () => {
     await driver.create({ name, sizeBytes: mib, tags: incomingTags(volumeId, migrationId, 1), zero: false });
     const made = { ...at, deviceName: name };
     await driver.retag(name, { tags: [] }, { add: [roleTag('live')], remove: [roleTag('incoming')] });
-    await assert.rejects(run(activities.deleteDestination, made), ferryError('NotOwned'));
+    await assert.rejects(runStep(activities.deleteDestination, made), ferryError('NotOwned'));
     await driver.retag(name, { tags: [] }, { add: [roleTag('incoming')], remove: [roleTag('live')] });
-    await run(activities.deleteDestination, made);
+    await runStep(activities.deleteDestination, made);
     assert.equal(await driver.find(name), null);
   });
 });

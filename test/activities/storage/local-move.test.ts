@@ -3,7 +3,6 @@ import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import {
   createStorageActivities,
@@ -11,6 +10,7 @@ import {
 } from '../../../activities/storage/create-storage-activities.ts';
 import { createDirectoryDriver } from '../../../activities/storage/directory/directory-driver.ts';
 import { liveTags } from '../../../model/device.ts';
+import { runStep } from './run-step.ts';
 
 // What fails here fails on purpose.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -35,10 +35,8 @@ test('a volume that somebody has open gets no second name, also when nobody was 
     const { path } = await one.create({ name: deviceName, sizeBytes, tags: liveTags(volumeId), zero: false });
     const deps = { drivers, exports: { list: async () => [] }, noProgressMs: 60_000 };
     const { prepareLocalMove } = createStorageActivities(deps as unknown as StorageDependencies);
-    const run = <I, O>(step: (input: I) => Promise<O>, input: I): Promise<O> =>
-      new MockActivityEnvironment().run<[I], O, (input: I) => Promise<O>>(step, input);
     const move = () =>
-      run(prepareLocalMove, {
+      runStep(prepareLocalMove, {
         ...{ backEnd: 'server1@two', deviceName, sizeBytes, volumeId, migrationId, generation: 1, labels: [] },
         source: { backEnd: 'server1@one', deviceName, volumeId, identity: null, generation: 0 },
       });

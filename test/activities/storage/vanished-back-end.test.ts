@@ -3,7 +3,6 @@ import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { execa } from 'execa';
 import {
@@ -16,6 +15,7 @@ import { incomingTags, liveTags, volumeTag } from '../../../model/device.ts';
 import { FerryError } from '../../../model/errors.ts';
 import { copyStart } from '../../../model/migration.ts';
 import { ferryError } from '../../registry/world.ts';
+import { runStep } from './run-step.ts';
 
 // What fails here fails on purpose.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -113,8 +113,6 @@ describe('a back end whose file system goes away while it is worked on', () => {
   });
 
   describe('between the look for a device and its use', () => {
-    const run = <I, O>(step: (input: I) => Promise<O>, input: I): Promise<O> =>
-      new MockActivityEnvironment().run<[I], O, (input: I) => Promise<O>>(step, input);
     /** Between the two, once: by whatever comes then. */
     const gone = async (): Promise<never> => {
       await unmount();
@@ -137,14 +135,14 @@ describe('a back end whose file system goes away while it is worked on', () => {
     };
     const address = { host: '127.0.0.1', port: 10_809, exportName: 'm-1', tls: false };
     const uses: Record<string, () => Promise<unknown>> = {
-      'an attach': () => run(activities().exportVolume, { ...live, exportName: 'attachment-1', writable: true }),
-      'the source of a copy': () => run(activities().exportSource, { ...live, exportName: 'm-1', migrationId }),
-      'the destination of a mirror': () => run(activities().exportDestination, { ...copied, exportName: 'm-1' }),
-      'a copy': () => run(activities().pullVolume, { ...copied, source: address, readsZero: true, digest: false }),
+      'an attach': () => runStep(activities().exportVolume, { ...live, exportName: 'attachment-1', writable: true }),
+      'the source of a copy': () => runStep(activities().exportSource, { ...live, exportName: 'm-1', migrationId }),
+      'the destination of a mirror': () => runStep(activities().exportDestination, { ...copied, exportName: 'm-1' }),
+      'a copy': () => runStep(activities().pullVolume, { ...copied, source: address, readsZero: true, digest: false }),
       'a copy within the node, by its source': () =>
-        run(activities().copyVolume, { ...copied, source: live, readsZero: true, digest: false }),
-      'a digest': () => run(activities().digestVolume, copied),
-      'a proof': () => run(activities().proveLive, live),
+        runStep(activities().copyVolume, { ...copied, source: live, readsZero: true, digest: false }),
+      'a digest': () => runStep(activities().digestVolume, copied),
+      'a proof': () => runStep(activities().proveLive, live),
     };
     for (const [name, use] of Object.entries(uses)) {
       test(`${name} fails for the back end, not for the device`, async () => {
@@ -154,7 +152,7 @@ describe('a back end whose file system goes away while it is worked on', () => {
 
     test('what is true of the device stays what is told', async () => {
       await driver.delete(volume, { tags: [volumeTag(volumeId)] });
-      await assert.rejects(run(activities().proveLive, live), ferryError('DeviceMissing'));
+      await assert.rejects(runStep(activities().proveLive, live), ferryError('DeviceMissing'));
     });
   });
 });

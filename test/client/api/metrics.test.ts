@@ -9,17 +9,18 @@ import type { OpenFerry } from '../../../client/open-ferry.ts';
 test('requests are counted by the path of their call, and shown to Prometheus', async () => {
   const metrics = new ApiMetrics();
   const shown = await metrics.serve('127.0.0.1:0');
+  const url = `http://127.0.0.1:${shown.port}/metrics`;
   try {
     const route = '/v3/volumes/:id';
     for (const status of [200, 200, 404]) metrics.count({ method: 'GET', route, status, seconds: 0.02 });
-    const response = await fetch(shown.url);
+    const response = await fetch(url);
     assert.match(response.headers.get('content-type') ?? '', /^text\/plain/);
     const lines = (await response.text()).split('\n');
     assert.ok(lines.includes(`ferry_api_requests_total{method="GET",route="${route}",status="200"} 2`));
     assert.ok(lines.includes(`ferry_api_request_seconds_count{method="GET",route="${route}"} 3`));
     assert.ok(lines.includes(`ferry_api_request_seconds_bucket{le="0.01",method="GET",route="${route}"} 0`));
-    assert.equal((await fetch(shown.url.replace('/metrics', '/other'))).status, 404);
-    await assert.rejects(metrics.serve(new URL(shown.url).host), { type: 'InvalidInput', message: /"metricsAddress"/ });
+    assert.equal((await fetch(url.replace('/metrics', '/other'))).status, 404);
+    await assert.rejects(metrics.serve(new URL(url).host), { type: 'InvalidInput', message: /"metricsAddress"/ });
   } finally {
     await shown.stop();
   }
