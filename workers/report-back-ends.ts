@@ -3,19 +3,23 @@ import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import { capabilitiesOf } from '../configuration/capabilities.ts';
 import type { NodeConfiguration } from '../configuration/schema.ts';
-import { reportBackEnds } from '../registry/back-ends.ts';
+import { downAfterMs } from '../model/back-end.ts';
 import { FerryError } from '../model/errors.ts';
+import { reportBackEnds } from '../registry/back-ends.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import type { OwnStorage } from './own-storage.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
 
-/** A back end that takes longer to say what it can hold hangs; the node's others must be heard of meanwhile. Milliseconds. */
+/** No longer is waited for what a back end can hold: the node's others must be heard of meanwhile. Milliseconds. */
 const capacityMs = 10_000;
 const answerSlices = 10;
 
+type Answer = Awaited<ReturnType<VolumeDriver['capacity']>>;
+
 /**
  * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
- * fails is said in the log and made again at the next beat.
+ * fails is said in the log and made again at the next beat. A back end that is slow to answer is told as it last was, until that is as
+ * long ago as a node may be silent: a busy machine must not take it out of service.
  */
 export async function startReporting(deps: {
   node: NodeConfiguration;
@@ -26,26 +30,41 @@ export async function startReporting(deps: {
   /** Why no work comes to this worker; null as long as it does. */
   whyUnreachable: () => string | null;
   answerMs?: number;
+  downMs?: number;
 }): Promise<{ stop: () => void; now: () => void }> {
-  const { node, drivers, ownStorages, registry, log, whyUnreachable, answerMs = capacityMs } = deps;
+  const {
+    node,
+    drivers,
+    ownStorages,
+    registry,
+    log,
+    whyUnreachable,
+    answerMs = capacityMs,
+    downMs = downAfterMs,
+  } = deps;
   /** One that hangs is asked once, and is waited for no longer than the others can wait. */
-  const asked = new Map<string, ReturnType<VolumeDriver['capacity']>>();
+  const asked = new Map<string, Promise<Answer>>();
+  const lastAnswers = new Map<string, { answer: Answer; atMs: number }>();
   const answered = async (name: string, driver: VolumeDriver) => {
     if (!asked.has(name)) {
       const ask = async () => {
         await ownStorages.get(name)?.refresh();
-        return driver.capacity();
+        const answer = await driver.capacity();
+        lastAnswers.set(name, { answer, atMs: performance.now() });
+        return answer;
       };
-      const capacity = ask().finally(() => asked.delete(name));
-      capacity.catch(() => {});
-      asked.set(name, capacity);
+      const answer = ask().finally(() => asked.delete(name));
+      answer.catch(() => lastAnswers.delete(name));
+      asked.set(name, answer);
     }
     const silence = new AbortController();
     try {
       return await Promise.race([
         asked.get(name)!,
         silent(silence.signal).then(() => {
-          throw new Error(`it does not answer for more than ${answerMs / 1000} s`);
+          const last = lastAnswers.get(name);
+          if (last && performance.now() - last.atMs < downMs) return last.answer;
+          throw new Error(`it does not answer for more than ${(last ? downMs : answerMs) / 1000} s`);
         }),
       ]);
     } finally {

@@ -35,6 +35,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'locateVolume',
     'checkUnused',
     'examineDisk',
+    'examineHolders',
     'reasonsAgainst',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),

@@ -62,6 +62,41 @@ test('a back end that hangs is told to be down, is asked once, and keeps the oth
   }
 });
 
+test('a back end that answered lately counts as it was while it is slow to answer, and is down when that lasts', async () => {
+  const registry = await testRegistry();
+  let isSlow = false;
+  const slow = driver(async () => (isSlow ? new Promise(() => {}) : { totalBytes: 2 * gib, freeBytes: gib }));
+  const reporting = await startReporting({
+    node,
+    drivers: new Map([['server1@b', slow]]),
+    ownStorages,
+    registry,
+    log,
+    whyUnreachable: () => null,
+    answerMs: 50,
+    downMs: 3_000,
+  });
+  try {
+    const seen = async () => {
+      const [b = assert.fail()] = await listBackEnds(registry);
+      return { heartbeatAt: b.heartbeatAt, told: [backEndState(b, b.asOf), b.freeBytes, b.fault] };
+    };
+    const first = await seen();
+    isSlow = true;
+    reporting.now();
+    let next = first;
+    while (next.heartbeatAt <= first.heartbeatAt) next = await seen();
+    assert.deepEqual(next.told, ['up', gib, null]);
+    while (next.told[0] === 'up') {
+      reporting.now();
+      next = await seen();
+    }
+    assert.deepEqual(next.told, ['down', 0, 'it does not answer for more than 3 s']);
+  } finally {
+    reporting.stop();
+  }
+});
+
 test('a back end whose answer waited while the worker itself was suspended is up', async () => {
   const registry = await testRegistry();
   const suspended = driver(async () => {
