@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../workers/embedded/temporal.ts';
@@ -25,6 +26,8 @@ export interface PlainSystem {
   readonly env: Readonly<Record<string, string>>;
   /** Runs the CLI; an exit code other than 0 is an answer, not an error. */
   ferry(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }>;
+  /** Resolves when Ferry has heard of every back end: volumes may be placed there then. */
+  untilUp(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -74,10 +77,13 @@ export const seedNodes: readonly SystemNode[] = [
   { name: 'server2', volumeGroups: [{ name: 'lvmstorage-2', sizeMib: 8192 }] },
 ];
 
+/** What a slow machine may need to read its volume groups, several times over. Milliseconds. */
+const upMs = 300_000;
+
 type Backing = 'lvm' | 'directory';
 
 /**
- * Starts everything; what was started is stopped again when a part fails. Ends with this process.
+ * Starts everything, and resolves when every back end is up; what was started is stopped again when a part fails. Ends with this process.
  *
  * `backing` says what a node is. `lvm`, the default: a guest with a real LVM. `directory`: a worker process on this machine, and each of
  * its volume groups a directory of sparse files in the system's folder: light, and for where guests cannot run.
@@ -136,6 +142,20 @@ async function start(
   );
   stops.push(() => control.signal('SIGKILL'));
   await Promise.all([control.start(), ...Object.values(storage.workers).map((worker) => worker.start())]);
+  const ferry: PlainSystem['ferry'] = (...args) => runWarmCli(env, args);
+  const groups = (options.nodes ?? seedNodes).flatMap(({ volumeGroups }) => volumeGroups);
+  const backEnds = groups.flatMap(({ thinPools = [] }) => [null, ...thinPools]).length;
+  const untilUp = async () => {
+    const deadline = Date.now() + upMs;
+    for (;;) {
+      const { stdout, exitCode } = await ferry('host', 'list', '--json');
+      const listed = exitCode === 0 ? (JSON.parse(stdout) as { state: string }[]) : [];
+      if (listed.length === backEnds && listed.every(({ state }) => state === 'up')) return;
+      if (Date.now() > deadline) throw new Error(`not every back end is up after ${upMs / 1000} s: ${stdout}`);
+      await sleep(100);
+    }
+  };
+  await untilUp();
 
   return {
     directory,
@@ -146,7 +166,8 @@ async function start(
     storage: storage.workers,
     metricsUrls: { control: metrics.url, ...storage.metricsUrls },
     env,
-    ferry: (...args) => runWarmCli(env, args),
+    ferry,
+    untilUp,
     stop,
   };
 }

@@ -29,8 +29,6 @@ export interface Stage extends PlainSystem {
   readonly sight: Sight;
   readonly checker: Checker;
   readonly client: Client;
-  /** Resolves when Ferry has heard of every back end: volumes may be placed there then. */
-  untilUp(): Promise<void>;
   /** A volume with recognizable data, of `lvmVolumeMib`, or of 1 GiB in a directory; its id and the data's SHA-256. */
   volume(backEnd?: string): Promise<{ id: string; contents: string }>;
   /** Starts a migration; resolves when it is claimed, rejects when it is refused. */
@@ -86,8 +84,6 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
   // Sparse files cost nothing, whatever their size.
   const usualBytes = options.backing === 'directory' ? gib : lvmVolumeMib * 1024 ** 2;
   const { volumeBytes: sizeBytes = usualBytes, ...systemOptions } = options;
-  const groups = (options.nodes ?? roomyNodes).flatMap(({ volumeGroups }) => volumeGroups);
-  const backEnds = groups.flatMap(({ thinPools = [] }) => [null, ...thinPools]).length;
   const directory = await mkdtemp(join(tmpdir(), 'ferry-stage-'));
   // Kept on demand: the workers' logs tell what a failed test does not.
   const remove = async () => {
@@ -102,18 +98,6 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
       throw error;
     },
   );
-  const untilUp: Stage['untilUp'] = () =>
-    poll(async () => {
-      const { stdout, exitCode } = await system.ferry('host', 'list', '--json');
-      if (exitCode !== 0) return false;
-      const listed = JSON.parse(stdout) as { state: string }[];
-      return listed.length === backEnds && listed.every(({ state }) => state === 'up');
-    });
-  await untilUp().catch(async (error: unknown) => {
-    await system.stop();
-    await remove();
-    throw error;
-  });
   const connection = await Connection.connect({ address: system.temporal.address });
   const client = new Client({ connection });
   const checker = createChecker(sight, () => system.postgres.url);
@@ -162,7 +146,6 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
     sight,
     checker,
     client,
-    untilUp,
     volume,
     migrate,
     untilCopied,
