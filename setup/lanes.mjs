@@ -34,6 +34,17 @@ export function laneOf(file) {
 }
 
 /**
+ * Whether a test file, relative to the checkout, starts storage nodes that are guests with a kernel and an LVM of their own. They take
+ * most of the cpu: two such files beside each other are slower than one after the other.
+ * @param {string} file
+ * @returns {boolean}
+ */
+export function startsGuests(file) {
+  if (file.startsWith('test/demo/')) return true;
+  return /\bNodeStage\b|\/(?:lvm-node|testbed\/nodes)\.ts'/.test(readFileSync(join(root, file), 'utf8'));
+}
+
+/**
  * The test files in what was named on the command line; all when nothing was. Relative to the checkout, sorted.
  * @param {readonly string[]} named
  * @returns {string[]}

@@ -1,14 +1,14 @@
 // npm test [-- FILE or FOLDER...]: the checks and all tests, or just the tests in what is named. npm run test:LANE: those of a lane.
-import { once } from 'node:events';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { run } from 'node:test';
-import { spec } from 'node:test/reporters';
+import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { runChecks } from './checks.ts';
-import { laneOf, lanes, testFiles } from './lanes.mjs';
+import { laneOf, lanes, startsGuests, testFiles } from './lanes.mjs';
 import { WrongUsage } from './report.mjs';
 
-/** The long ones mostly wait for guests, servers and time limits, so three at a time are right even on two cpus. */
+/** The long ones mostly wait for servers and time limits, so three at a time are right even on two cpus. Nodes that are guests do not wait. */
 const concurrency = 3;
 const root = join(import.meta.dirname, '..');
 const { lane, named } = readArguments();
@@ -19,10 +19,13 @@ const checking = named.length || lane ? Promise.resolve({ passed: 0, failed: 0 }
 const files = named.length ? namedFiles() : testFiles([]).filter((file) => !lane || laneOf(file) === lane);
 const byRank = files.toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 const first = new Map<string, FileResult>();
+/** What the files that run have said so far. */
+const unfinished = new Map<string, string[]>();
 
 // An ordinary end, so that what each test process began is not left to run on to its own; and what is known by then.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
+    for (const said of unfinished.values()) console.log(said.join(''));
     tellSlowestAndFailed();
     console.log(`ended by ${signal} before: ${byRank.filter((file) => !first.has(file)).join(', ')}`);
     process.exit(130);
@@ -70,19 +73,38 @@ function tellSlowestAndFailed(): void {
   for (const [file, { complaints }] of first) for (const each of complaints) console.log(`✖ ${file}: ${each}`);
 }
 
-/** Runs test files, prints what they say, and notes in `byFile` how each did; a file that came to no end is missing there. */
+/**
+ * Runs test files, so many at once, and never two beside each other whose nodes are guests. Prints what each said when it ended, and notes in
+ * `byFile` how it did; a file that came to no end is missing there.
+ */
 async function runFiles(which: readonly string[], atOnce: number, byFile: Map<string, FileResult>): Promise<void> {
-  const complaints = new Map<string, string[]>();
-  const events = run({ files: [...which], cwd: root, concurrency: atOnce, timeout: fileTimeoutMs });
+  const waiting = [...which];
+  const running = new Map<string, Promise<void>>();
+  const mayBegin = (file: string) => !startsGuests(file) || ![...running.keys()].some(startsGuests);
+  while (waiting.length || running.size) {
+    const next = running.size < atOnce ? waiting.findIndex(mayBegin) : -1;
+    if (next === -1) {
+      await Promise.race(running.values());
+      continue;
+    }
+    const [file = ''] = waiting.splice(next, 1);
+    running.set(
+      file,
+      runFile(file, byFile).finally(() => running.delete(file)),
+    );
+  }
+}
+
+async function runFile(path: string, byFile: Map<string, FileResult>): Promise<void> {
+  const complaints: string[] = [];
+  const events = run({ files: [path], cwd: root, timeout: fileTimeoutMs });
   events.on('test:summary', ({ file, counts, success, duration_ms }) => {
     if (file === undefined) return;
     const notPassed = counts.tests - counts.passed - counts.skipped - counts.todo;
     const seconds = Math.round(duration_ms / 1000);
-    const its = complaints.get(file) ?? [];
-    byFile.set(relative(root, file), { success, passed: counts.passed, failed: notPassed, seconds, complaints: its });
+    byFile.set(path, { success, passed: counts.passed, failed: notPassed, seconds, complaints });
   });
-  events.on('test:fail', ({ file, name, details }) => {
-    if (file === undefined) return;
+  events.on('test:fail', ({ name, details }) => {
     const { error } = details;
     if ('failureType' in error && error.failureType === 'subtestsFailed') return;
     const cause = error.cause instanceof Error ? error.cause : error;
@@ -91,25 +113,36 @@ async function runFiles(which: readonly string[], atOnce: number, byFile: Map<st
     const through = [...(cause.stack ?? '').matchAll(/(?<=\/)[^/\s]+\.m?[jt]s:\d+(?=:\d+\)?$)/gm)]
       .slice(0, 6)
       .join(' < ');
-    const inShort =
-      `${name}: ${why.slice(0, 600)} (${'failureType' in error ? String(error.failureType) : 'outside of it'}; ${through})`.replaceAll(
-        '\n',
-        ' ',
-      );
-    complaints.set(file, [...(complaints.get(file) ?? []), inShort]);
+    const inShort = `${name}: ${why.slice(0, 600)} (${'failureType' in error ? String(error.failureType) : 'outside of it'}; ${through})`;
+    complaints.push(inShort.replaceAll('\n', ' '));
   });
-  const report = events.compose(new spec());
-  report.pipe(process.stdout, { end: false });
-  await once(report, 'end');
+  // One whole file after the other, not line by line between each other.
+  const said: string[] = [];
+  unfinished.set(path, said);
+  for await (const part of Readable.from(withoutCounts(events)).compose(new spec())) said.push(String(part));
+  unfinished.delete(path);
+  const seconds = byFile.get(path)?.seconds;
+  console.log(`\n${path}${seconds === undefined ? '' : ` (${seconds} s)`}\n${said.join('').trimEnd()}`);
 }
 
-/** The longest first, also those that mostly wait: one of them alone at the end would leave the cpus idle. */
+/** The counts of one file are told with all others at the end. */
+async function* withoutCounts(events: AsyncIterable<TestEvent>): AsyncGenerator<TestEvent> {
+  for await (const event of events) {
+    const isCount =
+      event.type === 'test:diagnostic' &&
+      /^(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(event.data.message);
+    if (!isCount) yield event;
+  }
+}
+
+/**
+ * First those with guests, as one has to wait for the other; then the long ones, also those that mostly wait: one of them alone at the end
+ * would leave the cpus idle.
+ */
 function rank(file: string): number {
-  return ['end-to-end', 'faults', 'chaos', 'demo', 'testbed', 'compute', 'workflows'].some((each) =>
-    file.includes(each),
-  )
-    ? 0
-    : 1;
+  if (startsGuests(file)) return 0;
+  const long = ['end-to-end', 'faults', 'chaos', 'testbed', 'compute', 'workflows'];
+  return long.some((each) => file.includes(each)) ? 1 : 2;
 }
 
 function namedFiles(): string[] {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { laneOf, lanes, testFiles } from '../../setup/lanes.mjs';
+import { laneOf, lanes, startsGuests, testFiles } from '../../setup/lanes.mjs';
 import { purposes } from '../../setup/needs.mjs';
 
 const root = join(import.meta.dirname, '../..');
@@ -20,6 +20,20 @@ test('a test is in the lane of what it needs', () => {
     'test/testbed/libvirt/start-libvirt.test.ts': 'attached',
   } as const;
   for (const [file, lane] of Object.entries(expected)) assert.equal(laneOf(file), lane, file);
+});
+
+test('the tests that start nodes as guests are known', () => {
+  const guests = testFiles([]).filter(startsGuests);
+  const some = [
+    'demo/demo',
+    'end-to-end/thin',
+    'end-to-end/operations',
+    'activities/storage/lvm/lvm-driver',
+    'testbed/nodes',
+  ];
+  for (const each of some) assert.ok(guests.includes(`test/${each}.test.ts`), each);
+  for (const each of ['end-to-end/copies', 'faults/matrix', 'end-to-end/attached'])
+    assert.ok(!guests.includes(`test/${each}.test.ts`), each);
 });
 
 test('each lane has tests, a command and needs of its own', async () => {
