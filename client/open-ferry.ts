@@ -7,6 +7,7 @@ import { clientAttachmentCommands } from './client-attachments.ts';
 import { backEndCommands } from './back-ends.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
+import { eventCommands } from './events.ts';
 import { hypervisorCommands } from './hypervisors.ts';
 import { administrator, type Identity } from './identity.ts';
 import { keptSourceCommands } from './kept-sources.ts';
@@ -62,6 +63,7 @@ function commands(context: Context) {
     ...movesCommands(context),
     ...movesControlCommands(context),
     ...repairCommands(context),
+    ...eventCommands(context),
   };
 }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { eventKinds, webhookName } from '../model/event.ts';
 import { nodeName } from '../model/ids.ts';
 import { configuredCapabilities } from './capabilities.ts';
 
@@ -117,6 +118,31 @@ const api = z.strictObject({
   insecureNetwork: z.boolean().default(false),
 });
 
+const webhook = z
+  .strictObject({
+    name: webhookName,
+    /** Where events are posted. */
+    url: httpUrl,
+    /** Holds the key with which they are signed; two keys on two lines while the receiver changes. Read at each try. */
+    secretFile: absolutePath,
+    /** Of what is told, e.g. ["migrate", "delete"]; of everything if not given. */
+    kinds: z.array(z.enum(eventKinds)).min(1).optional(),
+    /** `oslo`: what is in the envelope has the form of Cinder's notifications. */
+    data: z.enum(['ferry', 'oslo']).default('ferry'),
+    /** PEM: who vouches for the receiver's certificate, instead of those whom the system trusts. */
+    caFile: absolutePath.optional(),
+    /** What the receiver has not taken for so long is a dead letter. */
+    giveUpHours: z.number().positive().max(720).default(24),
+    /** Sends events to another host without TLS: only on a network that nobody else can reach. */
+    insecureNetwork: z.boolean().default(false),
+  })
+  .refine((w) => w.insecureNetwork || w.url.startsWith('https:') || loopback(w.url), {
+    path: ['url'],
+    error: 'must be https: names of tenants and volumes go there (or set insecureNetwork)',
+  })
+  .refine((w) => !URL.parse(w.url)?.password, { path: ['url'], error: 'must hold no password: events are signed' });
+export type WebhookConfiguration = z.infer<typeof webhook>;
+
 export const configuration = z.strictObject({
   databaseUrl: z
     .url({ protocol: /^postgres(ql)?$/, error: 'is not a Postgres URL (postgres://user@host/database)' })
@@ -136,6 +162,12 @@ export const configuration = z.strictObject({
     .optional(),
   /** The Block Storage API. */
   api: api.prefault({}),
+  /** Who is told what happened; of control workers. */
+  webhooks: z
+    .array(webhook)
+    .max(32)
+    .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'has two webhooks of one name')
+    .default([]),
   /** The password of Ferry's user in Keystone; belongs into the environment, or into a file of its own. */
   keystonePassword: z.string().min(1).optional(),
   /** Address for Prometheus, e.g. 127.0.0.1:9464; no metrics if not given. */

@@ -47,6 +47,8 @@ export const messages = {
   keptSourceChanged: 'keptSourceChanged',
   /** Signal to the workflow that cleans up: the steps of somebody who would have started it. Those that it has are not done twice. */
   moreToCleanUp: 'moreToCleanUp',
+  /** Signal to the workflow that tells events to a webhook: there is one to tell. */
+  eventsDue: 'eventsDue',
   /** Query: the operations refused so far (a bounded list). */
   refusedOperations: 'refusedOperations',
 } as const;

@@ -39,6 +39,13 @@ export const metrics = {
   evacuationsIdle: 'ferry_evacuations_idle',
   /** Gauge {back_end}: devices that do not fit the registry; above 0 the back end needs repair. */
   discrepancies: 'ferry_discrepancies',
+  /**
+   * Gauges {webhook}: events that it waits for, seconds that the oldest of them has waited, and events that it will not get. Of control
+   * workers, from the registry.
+   */
+  eventsWaiting: 'ferry_events_waiting',
+  eventsOldestSeconds: 'ferry_events_oldest_seconds',
+  eventsDead: 'ferry_events_dead',
   /** Counter, bytes: what transfers went over, holes included; of storage workers, and of compute workers for mirrors. */
   bytesDone: 'ferry_bytes_done_total',
   /** Counter {type}: refusals and failures of steps, by error type; of every worker. */

@@ -49,6 +49,11 @@ export function repairWorkflowId(volumeId: string): string {
   return `repair-${volumeId}`;
 }
 
+/** Tells events to a webhook; one for each. */
+export function deliveryWorkflowId(webhook: string): string {
+  return `deliver-${webhook}`;
+}
+
 /** The schedule that looks every minute for what nobody carries on. */
 export const reconcileSchedule = 'reconcile';
 

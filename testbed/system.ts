@@ -49,6 +49,8 @@ export interface SystemOptions {
   noProgressSeconds?: number;
   /** Of the control worker's code, see the configuration. */
   deployment?: { name: string; buildId: string };
+  /** Whom the control worker tells what happened, see the configuration. */
+  webhooks?: readonly object[];
   /** More for the environment of the workers that run on this machine. */
   workerEnv?: Readonly<Record<string, string>>;
 }
@@ -134,7 +136,8 @@ async function start(
   const env = { ...reach, FERRY_CONFIG: clientConfig };
   const metrics = await metricsListener();
   const controlConfig = join(directory, 'control.json');
-  await writeFile(controlConfig, JSON.stringify({ ...common, ...deployment, ...metrics.configuration }));
+  const { webhooks = [] } = options;
+  await writeFile(controlConfig, JSON.stringify({ ...common, ...deployment, ...metrics.configuration, webhooks }));
   const control = processWorker(
     ['worker', 'control'],
     { ...workerReach, FERRY_CONFIG: controlConfig },

@@ -1,13 +1,14 @@
 import { Client } from '@temporalio/client';
 import { Runtime, Worker, type NativeConnection } from '@temporalio/worker';
 import { createMoveActivities } from '../activities/moves/create-move-activities.ts';
+import { createNotificationActivities } from '../activities/notifications/create-notification-activities.ts';
 import { createRegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../activities/repair/create-repair-activities.ts';
 import { registryInputs } from '../activities/inputs/registry.ts';
 import { registryWarrants, type WritesConnection } from '../activities/warrants/registry-warrants.ts';
 import { requireWarrants } from '../activities/warrants/require-warrants.ts';
 import type { Logger } from 'pino';
-import type { DeploymentConfiguration } from '../configuration/schema.ts';
+import type { DeploymentConfiguration, WebhookConfiguration } from '../configuration/schema.ts';
 import { controlQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
 import { activityFailures } from './activity-failures.ts';
@@ -19,6 +20,7 @@ import { promoteFirst } from './promote-first.ts';
 import type { Stoppable } from './run-until-stopped.ts';
 import { isRunning, removeSchedule } from './schedule-reconcile.ts';
 import { stepLog } from './step-log.ts';
+import { tellEvents } from './tell-events.ts';
 import { watchReach } from './temporal-reach.ts';
 import { workflowEnd } from './workflow-end.ts';
 
@@ -35,8 +37,10 @@ export async function createControlWorker(deps: {
   lookEveryMs?: number;
   /** The deployment whose versions hold on to what they began; none if not given. */
   deployment?: DeploymentConfiguration | undefined;
+  /** Who is told what happened. */
+  webhooks?: readonly WebhookConfiguration[];
 }): Promise<Stoppable> {
-  const { connection, namespace, registry, orphanGraceSeconds, deployment, log } = deps;
+  const { connection, namespace, registry, orphanGraceSeconds, deployment, webhooks = [], log } = deps;
   const client = new Client({ connection, namespace });
   const steps = createRegistryActivities({ registry });
   const { finishAttach, switchVolume } = steps;
@@ -59,6 +63,7 @@ export async function createControlWorker(deps: {
         orphanGraceSeconds,
         isRunning: (workflowId) => isRunning(client, workflowId),
       }),
+      ...createNotificationActivities({ registry, webhooks }),
     },
     interceptors: {
       activity: [
@@ -70,13 +75,14 @@ export async function createControlWorker(deps: {
     ...(deployment === undefined ? {} : { workerDeploymentOptions: await pinned(deployment) }),
   });
   const keeping = await keepNamespace({ ...deps, everyMs: deps.lookEveryMs });
+  const telling = await tellEvents({ registry, client, webhooks, log });
   const observing = observeRegistry(registry, Runtime.instance().metricMeter);
   const reach = await watchReach({ connection, namespace, taskQueue: controlQueue, worker, slots: concurrentSteps });
   const over = new AbortController();
   return {
     async run() {
       if (deployment !== undefined) void promoteFirst(client, namespace, deployment, over.signal);
-      await worker.run().finally(() => (over.abort(), observing.stop(), keeping.stop(), reach.stop()));
+      await worker.run().finally(() => (over.abort(), telling.stop(), observing.stop(), keeping.stop(), reach.stop()));
     },
     stop: () => shutdown(worker),
     refusedForMs: () => reach.refusedForMs(),

@@ -5,6 +5,7 @@ import { metrics } from '../model/metrics.ts';
 import { outcome, phase } from '../model/migration.ts';
 import { listBackEnds } from '../registry/back-ends.ts';
 import { durabilityRisks } from '../registry/durability.ts';
+import { countDeliveries } from '../registry/events.ts';
 import { countDiscrepancies } from '../registry/discrepancies.ts';
 import { countEndedMigrations, countMovePlans } from '../registry/ended-migrations.ts';
 import { listComputeNodes } from '../registry/compute-nodes.ts';
@@ -32,12 +33,16 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
   const idle = gauge(metrics.evacuationsIdle, 'Evacuations and balancings that move nothing now');
   const countEnded = endedCounters(meter);
   /** Those that were shown: what is forgotten since then is not expected any more. */
-  const shown = { backEnds: new Set<string>(), hypervisors: new Set<string>() };
+  const shown = { backEnds: new Set<string>(), hypervisors: new Set<string>(), webhooks: new Set<string>() };
 
   const wrong = gauge(metrics.discrepancies, 'Devices of the back end that do not fit the registry');
 
+  const waiting = gauge(metrics.eventsWaiting, 'Events that the webhook waits for');
+  const oldestEvent = gauge(metrics.eventsOldestSeconds, 'For how long the oldest of them waits');
+  const dead = gauge(metrics.eventsDead, 'Events that the webhook will not get');
+
   const look = async () => {
-    const [phases, backEnds, discrepancies, risks, ended, hypervisors, plans] = await Promise.all([
+    const [phases, backEnds, discrepancies, risks, ended, hypervisors, plans, deliveries] = await Promise.all([
       countRunningMigrations(registry),
       listBackEnds(registry),
       countDiscrepancies(registry),
@@ -45,10 +50,19 @@ export function observeRegistry(registry: Registry, meter: MetricMeter): { stop:
       countEndedMigrations(registry),
       listComputeNodes(registry),
       countMovePlans(registry),
+      countDeliveries(registry),
     ]);
     countEnded(ended);
     evacuations.set(plans.running);
     idle.set(plans.idle);
+    for (const name of shown.webhooks) for (const each of [waiting, oldestEvent, dead]) each.set(0, { webhook: name });
+    for (const delivery of deliveries) {
+      const tags = { webhook: delivery.webhook };
+      shown.webhooks.add(delivery.webhook);
+      waiting.set(delivery.waiting, tags);
+      oldestEvent.set(delivery.oldestSeconds, tags);
+      dead.set(delivery.dead, tags);
+    }
     for (const name of shown.hypervisors) hypervisorExpected.set(0, { hypervisor: name });
     for (const { name, isUp } of hypervisors) {
       shown.hypervisors.add(name);

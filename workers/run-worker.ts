@@ -101,10 +101,10 @@ function create(
     log: Logger;
   } & Awaited<ReturnType<typeof connectToTemporal>>,
 ): Promise<Stoppable> {
-  const { node, compute, noProgressSeconds, orphanGraceSeconds, deployment } = deps.configuration;
+  const { node, compute, noProgressSeconds, orphanGraceSeconds, deployment, webhooks } = deps.configuration;
   switch (kind) {
     case 'control':
-      return createControlWorker({ ...deps, orphanGraceSeconds, deployment });
+      return createControlWorker({ ...deps, orphanGraceSeconds, deployment, webhooks });
     case 'storage':
       if (!node) throw notConfigured('storage node', 'node');
       return createStorageWorker({ ...deps, node, noProgressSeconds });

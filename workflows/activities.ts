@@ -1,6 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import type { ComputeActivities } from '../activities/compute/create-compute-activities.ts';
 import type { MoveActivities } from '../activities/moves/create-move-activities.ts';
+import type { NotificationActivities } from '../activities/notifications/create-notification-activities.ts';
 import type { RegistryActivities } from '../activities/registry/create-registry-activities.ts';
 import type { RepairActivities } from '../activities/repair/create-repair-activities.ts';
 import type { StorageActivities } from '../activities/storage/create-storage-activities.ts';
@@ -20,6 +21,13 @@ export const registry = proxyActivities<RegistryActivities>({
 export const repair = proxyActivities<RepairActivities>({
   taskQueue: controlQueue,
   startToCloseTimeout: '60s',
+  retry: { initialInterval: '500ms', maximumInterval: '10s' },
+});
+
+/** Tells events. A try waits for its receiver for ten seconds; when the next one is due stands in the registry. */
+export const notifications = proxyActivities<NotificationActivities>({
+  taskQueue: controlQueue,
+  startToCloseTimeout: '30s',
   retry: { initialInterval: '500ms', maximumInterval: '10s' },
 });
 

@@ -3,6 +3,7 @@ export { balanceBackEnds } from './balance-back-ends.ts';
 export { cleanUp } from './clean-up.ts';
 export { createVolume } from './create-volume.ts';
 export { decommissionNode } from './decommission-node.ts';
+export { deliverEvents } from './deliver-events.ts';
 export { evacuateInWindow } from './evacuate-in-window.ts';
 export { evacuateHost } from './evacuate-host.ts';
 export { expireKeptSource } from './expire-kept-source.ts';

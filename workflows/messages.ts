@@ -23,6 +23,8 @@ export const steerMigration = defineSignal<[steer: SteerPayload]>(messages.steer
 export const keptSourceChanged = defineSignal(messages.keptSourceChanged);
 export const moreToCleanUp = defineSignal<[steps: unknown]>(messages.moreToCleanUp);
 
+export const eventsDue = defineSignal(messages.eventsDue);
+
 export const awaitPlan = defineUpdate<{ planId: string }>(messages.awaitPlan);
 export const pauseMoves = defineUpdate<void>(messages.pauseMoves);
 export const resumeMoves = defineUpdate<void>(messages.resumeMoves);

@@ -5,6 +5,7 @@ import { addDelete } from './delete.ts';
 import { addDetach } from './detach.ts';
 import { addDiscover } from './discover.ts';
 import { addDoctor } from './doctor.ts';
+import { addEvent } from './event.ts';
 import { addExtend } from './extend.ts';
 import { addManage } from './manage.ts';
 import { addMetadata } from './metadata.ts';
@@ -109,6 +110,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addBalance(program);
 
   addRepair(program);
+  addEvent(program);
   addDoctor(program);
   addApi(program);
   addCompletion(program);

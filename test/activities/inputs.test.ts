@@ -4,10 +4,12 @@ import fc from 'fast-check';
 import { createComputeActivities } from '../../activities/compute/create-compute-activities.ts';
 import { computeInputs } from '../../activities/inputs/compute.ts';
 import { moveInputs } from '../../activities/inputs/moves.ts';
+import { notificationInputs } from '../../activities/inputs/notifications.ts';
 import { registryInputs } from '../../activities/inputs/registry.ts';
 import { repairInputs } from '../../activities/inputs/repair.ts';
 import { storageInputs } from '../../activities/inputs/storage.ts';
 import { createMoveActivities } from '../../activities/moves/create-move-activities.ts';
+import { createNotificationActivities } from '../../activities/notifications/create-notification-activities.ts';
 import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
 import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
@@ -19,6 +21,7 @@ const activities: Record<string, (input: never) => Promise<unknown>> = {
   ...createRegistryActivities(none),
   ...createMoveActivities(none),
   ...createRepairActivities(none),
+  ...createNotificationActivities({ registry: none, webhooks: [] }),
   ...createStorageActivities(none),
   ...createComputeActivities(none),
 };
@@ -26,6 +29,7 @@ const schemas: Record<string, object> = {
   ...registryInputs,
   ...moveInputs,
   ...repairInputs,
+  ...notificationInputs,
   ...storageInputs,
   ...computeInputs,
 };

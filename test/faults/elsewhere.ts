@@ -10,6 +10,7 @@ const copies = 'test/end-to-end/copies.test.ts and test/registry/copies.test.ts'
 const behind = 'test/end-to-end/registry-behind.test.ts';
 const moves = 'test/end-to-end/evacuation.test.ts';
 const repair = 'test/end-to-end/repair.test.ts and operation-repair.test.ts';
+const told = 'test/end-to-end/notifications.test.ts and test/activities/notifications';
 const lost = 'test/end-to-end/lost-destination.test.ts';
 
 /** The activities that only migrations of attached volumes run: their rows are in attached.test.ts, which sees that they are these. */
@@ -69,6 +70,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(thin, ['nameDestination']),
   ...rows(kept, ['takeDueKeptSource', 'forgetKeptSource']),
   ...rows(unmapping, ['holdMirror', 'unmapZeros', 'endUnmapping']),
+  ...rows(told, ['dueEvents', 'deliverEvent']),
   ...rows(hypervisor, ['setMirrorBandwidth', 'resumeAfterIoError']),
 };
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { createComputeActivities } from '../../activities/compute/create-compute-activities.ts';
 import { createMoveActivities } from '../../activities/moves/create-move-activities.ts';
+import { createNotificationActivities } from '../../activities/notifications/create-notification-activities.ts';
 import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
 import { createStorageActivities } from '../../activities/storage/create-storage-activities.ts';
@@ -112,6 +113,7 @@ test('every activity has its row, or is said to be tested elsewhere', () => {
     ...createRegistryActivities(none),
     ...createMoveActivities(none),
     ...createRepairActivities(none),
+    ...createNotificationActivities({ registry: none, webhooks: [] }),
     ...createStorageActivities(none),
     ...createComputeActivities(none),
   });

@@ -1,4 +1,4 @@
-// node test/replay/record.ts [migrations | operations | evacuations | kept | attached | within-one-group | unmapped | steered]
+// node test/replay/record.ts [migrations | operations | evacuations | kept | attached | within-one-group | unmapped | steered | told]
 // Records the histories that `replay.test.ts` replays, anew: of the workflows as they are now, on a real Temporal with real volumes
 // and a real guest. For when a change was meant to change what running workflows do (see docs/operations.md, Upgrading). With the name of a
 // part it records that one only and adds it to what is there: for workflows and paths that are new.
@@ -15,6 +15,7 @@ import {
 import { AttachedStage } from '../end-to-end/attached-stage.ts';
 import { holdSwitch } from '../end-to-end/hold-switch.ts';
 import { poll, server1, server2, setStage, slowly, type Stage } from '../end-to-end/stage.ts';
+import { startReceiver } from '../end-to-end/event-receiver.ts';
 import { stageCli } from '../end-to-end/stage-cli.ts';
 import { PlayedNodes, untilCancelled } from '../workflows/played-nodes.ts';
 import { readHistories, writeHistories, type RecordedHistory } from './histories.ts';
@@ -44,6 +45,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   'within-one-group': recordWithinOneGroup,
   unmapped: recordUnmapped,
   steered: recordSteered,
+  told: recordTold,
 };
 // A test, so that what it started for it ends with it.
 test('histories are recorded', async () => {
@@ -326,6 +328,29 @@ async function running(client: Client): Promise<string[]> {
 }
 
 /** One of each kind: workflows of one type whose histories have the same events in the same order are the same. */
+/** A webhook that is told of two events, while its receiver takes only the second try of the first. */
+async function recordTold(): Promise<void> {
+  await using receiver = await startReceiver();
+  receiver.answers = [503];
+  const stage = await setStage({
+    backing: 'directory',
+    nodeTimeoutSeconds: 60,
+    webhooks: [await receiver.webhook('told')],
+  });
+  const { ferry, create } = stageCli(() => stage);
+  try {
+    await stage.client.schedule.getHandle(reconcileSchedule).pause();
+    const id = await create();
+    await poll(async () => receiver.received.length >= 1);
+    await ferry('delete', id);
+    await poll(async () => receiver.received.length >= 2);
+    await poll(async () => (await ferry<unknown[]>('event', 'list')).length === 0);
+    await record(stage.client);
+  } finally {
+    await stage.strike();
+  }
+}
+
 async function record(client: Client): Promise<void> {
   for await (const { workflowId, runId, type } of client.workflow.list()) {
     if (workflowId.startsWith('temporal-sys')) continue;

@@ -13,6 +13,7 @@ import { reportComputeNode } from '../../registry/compute-nodes.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { startSystem, type PlainSystem } from '../../testbed/system.ts';
+import { startReceiver, type EventReceiver } from '../end-to-end/event-receiver.ts';
 
 const source = 'server1@lvmstorage-1';
 const destination = 'server2@lvmstorage-2';
@@ -22,14 +23,19 @@ const dataMib = 16;
 let directory: string;
 let system: PlainSystem;
 let volumeId: string;
+/** Refuses the first event for good: that a volume was made. */
+let receiver: EventReceiver;
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'ferry-metrics-'));
-  system = await startSystem({ directory, backing: 'directory' });
+  receiver = await startReceiver();
+  receiver.answers = [410];
+  system = await startSystem({ directory, backing: 'directory', webhooks: [await receiver.webhook('billing')] });
   volumeId = await moveAVolume();
 });
 after(async () => {
   await system?.stop();
+  await receiver?.[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -141,6 +147,17 @@ test('migrations are counted by outcome, their refusals by operation, and their 
   assert.equal(sum(found, `${metrics.phaseSeconds}_bucket`, { phase: 'claiming', le: '15' }), 2);
 });
 
+test('events that a webhook waits for, or will not get, are counted', async () => {
+  const billing = { webhook: 'billing' };
+  const found = await until('the dead letter', (now) => sum(now, metrics.eventsDead, billing) === 1);
+  assert.equal(sum(found, metrics.eventsWaiting, billing), 0);
+  receiver.isDown = true;
+  await ferry('extend', volumeId, '2');
+  const later = await until('one that waits', (now) => sum(now, metrics.eventsWaiting, billing) === 1);
+  assert.ok(sum(later, metrics.eventsOldestSeconds, billing) > 0);
+  receiver.isDown = false;
+});
+
 test('a control worker that comes back goes on with the numbers that are on record, and shows a failure of meanwhile as a rise', async () => {
   await system.control.signal('SIGKILL');
   const registry = await openRegistry(system.postgres.url);
@@ -178,7 +195,7 @@ test('the registry is seen to be up, then down, then up again with its back ends
   assert.ok(sum(found, metrics.oldestMigrationSeconds) > 0);
   assert.equal(sum(found, metrics.registryUp), 1);
   assert.equal(sum(found, metrics.backEndTotalBytes, { back_end: destination }), 8 * gib);
-  assert.equal(sum(found, metrics.backEndFreeBytes, { back_end: destination }), 7 * gib);
+  assert.equal(sum(found, metrics.backEndFreeBytes, { back_end: destination }), 6 * gib);
   assert.equal(sum(found, metrics.backEndUp, { back_end: source }), 1);
   await ferry('migration', 'cancel', volumeId);
 });
