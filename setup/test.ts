@@ -74,13 +74,14 @@ function tellSlowestAndFailed(): void {
 }
 
 /**
- * Runs test files, so many at once, and never two beside each other whose nodes are guests. Prints what each said when it ended, and notes in
- * `byFile` how it did; a file that came to no end is missing there.
+ * Runs test files, so many at once, but of those whose nodes are guests only one beside others, and two when no others are left. Prints what
+ * each said when it ended, and notes in `byFile` how it did; a file that came to no end is missing there.
  */
 async function runFiles(which: readonly string[], atOnce: number, byFile: Map<string, FileResult>): Promise<void> {
   const waiting = [...which];
   const running = new Map<string, Promise<void>>();
-  const mayBegin = (file: string) => !startsGuests(file) || ![...running.keys()].some(startsGuests);
+  const mayBegin = (file: string) =>
+    !startsGuests(file) || [...running.keys()].filter(startsGuests).length < (waiting.every(startsGuests) ? 2 : 1);
   while (waiting.length || running.size) {
     const next = running.size < atOnce ? waiting.findIndex(mayBegin) : -1;
     if (next === -1) {
