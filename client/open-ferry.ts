@@ -68,7 +68,7 @@ function commands(context: Context) {
 }
 
 /**
- * Opens Ferry for a service with many callers. Everything that is refused or fails is a `FerryError`; Postgres or Temporal that cannot be
+ * Opens Ferry for a service with many callers, on a registry whose schema is up to date. Everything that is refused or fails is a `FerryError`; Postgres or Temporal that cannot be
  * reached is `ServiceUnreachable`, Temporal's at its first use. `answers`: see `Context`. Close it in the end.
  */
 export async function openForCallers(options: {
@@ -77,7 +77,7 @@ export async function openForCallers(options: {
   maxConnections: number;
 }): Promise<OpenFerry> {
   const { configuration, answers, maxConnections } = options;
-  const registry = await openRegistry(requireDatabaseUrl(configuration), { maxConnections });
+  const registry = await openRegistry(requireDatabaseUrl(configuration), { maxConnections, migrates: false });
   let connecting: Promise<Temporal> | undefined;
   const temporal = () =>
     (connecting ??= connect().catch((error: unknown) => {

@@ -44,6 +44,18 @@ export async function schemaVersion(database: Pick<pg.Pool | pg.Client, 'query'>
   return rows[0]?.version ?? 0;
 }
 
+/** Throws `InvalidInput` unless the database has just the schema that this code knows. Changes nothing. */
+export async function requireSchema(pool: pg.Pool): Promise<void> {
+  const known = await knownVersion();
+  const version = await appliedVersion(pool, known);
+  if (version === known) return;
+  const what = version === 0 ? 'The database holds no registry' : `The registry has schema ${version}, not ${known}`;
+  throw new FerryError('InvalidInput', `${what}. An administrator brings it up to date: ferry db migrate`, {
+    version,
+    known,
+  });
+}
+
 /** The same; throws when it is newer than what this code knows. */
 async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
   const version = await schemaVersion(pool);

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type * as z from 'zod';
 import { inTransaction } from './in-transaction.ts';
-import { migrate } from './migrate.ts';
+import { migrate, requireSchema } from './migrate.ts';
 import { databaseAddress, reachable } from './reachable.ts';
 import { parseRow } from './rows.ts';
 
@@ -33,12 +33,13 @@ const types: pg.CustomTypesConfig = {
 };
 
 /**
- * Opens the registry at a Postgres URL and brings its schema up to date. `ServiceUnreachable` when Postgres cannot be reached,
- * `InvalidInput` when the database belongs to a newer Ferry. `onError` hears of idle connections that break; they are replaced.
+ * Opens the registry at a Postgres URL. Workers bring its schema up to date; for who only asks (`migrates: false`) it must be, so that a look
+ * changes nothing. `ServiceUnreachable` when Postgres cannot be reached, `InvalidInput` when the database belongs to a newer Ferry, or, for
+ * who only asks, to an older one. `onError` hears of idle connections that break; they are replaced.
  */
 export async function openRegistry(
   databaseUrl: string,
-  options: { maxConnections?: number; onError?: (error: Error) => void } = {},
+  options: { maxConnections?: number; migrates?: boolean; onError?: (error: Error) => void } = {},
 ): Promise<Registry> {
   const address = databaseAddress(databaseUrl);
   const { pool, limits } = await reachable(address, () => connect(databaseUrl, options));
@@ -61,7 +62,7 @@ export async function openRegistry(
       : inTransaction(pool, begin['read committed'], (client) => client.query(statement, [...values]));
 
   try {
-    await reachable(address, () => migrate(pool));
+    await reachable(address, () => (options.migrates === false ? requireSchema(pool) : migrate(pool)));
   } catch (error) {
     await pool.end();
     throw error;

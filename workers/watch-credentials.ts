@@ -80,5 +80,5 @@ async function check({ temporal: { connectionOptions }, databaseUrl }: Credentia
   const pair = typeof tls === 'object' ? tls?.clientCertPair : undefined;
   if (pair) createSecureContext({ cert: Buffer.from(pair.crt), key: Buffer.from(pair.key) });
   await (await NativeConnection.connect(connectionOptions)).close();
-  await (await openRegistry(databaseUrl, { maxConnections: 1 })).close();
+  await (await openRegistry(databaseUrl, { maxConnections: 1, migrates: false })).close();
 }

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import * as z from 'zod';
 import { gib } from '../../model/sizes.ts';
-import { migrate } from '../../registry/migrate.ts';
+import { migrate, schemaVersion } from '../../registry/migrate.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { listVolumeTypes } from '../../registry/volume-types.ts';
 import { listVolumes } from '../../registry/volumes.ts';
@@ -148,6 +148,21 @@ describe('migrations of the schema', () => {
       [2 * gib, 3 * gib],
     );
     await registry.close();
+  });
+
+  test('are nobody’s who only asks: he is told who makes them, and changes nothing', async () => {
+    const url = await emptyDatabase();
+    const asks = () => openRegistry(url, { migrates: false });
+    await assert.rejects(asks(), /The database holds no registry.*ferry db migrate/);
+    const pool = new pg.Pool({ connectionString: url });
+    assert.equal(await schemaVersion(pool), 0);
+    await (await openRegistry(url)).close();
+    await (await asks()).close();
+    await pool.query('DELETE FROM schema_versions WHERE version = (SELECT max(version) FROM schema_versions)');
+    const behind = await schemaVersion(pool);
+    await assert.rejects(asks(), new RegExp(`has schema ${behind}, not ${behind + 1}.*ferry db migrate`));
+    assert.equal(await schemaVersion(pool), behind);
+    await pool.end();
   });
 
   test('refuse a database that a newer Ferry has changed', async () => {

@@ -97,7 +97,9 @@ async function seed(): Promise<void> {
   );
 }
 
-test("host list is empty before any worker has reported, then the seed's", async () => {
+test("host list makes no schema, is empty before any worker has reported, then the seed's", async () => {
+  assert.match((await refused('host', 'list', '--json')).message, /The database holds no registry.*ferry db migrate/);
+  await said('db', 'migrate');
   assert.equal(await said('host', 'list'), '\n');
   await seed();
   assert.equal(await said('host', 'list'), 'server1@lvmstorage-1  zone1\nserver2@lvmstorage-2  zone1\n');
