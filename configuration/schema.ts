@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { eventKinds, webhookName } from '../model/event.ts';
 import { nodeName } from '../model/ids.ts';
 import { configuredCapabilities } from './capabilities.ts';
+import { listenAddress } from './listen-address.ts';
 
 const lvmName = (what: string) => z.string().regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, `is not a ${what} name`);
 
@@ -108,6 +109,8 @@ const keystone = z
 export type KeystoneConfiguration = z.infer<typeof keystone>;
 
 const api = z.strictObject({
+  /** Where it listens; `ferry api --listen` overrules it. */
+  listen: listenAddress.prefault('127.0.0.1:8776'),
   /** Who says who calls; without it everybody who reaches the API is an administrator. */
   keystone: keystone.optional(),
   /** JSON: which roles may do what, where that is not as in Cinder. */

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 /** Three times before the watchdog's patience ends, as its manual advises at least twice. */
 const beatsPerPatience = 3;
 
-/** The worker, as systemd sees it. Without systemd (no NOTIFY_SOCKET) nothing is told to anybody. */
+/** A worker or the API, as systemd sees it. Without systemd (no NOTIFY_SOCKET) nothing is told to anybody. */
 export interface ServiceManager {
   /** It can do its work now. From then on the watchdog hears that this process still answers. */
   ready(): Promise<void>;
@@ -13,7 +13,7 @@ export interface ServiceManager {
 
 /**
  * Speaks through `systemd-notify`: Node has no datagrams of Unix sockets. The unit needs `NotifyAccess=all`. What systemd does not hear
- * is said in the log; then it ends the worker in its time, and starts it again.
+ * is said in the log; then it ends the process in its time, and starts it again.
  */
 export function serviceManager(env: NodeJS.ProcessEnv, log: Logger): ServiceManager {
   let watchdog: NodeJS.Timeout | undefined;

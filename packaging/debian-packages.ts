@@ -40,6 +40,12 @@ const roles: readonly Role[] = [
     units: ['ferry-control.service'],
     files: { 'docs/monitoring': 'usr/share/ferry/monitoring' },
   },
+  {
+    name: 'ferry-api',
+    summary: "Cinder's Block Storage API on top of Ferry, for stock clients",
+    depends: [],
+    units: ['ferry-api.service'],
+  },
   { name: 'ferry-client', summary: 'command line for users and administrators', depends: [], units: [] },
 ];
 

@@ -1,5 +1,7 @@
 import pino from 'pino';
+import type { ListenAddress } from '../../configuration/listen-address.ts';
 import { loadConfiguration } from '../../configuration/load.ts';
+import { serviceManager } from '../../configuration/service-manager.ts';
 import { openForCallers } from '../open-ferry.ts';
 import { createApi } from './app.ts';
 import { configuredIdentity } from './identity/configured.ts';
@@ -9,13 +11,16 @@ import { serveApi } from './serve.ts';
 /** A request holds a connection to the registry for milliseconds. */
 const maxConnections = 10;
 
-/** Serves the Block Storage API, as configured, until the process is told to stop. */
-export async function runApi(listen: { host: string; port: number }): Promise<void> {
+/** Serves the Block Storage API, as configured, until the process is told to stop. `at`: where it listens, if not where the configuration says. */
+export async function runApi(at?: ListenAddress): Promise<void> {
   const configuration = await loadConfiguration(process.env);
+  const { tls, listen: configured } = configuration.api;
+  const listen = at ?? configured;
   const log = pino({ level: configuration.logLevel }).child({ part: 'api' });
   const identity = await configuredIdentity(configuration, { host: listen.host, log });
-  const { tls } = configuration.api;
   await using ends = new AsyncDisposableStack();
+  const manager = serviceManager(process.env, log);
+  ends.defer(() => manager.stop());
   const metrics = new ApiMetrics();
   if (configuration.metricsAddress !== undefined) {
     const shown = await metrics.serve(configuration.metricsAddress);
@@ -26,6 +31,7 @@ export async function runApi(listen: { host: string; port: number }): Promise<vo
   const app = createApi({ ferry, ...identity, log, metrics });
   const served = await serveApi(app, { ...listen, tls: tls && { ...tls, log } });
   log.info({ url: served.url }, 'ready');
+  await manager.ready();
   await new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());

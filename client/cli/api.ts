@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { listenAddress, type ListenAddress } from '../../configuration/listen-address.ts';
+import { checked } from './arguments.ts';
 
 /** `ferry api`: the Block Storage API, for stock clients. */
 export function addApi(program: Command): void {
@@ -8,19 +9,10 @@ export function addApi(program: Command): void {
     .description(
       "serve Cinder's Block Storage API v3 on top of Ferry; any number may run; stops cleanly on SIGTERM or Ctrl-C",
     )
-    .option('--listen <host:port>', 'where to listen', address, { host: '127.0.0.1', port: 8776 })
-    .action(async ({ listen }: { listen: Address }) => (await import('../api/run-api.ts')).runApi(listen));
-}
-
-interface Address {
-  host: string;
-  port: number;
-}
-
-function address(text: string): Address {
-  const parts = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const port = Number(parts?.[3]);
-  if (!parts || port > 65_535)
-    throw new InvalidArgumentError('It is not an address (host:port, e.g. 127.0.0.1:8776 or [::1]:8776).');
-  return { host: parts[1] ?? parts[2]!, port };
+    .option(
+      '--listen <host:port>',
+      'where to listen, if not where "api": {"listen": ...} of the configuration says (else 127.0.0.1:8776)',
+      checked('listen', listenAddress),
+    )
+    .action(async ({ listen }: { listen?: ListenAddress }) => (await import('../api/run-api.ts')).runApi(listen));
 }

@@ -47,7 +47,7 @@ function installed(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
 }
 
 test('there is a package of each role, an npm tarball, a bill of materials, and the checksums of all', async () => {
-  const debian = ['client', 'common', 'compute', 'control', 'storage'];
+  const debian = ['api', 'client', 'common', 'compute', 'control', 'storage'];
   const names = (await readdir(made)).map((name) => name.replace(/_amd64|_arm64/, ''));
   assert.deepEqual(
     names.toSorted(),
@@ -99,6 +99,8 @@ test('the packages run: version, help, and a worker that says what is not config
     assert.match(stderr, /No database is configured: set FERRY_DATABASE_URL/);
     assert.equal(exitCode, 2, kind);
   }
+  const api = await installed(['api', '--listen', '127.0.0.1:0']);
+  assert.deepEqual([api.exitCode, /No database is configured/.test(api.stderr)], [2, true], api.stderr);
   const noPostgres = await installed(['worker', 'control'], { FERRY_DATABASE_URL: 'postgres://a@127.0.0.1:1/x' });
   assert.match(noPostgres.stderr, /Postgres at 127\.0\.0\.1:1\/x cannot be reached/);
   assert.equal(noPostgres.exitCode, 3);
@@ -152,11 +154,13 @@ test('the bill of materials names every package that is shipped, with its licenc
   );
 });
 
-for (const role of ['control', 'storage', 'compute']) {
+for (const role of ['control', 'storage', 'compute', 'api']) {
   test(`systemd finds nothing wrong with the unit of ferry-${role}`, async (t) => {
     const unit = join(machine, 'lib/systemd/system', `ferry-${role}.service`);
     const text = await readFile(unit, 'utf8');
-    assert.match(text, /^ExecStart=\/usr\/lib\/ferry\/node \/usr\/lib\/ferry\/bin\/start\.js worker /m);
+    const command = role === 'api' ? 'api' : `worker ${role}`;
+    const start = `ExecStart=/usr/lib/ferry/node /usr/lib/ferry/bin/start.js ${command}`;
+    assert.ok(text.split('\n').includes(start), text);
     if (role === 'storage') assert.match(text, /^KillMode=process$/m);
     // Its program is not at home here.
     const here = join(folder, `ferry-${role}.service`);
