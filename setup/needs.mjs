@@ -70,6 +70,8 @@ export function allNeeds() {
     program('fincore', ['util-linux-extra'], ['directories', 'nodes']),
     program('pgbouncer', ['pgbouncer'], ['pooler']),
     program('curl', ['curl'], ['measures']),
+    program('prometheus', ['prometheus'], ['measures']),
+    program('promtool', ['prometheus'], ['measures']),
     program('zsh', ['zsh'], ['measures']),
     program('fish', ['fish'], ['measures']),
     program('mkfs.ext4', ['e2fsprogs'], ['measures']),

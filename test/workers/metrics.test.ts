@@ -12,6 +12,7 @@ import { deviceName, migrationWorkflowId } from '../../model/names.ts';
 import { reportComputeNode } from '../../registry/compute-nodes.ts';
 import { noColumns } from '../../registry/rows.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
+import { startPrometheus, type Prometheus } from '../../testbed/prometheus.ts';
 import { startSystem, type PlainSystem } from '../../testbed/system.ts';
 import { startReceiver, type EventReceiver } from '../end-to-end/event-receiver.ts';
 
@@ -25,15 +26,20 @@ let system: PlainSystem;
 let volumeId: string;
 /** Refuses the first event for good: that a volume was made. */
 let receiver: EventReceiver;
+let prometheus: Prometheus;
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'ferry-metrics-'));
   receiver = await startReceiver();
   receiver.answers = [410];
   system = await startSystem({ directory, backing: 'directory', webhooks: [await receiver.webhook('billing')] });
+  const targets = Object.values(system.metricsUrls).map((url) => new URL(url).host);
+  const rules = join(root, 'docs/monitoring/alert-rules.yaml');
+  prometheus = await startPrometheus(join(directory, 'prometheus'), targets, rules);
   volumeId = await moveAVolume();
 });
 after(async () => {
+  await prometheus?.stop();
   await system?.stop();
   await receiver?.[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
@@ -94,6 +100,11 @@ function sum(found: Map<string, number>, name: string, labels: Record<string, st
 /** Gauges are renewed every few seconds. Milliseconds. */
 const patienceMs = 60_000;
 
+async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + patienceMs; !(await holds()); await sleep(500))
+    assert.ok(Date.now() < deadline, `not seen: ${what}`);
+}
+
 async function until(what: string, holds: (found: Map<string, number>) => boolean): Promise<Map<string, number>> {
   for (const deadline = Date.now() + patienceMs; ; await sleep(500)) {
     const found = await scrape();
@@ -120,6 +131,19 @@ test('the dashboard has a query in every panel, and no panel twice', async () =>
   };
   assert.equal(new Set(panels.map((p) => p.id)).size, panels.length);
   for (const { title, targets } of panels) assert.ok(targets.length > 0 && targets.every((t) => t.expr !== ''), title);
+});
+
+test('a real Prometheus answers every query of the dashboard, with data once a migration was made', async () => {
+  const { panels } = JSON.parse(await monitoring('monitoring/grafana-dashboard.json')) as {
+    panels: { title: string; targets: { expr: string }[] }[];
+  };
+  await until('the records are counted', (now) => sum(now, metrics.migrationsEnded, { outcome: 'success' }) > 0);
+  for (const { title, targets } of panels)
+    for (const { expr } of targets) {
+      // What Grafana puts in.
+      const query = expr.replaceAll('$__rate_interval', '5m').replaceAll('$__range', '5m');
+      await eventually(`data for ${title}: ${query}`, async () => (await prometheus.query(query)).length > 0);
+    }
 });
 
 test("every metric of Ferry's own is explained, and shown by a worker", async () => {
@@ -178,6 +202,26 @@ test('a control worker that comes back goes on with the numbers that are on reco
   const found = await until('the failure', (now) => ended('error')(now) === 1);
   assert.equal(ended('success')(found), 1);
   assert.equal(sum(found, metrics.migrationErrors, { type: 'ChecksumMismatch' }), 1);
+  const wanted = ['FerryDataMismatch', 'FerryMigrationFailed'];
+  await eventually('its alerts', async () => {
+    const raised = (await prometheus.alerts()).filter(({ state }) => state === 'firing');
+    return wanted.every((name) => raised.some(({ labels }) => labels['alertname'] === name));
+  });
+  const alerts = await prometheus.alerts();
+  for (const { annotations } of alerts) assert.doesNotMatch(Object.values(annotations).join(' '), /\{\{|error|NaN/);
+  // The hypervisor is only a row: no worker tells that it lives.
+  const known = new Set([
+    ...wanted,
+    'FerryHypervisorDown',
+    'FerryEventsDead',
+    'FerryEventsWait',
+    'FerryRegistryNotDurable',
+  ]);
+  assert.deepEqual(
+    alerts.map(({ labels }) => labels['alertname']!).filter((name) => !known.has(name)),
+    [],
+    'nothing else is wrong here',
+  );
 });
 
 test('the destination counts the bytes that it copied, holes included', async () => {
