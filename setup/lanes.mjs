@@ -35,7 +35,7 @@ export function laneOf(file) {
 
 /**
  * Whether a test file, relative to the checkout, starts storage nodes that are guests with a kernel and an LVM of their own. They take
- * most of the cpu: two such files beside each other are slower than one after the other.
+ * most of the cpu: many such files beside each other only slow each other down.
  * @param {string} file
  * @returns {boolean}
  */

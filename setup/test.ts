@@ -10,6 +10,7 @@ import { WrongUsage } from './report.mjs';
 
 /** The long ones mostly wait for servers and time limits, so three at a time are right even on two cpus. Nodes that are guests do not wait. */
 const concurrency = 3;
+const guestsAtOnce = 2;
 const root = join(import.meta.dirname, '..');
 const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
@@ -74,14 +75,14 @@ function tellSlowestAndFailed(): void {
 }
 
 /**
- * Runs test files, so many at once, but of those whose nodes are guests only one beside others, and two when no others are left. Prints what
- * each said when it ended, and notes in `byFile` how it did; a file that came to no end is missing there.
+ * Runs test files, so many at once, but of those whose nodes are guests never more than two: a third makes all of them slower. Prints what each
+ * said when it ended, and notes in `byFile` how it did; a file that came to no end is missing there.
  */
 async function runFiles(which: readonly string[], atOnce: number, byFile: Map<string, FileResult>): Promise<void> {
   const waiting = [...which];
   const running = new Map<string, Promise<void>>();
   const mayBegin = (file: string) =>
-    !startsGuests(file) || [...running.keys()].filter(startsGuests).length < (waiting.every(startsGuests) ? 2 : 1);
+    !startsGuests(file) || [...running.keys()].filter(startsGuests).length < guestsAtOnce;
   while (waiting.length || running.size) {
     const next = running.size < atOnce ? waiting.findIndex(mayBegin) : -1;
     if (next === -1) {
