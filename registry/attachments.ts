@@ -108,12 +108,14 @@ export interface Attached extends Ticket {
 /** The guest, or its client, can use the volume: `in-use`; it shows `attaching` until a client says that it has it. May be repeated. */
 export function finishAttach(registry: Registry, done: Attached): Promise<void> {
   return registry.transaction(async (q) => {
-    if (!(await finishOperation(q, 'attach', done, { status: 'in-use' }))) return;
+    // Before the operation ends: with that it is told who has the volume, and as what. Only its owner changes anything.
     await q.rows(
       noColumns,
-      `UPDATE attachments SET status = 'attached', attached_at = now(), device = $3, connection = $4 WHERE id = $1 AND volume_id = $2`,
-      [done.attachmentId, done.volumeId, done.device ?? null, done.connection ?? null],
+      `UPDATE attachments a SET status = 'attached', attached_at = now(), device = $3, connection = $4 FROM volumes v
+       WHERE a.id = $1 AND a.volume_id = $2 AND v.id = $2 AND v.operation = 'attach' AND v.operation_owner = $5`,
+      [done.attachmentId, done.volumeId, done.device ?? null, done.connection ?? null, done.owner],
     );
+    if (!(await finishOperation(q, 'attach', done, { status: 'in-use' }))) return;
     await q.rows(
       noColumns,
       `UPDATE client_attachments c SET status = 'attaching', attached_at = now(), host = a.compute_host

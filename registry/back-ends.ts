@@ -8,7 +8,10 @@ export type BackEndReport = Pick<
   BackEnd,
   'name' | 'availabilityZone' | 'driver' | 'totalBytes' | 'freeBytes' | 'fault' | 'capabilities'
 > &
-  Partial<Pick<BackEnd, 'placementFault' | 'lostDevices'>>;
+  Partial<Pick<BackEnd, 'placementFault' | 'lostDevices'>> & {
+    /** How old what it says of its room is; 0 if not given. Seconds. */
+    ageSeconds?: number | undefined;
+  };
 
 /**
  * Writes a node's back ends, and that they were heard of now. May be repeated. `disabled` is the administrator's and stays as it is.
@@ -24,16 +27,16 @@ export async function reportBackEnds(
   return registry.rows(
     backEnd,
     `INSERT INTO back_ends (name, node, availability_zone, driver, total_bytes, free_bytes, fault, capabilities, placement_fault,
-       lost_devices, heartbeat_at)
+       lost_devices, heartbeat_at, measured_at)
      SELECT r.name, $1, r.zone, r.driver, r.total, r.free, r.fault, r.capabilities, r.placement_fault,
-       ARRAY(SELECT jsonb_array_elements_text(r.lost)), now()
-     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::jsonb[], $9::text[], $10::jsonb[])
-       AS r (name, zone, driver, total, free, fault, capabilities, placement_fault, lost)
+       ARRAY(SELECT jsonb_array_elements_text(r.lost)), now(), now() - make_interval(secs => r.age)
+     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::jsonb[], $9::text[], $10::jsonb[], $11::float8[])
+       AS r (name, zone, driver, total, free, fault, capabilities, placement_fault, lost, age)
      ON CONFLICT (name) DO UPDATE SET
        availability_zone = excluded.availability_zone, driver = excluded.driver, total_bytes = excluded.total_bytes,
        free_bytes = excluded.free_bytes, fault = excluded.fault, capabilities = excluded.capabilities,
        placement_fault = excluded.placement_fault, lost_devices = excluded.lost_devices,
-       heartbeat_at = excluded.heartbeat_at
+       heartbeat_at = excluded.heartbeat_at, measured_at = excluded.measured_at
      RETURNING *`,
     [
       node,
@@ -46,6 +49,7 @@ export async function reportBackEnds(
       rows.map((r) => JSON.stringify(r.capabilities)),
       rows.map((r) => r.placementFault ?? null),
       rows.map((r) => JSON.stringify(r.lostDevices ?? [])),
+      rows.map((r) => r.ageSeconds ?? 0),
     ],
   );
 }

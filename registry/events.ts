@@ -24,14 +24,19 @@ export async function announceWebhook(
 const heads = `SELECT DISTINCT ON (subject) subject, sequence, due_at FROM event_deliveries
   WHERE webhook = $1 AND state = 'waiting' ORDER BY subject, sequence`;
 
-/** The events that are to be told to the webhook now, those first that wait the longest: of each subject one. */
-export async function dueDeliveries(registry: Queries, webhook: string, limit: number): Promise<number[]> {
-  const due = await registry.rows(
-    z.object({ sequence: z.number() }),
-    `WITH heads AS (${heads}) SELECT sequence FROM heads WHERE due_at <= now() ORDER BY due_at, sequence LIMIT $2`,
+const dueDelivery = z.object({ sequence: z.number(), dueAt: z.date() });
+
+/** The events that are to be told to the webhook now, those first that wait the longest, since when: of each subject one. */
+export function dueDeliveries(
+  registry: Queries,
+  webhook: string,
+  limit: number,
+): Promise<z.infer<typeof dueDelivery>[]> {
+  return registry.rows(
+    dueDelivery,
+    `WITH heads AS (${heads}) SELECT sequence, due_at FROM heads WHERE due_at <= now() ORDER BY due_at, sequence LIMIT $2`,
     [webhook, limit],
   );
-  return due.map(({ sequence }) => sequence);
 }
 
 const toTell = event.extend({ tries: z.number(), registry: z.uuid() });
@@ -128,9 +133,14 @@ export async function discardDeliveries(registry: Queries, { eventId, webhook }:
   return gone.length;
 }
 
-/** Forgets events that are older than a month, told or not. */
-export async function forgetOldEvents(registry: Queries): Promise<void> {
+/** Forgets events that are older than a month, told or not, and webhooks that no worker has had for a week: their names. */
+export async function forgetOldEvents(registry: Queries): Promise<string[]> {
   await registry.rows(noColumns, `DELETE FROM events WHERE at < now() - interval '30 days'`);
+  const gone = await registry.rows(
+    z.object({ name: z.string() }),
+    `DELETE FROM webhooks WHERE heard_at < now() - interval '7 days' RETURNING name`,
+  );
+  return gone.map(({ name }) => name);
 }
 
 const standing = z.object({
@@ -141,7 +151,7 @@ const standing = z.object({
   oldestSeconds: z.number(),
 });
 
-/** How many events each webhook waits for, and how many it will not get. */
+/** How many events each webhook that some worker has waits for, and how many it will not get. */
 export function countDeliveries(registry: Queries): Promise<z.infer<typeof standing>[]> {
   return registry.rows(
     standing,
@@ -150,7 +160,7 @@ export function countDeliveries(registry: Queries): Promise<z.infer<typeof stand
        coalesce(extract(epoch FROM now() - min(e.at) FILTER (WHERE d.state = 'waiting')), 0)::float8 AS oldest_seconds
      FROM webhooks w LEFT JOIN event_deliveries d ON d.webhook = w.name AND d.state IN ('waiting', 'dead')
      LEFT JOIN events e ON e.sequence = d.sequence
-     WHERE w.heard_at > now() - interval '1 day' OR d.sequence IS NOT NULL
+     WHERE w.heard_at > now() - interval '1 day'
      GROUP BY w.name ORDER BY w.name`,
   );
 }

@@ -65,13 +65,6 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
         },
       );
     }
-    if (abandoned) {
-      await q.rows(
-        noColumns,
-        `UPDATE operations SET outcome = 'abandoned', finished_at = now() WHERE owner = $1 AND volume_id = $2 AND outcome IS NULL`,
-        [found.operationOwner, found.id],
-      );
-    }
     const { status = abandoned ? 'error' : statusOf(found) } = reset;
     const rests = resting.has(status);
     if (rests && statusOf(found) === 'awaiting-transfer')
@@ -84,6 +77,14 @@ export function resetState(registry: Registry, reset: Reset): Promise<Volume> {
          updated_at = now() WHERE id = $1 RETURNING *`,
       [found.id, status, rests],
     );
+    // What was given up is told as it is now.
+    if (abandoned) {
+      await q.rows(
+        noColumns,
+        `UPDATE operations SET outcome = 'abandoned', finished_at = now() WHERE owner = $1 AND volume_id = $2 AND outcome IS NULL`,
+        [found.operationOwner, found.id],
+      );
+    }
     return changed!;
   });
 }

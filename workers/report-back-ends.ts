@@ -14,7 +14,11 @@ import { everyFewSeconds } from './every-few-seconds.ts';
 const capacityMs = 10_000;
 const answerSlices = 10;
 
-type Answer = Awaited<ReturnType<VolumeDriver['capacity']>>;
+/** What a back end said, and when. Milliseconds of `performance.now()`. */
+interface Answer {
+  capacity: Awaited<ReturnType<VolumeDriver['capacity']>>;
+  atMs: number;
+}
 
 /**
  * Tells the registry, before it returns and every few seconds from then on, that this node's back ends are served and what they can hold. A report that
@@ -44,13 +48,13 @@ export async function startReporting(deps: {
   } = deps;
   /** One that hangs is asked once, and is waited for no longer than the others can wait. */
   const asked = new Map<string, Promise<Answer>>();
-  const lastAnswers = new Map<string, { answer: Answer; atMs: number }>();
+  const lastAnswers = new Map<string, Answer>();
   const answered = async (name: string, driver: VolumeDriver) => {
     if (!asked.has(name)) {
       const ask = async () => {
         await ownStorages.get(name)?.refresh();
-        const answer = await driver.capacity();
-        lastAnswers.set(name, { answer, atMs: performance.now() });
+        const answer = { capacity: await driver.capacity(), atMs: performance.now() };
+        lastAnswers.set(name, answer);
         return answer;
       };
       const answer = ask().finally(() => asked.delete(name));
@@ -63,7 +67,7 @@ export async function startReporting(deps: {
         asked.get(name)!,
         silent(silence.signal).then(() => {
           const last = lastAnswers.get(name);
-          if (last && performance.now() - last.atMs < downMs) return last.answer;
+          if (last && performance.now() - last.atMs < downMs) return last;
           throw new Error(`it does not answer for more than ${(last ? downMs : answerMs) / 1000} s`);
         }),
       ]);
@@ -86,11 +90,13 @@ export async function startReporting(deps: {
           capabilities: capabilitiesOf(configured.get(name)!, driver),
         };
         try {
-          const { placementFault = null, lostDevices = [], ...capacity } = await answered(name, driver);
+          const answer = await answered(name, driver);
+          const { placementFault = null, lostDevices = [], ...capacity } = answer.capacity;
           const why = whyUnreachable();
           return {
             ...base,
             ...capacity,
+            ageSeconds: (performance.now() - answer.atMs) / 1000,
             placementFault,
             lostDevices: [...lostDevices],
             fault: why === null ? null : `no work reaches its worker: ${why}`,

@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { WebhookConfiguration } from '../configuration/schema.ts';
 import { messages } from '../model/messages.ts';
+import { WorkflowNotFoundError } from '@temporalio/common';
 import { controlQueue, deliveryWorkflowId } from '../model/names.ts';
 import { announceWebhook, dueDeliveries, forgetOldEvents } from '../registry/events.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -14,8 +15,8 @@ const tellAgainMs = 30_000;
 const forgetEveryMs = 3600_000;
 
 /**
- * As long as it runs: says to the registry which webhooks this worker has, and to the workflow of each when something is due. Several control
- * workers do the same without harm.
+ * As long as it runs: says to the registry which webhooks this worker has, and to the workflow of each when something is due; forgets what is
+ * old. Several control workers do the same without harm.
  */
 export async function tellEvents(deps: {
   registry: Registry;
@@ -24,15 +25,18 @@ export async function tellEvents(deps: {
   log?: Pick<Logger, 'warn'> | undefined;
 }): Promise<{ stop: () => void }> {
   const { registry, client, webhooks, log } = deps;
-  const told = new Map<string, { sequence: number; atMs: number }>();
+  /** Of each webhook what its workflow was told of last. */
+  const told = new Map<string, { what: string; atMs: number }>();
   let forgottenMs = Number.NEGATIVE_INFINITY;
   const tell = async ({ name, kinds }: WebhookConfiguration) => {
     await announceWebhook(registry, { name, kinds: kinds ?? null });
-    const [sequence] = await dueDeliveries(registry, name, 1);
-    if (sequence === undefined) return;
+    const [first] = await dueDeliveries(registry, name, 1);
+    if (!first) return;
+    // Another try of the same event is another thing to tell.
+    const what = `${first.sequence} ${first.dueAt.getTime()}`;
     const before = told.get(name);
     const atMs = performance.now();
-    if (before?.sequence === sequence && atMs - before.atMs < tellAgainMs) return;
+    if (before?.what === what && atMs - before.atMs < tellAgainMs) return;
     await client.workflow.signalWithStart('deliverEvents', {
       workflowId: deliveryWorkflowId(name),
       taskQueue: controlQueue,
@@ -41,14 +45,23 @@ export async function tellEvents(deps: {
       signalArgs: [],
       staticSummary: `what happened, for ${name}`,
     });
-    told.set(name, { sequence, atMs });
+    told.set(name, { what, atMs });
   };
   const look = async () => {
     await Promise.all(webhooks.map(tell));
     if (performance.now() - forgottenMs < forgetEveryMs) return;
     forgottenMs = performance.now();
-    await forgetOldEvents(registry);
+    for (const name of await forgetOldEvents(registry)) await endDelivery(client, name);
   };
-  if (webhooks.length === 0) return { stop: () => {} };
-  return everyFewSeconds(look, (error) => log?.warn({ error: error.message }, 'events could not be told'), lookEveryMs);
+  const everyMs = webhooks.length === 0 ? forgetEveryMs : lookEveryMs;
+  return everyFewSeconds(look, (error) => log?.warn({ error: error.message }, 'events could not be told'), everyMs);
+}
+
+/** Nobody is told by it any more. Not there: done. */
+async function endDelivery(client: Client, webhook: string): Promise<void> {
+  try {
+    await client.workflow.getHandle(deliveryWorkflowId(webhook)).terminate('no worker has this webhook any more');
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }

@@ -32,7 +32,7 @@ export function createNotificationActivities(deps: {
   return checkInputs(notificationInputs, {
     /** The events that are to be told now, of each volume one. None for a webhook that this worker does not have: one that has it will ask. */
     dueEvents: async ({ webhook, limit }: { webhook: string; limit: number }): Promise<number[]> =>
-      webhooks.has(webhook) ? dueDeliveries(registry, webhook, limit) : [],
+      webhooks.has(webhook) ? (await dueDeliveries(registry, webhook, limit)).map(({ sequence }) => sequence) : [],
 
     /** Makes one try, if it is the event's turn, and notes what came of it. */
     deliverEvent: async (at: { webhook: string; sequence: number }): Promise<DeliveryState> => {

@@ -1,4 +1,4 @@
-import { request as requestHttp } from 'node:http';
+import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 
 /** What a receiver answered. */
@@ -6,7 +6,7 @@ export interface Answer {
   status: number;
   /** When it wants to be asked again; null when it does not say. */
   retryAfterSeconds: number | null;
-  /** The beginning of what it said. */
+  /** Of what it said when it did not take it, the beginning. */
   words: string;
 }
 
@@ -15,8 +15,8 @@ const mostWords = 300;
 
 /**
  * Sends a body, on a connection of its own. Redirections are an answer like others: whoever may redirect must not choose who gets what was
- * signed. Throws when there is no answer in time, or the receiver's certificate is of nobody who is trusted. `ca`: who is trusted instead of
- * those whom the system trusts, PEM.
+ * signed. Throws when there is no answer in time, or the receiver's certificate is of nobody who is trusted; whatever the receiver does, it ends
+ * in time. `ca`: who is trusted instead of those whom the system trusts, PEM.
  */
 export async function post(
   to: { url: string; ca: string | null; timeoutMs: number },
@@ -24,39 +24,51 @@ export async function post(
   body: string,
 ): Promise<Answer> {
   const url = new URL(to.url);
-  const signal = AbortSignal.timeout(to.timeoutMs);
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const options = {
+  const sent = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
     method: 'POST',
     agent: false,
     headers: { ...headers, 'content-length': Buffer.byteLength(body) },
-    signal,
     ...(to.ca === null ? {} : { ca: to.ca }),
-  } as const;
-  const sent = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options, (response) => {
-    let words = '';
-    response.setEncoding('utf8');
-    const end = () => {
-      const after = Number(response.headers['retry-after'] ?? Number.NaN);
-      resolve({
-        status: response.statusCode ?? 0,
-        retryAfterSeconds: Number.isFinite(after) && after >= 0 ? after : null,
-        words: words.slice(0, mostWords),
-      });
-      response.destroy();
-    };
-    response.on('data', (part: string) => {
-      words += part;
-      if (words.length >= mostWords) end();
-    });
-    response.on('end', end);
-    response.on('error', reject);
+  });
+  // Not the request's own signal: that is not heard any more once a connection is something else than HTTP.
+  const late = setTimeout(() => sent.destroy(new Error(`no answer within ${to.timeoutMs / 1000} s`)), to.timeoutMs);
+  let isAnswered = false;
+  sent.on('response', (response) => {
+    isAnswered = true;
+    void answerOf(response).then(resolve, reject);
+  });
+  sent.on('upgrade', (response, socket) => {
+    socket.destroy();
+    resolve({ status: response.statusCode ?? 0, retryAfterSeconds: null, words: '' });
   });
   sent.on('error', reject);
+  sent.on('close', () => isAnswered || reject(new Error('it closed the connection without an answer')));
   sent.end(body);
   try {
     return await promise;
-  } catch (error) {
-    throw signal.aborted ? new Error(`no answer within ${to.timeoutMs / 1000} s`) : error;
+  } finally {
+    clearTimeout(late);
+    sent.destroy();
   }
+}
+
+/** What was taken is taken, however its answer ends. Of all else the words are read, as far as they come. */
+async function answerOf(response: IncomingMessage): Promise<Answer> {
+  const status = response.statusCode ?? 0;
+  const after = Number(response.headers['retry-after'] ?? Number.NaN);
+  const retryAfterSeconds = Number.isFinite(after) && after >= 0 ? after : null;
+  let words = '';
+  if (status < 200 || status >= 300) {
+    response.setEncoding('utf8');
+    try {
+      for await (const part of response) {
+        words += String(part);
+        if (words.length >= mostWords) break;
+      }
+    } catch {
+      // It broke off: what was said until then is what there is.
+    }
+  }
+  return { status, retryAfterSeconds, words: words.slice(0, mostWords) };
 }

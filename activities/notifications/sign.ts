@@ -20,7 +20,7 @@ export async function readKeys(file: string): Promise<Buffer[]> {
   if (keys.length === 0) throw new Error(`there is no key in ${file}`);
   if (keys.some((key) => key.length < shortestKey))
     throw new Error(
-      `a key in ${file} is too short: it must have ${shortestKey} bytes. Make one: openssl rand -base64 32`,
+      `a key in ${file} is too short: it must have ${shortestKey} bytes. Make one: echo "whsec_$(openssl rand -base64 32)"`,
     );
   return keys;
 }

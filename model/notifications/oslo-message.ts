@@ -28,7 +28,7 @@ const good: ReadonlySet<string> = new Set(['success', 'emptied']);
 /** What oslo.messaging's notifier would have sent for Cinder: `.end` of what went well, `.error` of all else. */
 export function osloMessage(event: Event, rows: ToldRows) {
   const wentWell = good.has(event.outcome);
-  const about = cinderNames[event.kind].startsWith('snapshot.') ? 'snapshot' : 'volume';
+  const about = isOfSnapshot(event) ? 'snapshot' : 'volume';
   return {
     message_id: event.id,
     publisher_id: `${about}.${rows.volume?.host ?? event.subject}`,
@@ -37,6 +37,17 @@ export function osloMessage(event: Event, rows: ToldRows) {
     timestamp: pythonTime(event.at),
     payload: payloadOf(event, rows),
   };
+}
+
+function isOfSnapshot({ kind }: Event): boolean {
+  return cinderNames[kind].startsWith('snapshot.');
+}
+
+/** In the registry it is still under way when its event is noted. */
+function statusAfter({ kind, outcome }: Event): string {
+  const goes = kind === 'delete-snapshot' || kind === 'unmanage-snapshot';
+  if (good.has(outcome)) return goes ? 'deleted' : 'available';
+  return goes ? 'error_deleting' : 'error';
 }
 
 /** Python's `str(datetime)`, in UTC. */
@@ -51,7 +62,8 @@ function payloadOf(event: Event, rows: ToldRows) {
   if (plan)
     return { plan_id: plan.id, host: plan.source, outcome: event.outcome, volumes: rows.volumes ?? {}, ...failed };
   const [snapshot] = snapshots;
-  if (volume && snapshot) return { ...snapshotUsage(volume, snapshot), ...failed };
+  if (volume && snapshot && isOfSnapshot(event))
+    return { ...snapshotUsage(volume, { ...snapshot, status: statusAfter(event) }), ...failed };
   const moved = migration
     ? { migration_id: migration.id, from_host: migration.source, to_host: migration.destination }
     : {};

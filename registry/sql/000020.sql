@@ -36,8 +36,9 @@ CREATE INDEX event_deliveries_waiting ON event_deliveries (webhook, subject, seq
 CREATE INDEX event_deliveries_dead ON event_deliveries (webhook, sequence) WHERE state = 'dead';
 CREATE INDEX event_deliveries_sequence ON event_deliveries (sequence);
 
--- Of what takes the volume's row away: as it was when that began. Nothing else could tell it in the end.
-ALTER TABLE operations ADD COLUMN volume jsonb;
+-- Of what takes the volume's row away: the volume, and the snapshots that go with it, as they were when that began. Nothing else could tell
+-- them in the end.
+ALTER TABLE operations ADD COLUMN begun_with jsonb;
 
 CREATE FUNCTION note_event(p_kind text, p_outcome text, p_subject text, p_data jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -53,28 +54,41 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION keep_volume_of_operation() RETURNS trigger
+CREATE FUNCTION keep_what_goes() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.operation IN ('delete', 'unmanage') THEN
-    NEW.volume := (SELECT to_jsonb(v) FROM volumes v WHERE v.id = NEW.volume_id);
+    NEW.begun_with := jsonb_build_object(
+      'volume', (SELECT to_jsonb(v) FROM volumes v WHERE v.id = NEW.volume_id),
+      'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.id), '[]') FROM snapshots s WHERE s.volume_id = NEW.volume_id));
   END IF;
   RETURN NEW;
 END
 $$;
-CREATE TRIGGER keep_volume BEFORE INSERT ON operations FOR EACH ROW EXECUTE FUNCTION keep_volume_of_operation();
+CREATE TRIGGER keep_what_goes BEFORE INSERT ON operations FOR EACH ROW EXECUTE FUNCTION keep_what_goes();
 
 -- A snapshot that is made or deleted, and an attachment that comes or goes, are still under way in the registry when the operation ends.
+-- Snapshots that went with their volume are told one by one, before it.
 CREATE FUNCTION note_operation() RETURNS trigger
 LANGUAGE plpgsql AS $$
+DECLARE
+  snapshot jsonb;
+  about jsonb;
 BEGIN
-  PERFORM note_event(NEW.operation, NEW.outcome, NEW.volume_id::text, jsonb_build_object(
-    'operation', to_jsonb(NEW) - 'volume',
-    'volume', coalesce((SELECT to_jsonb(v) FROM volumes v WHERE v.id = NEW.volume_id), NEW.volume),
-    'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.id), '[]') FROM snapshots s
-                  WHERE s.volume_id = NEW.volume_id AND s.status IN ('creating', 'deleting')),
+  about := jsonb_build_object(
+    'operation', to_jsonb(NEW) - 'begun_with',
+    'volume', coalesce((SELECT to_jsonb(v) FROM volumes v WHERE v.id = NEW.volume_id), NEW.begun_with -> 'volume'),
+    'snapshots', CASE WHEN NEW.operation LIKE '%snapshot' THEN (
+      SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.id), '[]') FROM snapshots s
+      WHERE s.volume_id = NEW.volume_id AND s.status IN ('creating', 'deleting')) ELSE '[]' END,
     'attachments', (SELECT coalesce(jsonb_agg(to_jsonb(a) - 'connection' ORDER BY a.id), '[]') FROM attachments a
-                    WHERE a.volume_id = NEW.volume_id)));
+                    WHERE a.volume_id = NEW.volume_id));
+  IF NEW.operation = 'delete' AND NEW.outcome = 'success' THEN
+    FOR snapshot IN SELECT jsonb_array_elements(NEW.begun_with -> 'snapshots') LOOP
+      PERFORM note_event('delete-snapshot', 'success', NEW.volume_id::text, about || jsonb_build_object('snapshots', jsonb_build_array(snapshot)));
+    END LOOP;
+  END IF;
+  PERFORM note_event(NEW.operation, NEW.outcome, NEW.volume_id::text, about);
   RETURN NULL;
 END
 $$;
@@ -107,3 +121,19 @@ END
 $$;
 CREATE TRIGGER note_ended AFTER UPDATE ON move_plans FOR EACH ROW WHEN (OLD.outcome IS NULL AND NEW.outcome IS NOT NULL)
   EXECUTE FUNCTION note_plan();
+
+-- When what a back end says of its room was so: a report may repeat what it said before, while it is slow to answer.
+ALTER TABLE back_ends ADD COLUMN measured_at timestamptz(3) NOT NULL DEFAULT now();
+
+-- As in 000012, but by when the room was measured.
+CREATE OR REPLACE FUNCTION promised_bytes(p_back_end text) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+  SELECT coalesce(sum(bytes), 0)::bigint FROM (
+    SELECT m.total_bytes AS bytes
+    FROM migrations m JOIN back_ends b ON b.name = m.destination
+    WHERE m.destination = p_back_end AND m.outcome IS NULL
+      AND (m.allocated_at IS NULL OR least(b.heartbeat_at, b.measured_at) < m.allocated_at + interval '5 seconds')
+    UNION ALL
+    SELECT v.size_bytes FROM volumes v WHERE v.host = p_back_end AND v.operation = 'create'
+  ) AS promises
+$$;

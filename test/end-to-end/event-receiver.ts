@@ -11,7 +11,7 @@ export interface SeenData {
   migration: { id: string; source: string; destination: string; proof: string | null };
   plan: { id: string; volumes: object };
   snapshots: { id: string }[];
-  attachments: { id: string; instanceId: string }[];
+  attachments: { id: string; instanceId: string; device: string | null }[];
   event_type: string;
   publisher_id: string;
   priority: string;

@@ -113,8 +113,8 @@ describe('each end is told once, in the transaction that makes it', () => {
     assert.deepEqual(data[0]!.volume.sizeBytes, gib);
     for (const at of [1, 2])
       assert.deepEqual(
-        data[at]!.attachments.map(({ instanceId }) => instanceId),
-        ['vm-1'],
+        data[at]!.attachments.map(({ instanceId, device }) => [instanceId, device]),
+        [['vm-1', 'vdb']],
       );
     for (const at of [3, 4])
       assert.deepEqual(
@@ -125,6 +125,26 @@ describe('each end is told once, in the transaction that makes it', () => {
     assert.equal(data[6]!.volume.name, 'mine', 'what is gone is told as it was');
     assert.equal(new Set(events.map(({ id }) => id)).size, events.length);
     assert.ok(events.every(({ subject, partitionkey }) => subject === volumeId && partitionkey === volumeId));
+  });
+
+  test('of the snapshots that go with their volume, one by one', async () => {
+    const volumeId = await putVolume(registry);
+    const snapshotIds = [await putSnapshot(registry, volumeId), await putSnapshot(registry, volumeId)].toSorted();
+    const remove = { volumeId, owner: anOwner('delete'), cascade: true };
+    await a.beginDelete(remove);
+    await a.failDelete({ ...remove, reason });
+    const again = { ...remove, owner: anOwner('delete again') };
+    await a.beginDelete(again);
+    await a.finishDelete(again);
+    const events = (await told(volumeId, 'oslo')).map((each) => each.data as unknown as SeenData);
+    assert.deepEqual(
+      events.map(({ event_type: type, payload }) => [type, payload['snapshot_id'], payload['status']]),
+      [
+        ['volume.delete.error', null, 'error_deleting'],
+        ...snapshotIds.map((id) => ['snapshot.delete.end', id, 'deleted']),
+        ['volume.delete.end', null, 'deleting'],
+      ],
+    );
   });
 
   test('of a migration that succeeds, and of one that does not', async () => {
@@ -181,7 +201,9 @@ describe('each end is told once, in the transaction that makes it', () => {
     const owner = anOwner('extend');
     await a.beginExtend({ volumeId: stuck, owner, sizeBytes: 2 * gib });
     await resetState(registry, { volumeId: stuck, abandon: owner });
-    assert.deepEqual(await typesOf(stuck), ['ferry.volume.extend.abandoned']);
+    const [abandoned] = await told(stuck);
+    assert.equal(abandoned!.type, 'ferry.volume.extend.abandoned');
+    assert.equal((abandoned!.data as unknown as SeenData).volume.status, 'error');
   });
 
   test('and nothing of what was rolled back', async () => {
@@ -254,6 +276,7 @@ describe('who is told', () => {
 });
 
 describe('what is due', () => {
+  const due = async () => (await dueDeliveries(registry, hook, 10)).map(({ sequence }) => sequence);
   /** Two volumes with two events each; their sequences. */
   const twice = async () => {
     const volumes = [await putVolume(registry), await putVolume(registry)];
@@ -278,15 +301,15 @@ describe('what is due', () => {
 
   test('of each volume the first; what has to wait holds back its own volume’s alone', async () => {
     const [[first, second], [other, another]] = (await twice()) as [[number, number], [number, number]];
-    assert.deepEqual(await dueDeliveries(registry, hook, 10), [first, other]);
+    assert.deepEqual(await due(), [first, other]);
     assert.equal(await findDelivery(registry, { webhook: hook, sequence: second }), null);
     assert.equal(await fail(first), 'waiting');
     await noteDelivered(registry, { webhook: hook, sequence: other });
-    assert.deepEqual(await dueDeliveries(registry, hook, 10), [another]);
+    assert.deepEqual(await due(), [another]);
     assert.equal(await findDelivery(registry, { webhook: hook, sequence: other }), null, 'told already');
     await retryDeliveries(registry, { webhook: hook });
     assert.deepEqual(
-      (await dueDeliveries(registry, hook, 10)).toSorted((x, y) => x - y),
+      (await due()).toSorted((x, y) => x - y),
       [first, another],
     );
   });
@@ -300,7 +323,7 @@ describe('what is due', () => {
       `UPDATE event_deliveries SET first_try_at = now() - interval '2 hours' WHERE tries > 0`,
     );
     assert.equal(await fail(other), 'dead');
-    assert.ok((await dueDeliveries(registry, hook, 10)).includes(second));
+    assert.ok((await due()).includes(second));
     const [standing] = await countDeliveries(registry);
     assert.deepEqual([standing!.webhook, standing!.waiting, standing!.dead], [hook, 2, 2]);
     assert.ok(standing!.oldestSeconds > 0);
@@ -313,7 +336,7 @@ describe('what is due', () => {
       ],
     );
     assert.equal(await retryDeliveries(registry, { eventId: dead[0]!.id }), 1);
-    assert.ok((await dueDeliveries(registry, hook, 10)).includes(other));
+    assert.ok((await due()).includes(other));
     assert.equal(await discardDeliveries(registry, { eventId: dead[1]!.id, webhook: hook }), 1);
     assert.equal(await discardDeliveries(registry, { eventId: dead[1]!.id, webhook: hook }), 0);
   });
@@ -329,10 +352,17 @@ describe('what is due', () => {
     );
   });
 
-  test('nothing of a month ago', async () => {
+  test('nothing of a month ago, and nothing for a webhook that no worker has had for a week', async () => {
     await twice();
     await registry.rows(noColumns, `UPDATE events SET at = now() - interval '31 days'`);
-    await forgetOldEvents(registry);
+    assert.deepEqual(await forgetOldEvents(registry), []);
+    assert.deepEqual(await listDeliveries(registry, { limit: 10 }), []);
+    await twice();
+    await registry.rows(noColumns, `UPDATE webhooks SET heard_at = now() - interval '2 days'`);
+    assert.deepEqual(await countDeliveries(registry), [], 'it raises no alert');
+    assert.deepEqual(await forgetOldEvents(registry), []);
+    await registry.rows(noColumns, `UPDATE webhooks SET heard_at = now() - interval '8 days'`);
+    assert.deepEqual(await forgetOldEvents(registry), [hook]);
     assert.deepEqual(await listDeliveries(registry, { limit: 10 }), []);
   });
 });

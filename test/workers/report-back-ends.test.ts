@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { pino } from 'pino';
+import * as z from 'zod';
 import type { VolumeDriver } from '../../activities/storage/driver.ts';
 import { configuration } from '../../configuration/schema.ts';
 import { backEndState } from '../../model/back-end.ts';
@@ -79,7 +80,11 @@ test('a back end that answered lately counts as it was while it is slow to answe
   try {
     const seen = async () => {
       const [b = assert.fail()] = await listBackEnds(registry);
-      return { heartbeatAt: b.heartbeatAt, told: [backEndState(b, b.asOf), b.freeBytes, b.fault] };
+      const [{ age } = assert.fail()] = await registry.rows(
+        z.object({ age: z.number() }),
+        'SELECT extract(epoch FROM heartbeat_at - measured_at)::float8 AS age FROM back_ends',
+      );
+      return { heartbeatAt: b.heartbeatAt, age, told: [backEndState(b, b.asOf), b.freeBytes, b.fault] };
     };
     const first = await seen();
     isSlow = true;
@@ -87,6 +92,7 @@ test('a back end that answered lately counts as it was while it is slow to answe
     let next = first;
     while (next.heartbeatAt <= first.heartbeatAt) next = await seen();
     assert.deepEqual(next.told, ['up', gib, null]);
+    assert.ok(next.age > first.age, 'it is told how old that is');
     while (next.told[0] === 'up') {
       reporting.now();
       next = await seen();

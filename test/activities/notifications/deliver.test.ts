@@ -148,6 +148,29 @@ describe('a try', () => {
       assert.ok(problem!.length < 400);
     });
 
+  const taken: Record<string, (response: ServerResponse) => void> = {
+    'whose answer breaks off': (response) => {
+      response.writeHead(200, { 'content-length': 10 }).write('abc');
+      setTimeout(() => response.destroy(), 100);
+    },
+    'whose answer does not end': (response) => response.writeHead(202).write('abc'),
+  };
+  for (const [name, behaves] of Object.entries(taken))
+    test(`that is taken is taken, also by one ${name}`, async () => {
+      answer = behaves;
+      assert.equal(await activities().deliverEvent(await happen()), 'delivered');
+    });
+
+  test('that was refused tells what was said, also when that breaks off', async () => {
+    answer = (response) => {
+      response.writeHead(500, { 'content-length': 10 }).write('abc');
+      setTimeout(() => response.destroy(), 100);
+    };
+    const at = await happen();
+    assert.equal(await activities().deliverEvent(at), 'waiting');
+    assert.equal((await standing(at.sequence)).problem, 'it answered 500: abc');
+  });
+
   test('follows nobody to another place', async () => {
     answer = (response) => response.writeHead(307, { location: url }).end();
     const at = await happen();
@@ -193,6 +216,23 @@ describe('a try', () => {
         return { secretFile: join(folder, 'short') };
       },
       problem: /too short.*openssl rand/,
+    },
+    {
+      name: 'one who speaks something else than HTTP from then on',
+      prepare: async () => {
+        answer = ({ socket }) =>
+          socket!.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n');
+        return {};
+      },
+      problem: /it answered 101/,
+    },
+    {
+      name: 'a connection that ends without an answer',
+      prepare: async () => {
+        answer = ({ socket }) => socket!.destroy();
+        return {};
+      },
+      problem: /socket hang up|closed the connection/,
     },
     {
       name: 'an answer that does not come',
