@@ -219,10 +219,13 @@ async function startBacked(
   return { system, sight: lvmSight(system.nodes, options.nodes ?? roomyNodes) };
 }
 
-/** The type of the failure behind an update's or a workflow's error. */
+/** The type of the failure behind an update's or a workflow's error; of several in one, theirs. */
 function failureType(error: unknown): string {
-  const { cause } = error as { cause?: { type?: string; name?: string } };
-  return cause?.type ?? cause?.name ?? String(error);
+  const { cause } = error as {
+    cause?: { type?: string; name?: string; details?: [{ reasons?: { type: string }[] }?] };
+  };
+  const reasons = cause?.details?.[0]?.reasons?.map(({ type }) => type).join(', ');
+  return `${cause?.type ?? cause?.name ?? String(error)}${reasons === undefined ? '' : `: ${reasons}`}`;
 }
 
 /** What the tests wait for takes seconds; a machine under load many. Milliseconds. */

@@ -101,10 +101,11 @@ describe('back ends', () => {
     const promised = async (destination: string) =>
       (await planMigration(registry, { volumeId: randomUUID(), destination })).facts.promisedBytes / gib;
     const later = (destination: string, seconds: number) =>
-      registry.rows(noColumns, `UPDATE back_ends SET heartbeat_at = now() + $2 * interval '1 second' WHERE name = $1`, [
-        destination,
-        seconds,
-      ]);
+      registry.rows(
+        noColumns,
+        `UPDATE back_ends SET heartbeat_at = now() + $2 * interval '1 second', measured_at = now() + $2 * interval '1 second' WHERE name = $1`,
+        [destination, seconds],
+      );
 
     test("to a migration, until the device is there and the back end's own report knows of it", async () => {
       await free('p1@a', 3);
@@ -127,6 +128,9 @@ describe('back ends', () => {
       assert.equal(await promised('p1@a'), 2);
       await later('p1@a', 6);
       assert.equal(await promised('p1@a'), 0);
+      // It is heard of, but repeats what it said before.
+      await registry.rows(noColumns, `UPDATE back_ends SET measured_at = now() - interval '10 s' WHERE name = 'p1@a'`);
+      assert.equal(await promised('p1@a'), 2);
     });
 
     test('to a migration that the storage makes, until its copy is over', async () => {
