@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeFolder } from './remove-folder.mjs';
 
 /** Short: a guest's monitor socket lies deep inside, and a socket's path has 107 bytes at most. */
 const prefix = 'ferry-';
@@ -47,7 +48,7 @@ function removeStale() {
     const [, pid] = new RegExp(`^${prefix}(\\d+)-`).exec(name) ?? [];
     if (!pid || isThere(Number(pid))) continue;
     try {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+      removeFolder(join(tmpdir(), name));
     } catch {
       // Another user's.
     }

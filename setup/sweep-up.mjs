@@ -1,8 +1,9 @@
 // node setup/sweep-up.mjs FOLDER: waits until its standard input is closed, as it is when the process that started it ends, however it
 // does; then kills what that one left running and removes the folder. What belongs to it has FERRY_RUN in its environment, or names the
 // folder in its arguments.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeFolder } from './remove-folder.mjs';
 
 const [folder = ''] = process.argv.slice(2);
 if (!folder.startsWith('/')) throw new Error('usage: sweep-up.mjs FOLDER');
@@ -73,7 +74,7 @@ function kill(pid) {
 function removed() {
   if (process.env['FERRY_KEEP_STAGE']) return true;
   try {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
     return true;
   } catch {
     return false; // Something still writes there, or is mounted: it is looked at again.

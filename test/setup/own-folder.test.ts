@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
 
 const module = join(import.meta.dirname, '../../setup/own-folder.mjs');
 let temporary: string;
@@ -20,12 +21,15 @@ after(() => rm(temporary, { recursive: true, force: true }));
  * that lets no signal but KILL end it. Prints the folder and their pids.
  */
 const begin = `
-  import { spawn } from 'node:child_process';
+  import { spawn, spawnSync } from 'node:child_process';
   import { writeFileSync } from 'node:fs';
   import { ownFolder } from ${JSON.stringify(module)};
   const own = ownFolder(process.env);
   const folder = own.env['TMPDIR'];
   writeFileSync(folder + '/file', 'x');
+  // As the source of a migration is while it is copied, where the file system and the user can have that.
+  writeFileSync(folder + '/source', 'x');
+  spawnSync('chattr', ['+i', folder + '/source']);
   const start = (argv, env) => spawn(argv[0], argv.slice(1), { env, detached: true, stdio: 'ignore' }).pid;
   const pids = [
     start(['sleep', '1000'], own.env),
@@ -67,7 +71,7 @@ test('one that ends by itself waits until nothing is left', async () => {
   await assertNothingLeft(begun);
 });
 
-test('a start removes the folders of those that are gone, and of nobody else', async () => {
+test('a start removes the folders of those that are gone, locked files too, and of nobody else', async () => {
   // No process has a pid above this one.
   const gone = join(temporary, 'ferry-4194305-AbCdEf');
   const running = join(temporary, `ferry-${process.pid}-AbCdEf`);
@@ -76,6 +80,7 @@ test('a start removes the folders of those that are gone, and of nobody else', a
     await mkdir(folder);
     await writeFile(join(folder, 'file'), 'x');
   }
+  await execa('chattr', ['+i', join(gone, 'file')], { reject: false });
   const begun = await run('await own.sweepUp();');
   await assertNothingLeft(begun);
   assert.deepEqual([gone, running, foreign].map(existsSync), [false, true, true]);
