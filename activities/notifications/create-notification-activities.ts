@@ -66,12 +66,12 @@ async function tryOnce(webhook: WebhookConfiguration, event: Event, registry: st
     };
     // Read each time: what was renewed is used.
     const ca = webhook.caFile === undefined ? null : await readFile(webhook.caFile, 'utf8');
-    const { status, retryAfterSeconds, words } = await post(
+    const { status, isTaken, retryAfterSeconds, words } = await post(
       { url: webhook.url, ca, timeoutMs: answerMs },
       headers,
       body,
     );
-    if (status >= 200 && status < 300) return { delivered: true };
+    if (isTaken) return { delivered: true };
     const problem = `it answered ${status}${words === '' ? '' : `: ${words}`}`;
     return { delivered: false, problem, again: !never.has(status), askedFor: retryAfterSeconds };
   } catch (error) {

@@ -4,6 +4,8 @@ import { request as requestHttps } from 'node:https';
 /** What a receiver answered. */
 export interface Answer {
   status: number;
+  /** It has it: 2xx. */
+  isTaken: boolean;
   /** When it wants to be asked again; null when it does not say. */
   retryAfterSeconds: number | null;
   /** Of what it said when it did not take it, the beginning. */
@@ -40,7 +42,7 @@ export async function post(
   });
   sent.on('upgrade', (response, socket) => {
     socket.destroy();
-    resolve({ status: response.statusCode ?? 0, retryAfterSeconds: null, words: '' });
+    resolve({ status: response.statusCode ?? 0, isTaken: false, retryAfterSeconds: null, words: '' });
   });
   sent.on('error', reject);
   sent.on('close', () => isAnswered || reject(new Error('it closed the connection without an answer')));
@@ -56,10 +58,11 @@ export async function post(
 /** What was taken is taken, however its answer ends. Of all else the words are read, as far as they come. */
 async function answerOf(response: IncomingMessage): Promise<Answer> {
   const status = response.statusCode ?? 0;
+  const isTaken = status >= 200 && status < 300;
   const after = Number(response.headers['retry-after'] ?? Number.NaN);
   const retryAfterSeconds = Number.isFinite(after) && after >= 0 ? after : null;
   let words = '';
-  if (status < 200 || status >= 300) {
+  if (!isTaken) {
     response.setEncoding('utf8');
     try {
       for await (const part of response) {
@@ -70,5 +73,5 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
       // It broke off: what was said until then is what there is.
     }
   }
-  return { status, retryAfterSeconds, words: words.slice(0, mostWords) };
+  return { status, isTaken, retryAfterSeconds, words: words.slice(0, mostWords) };
 }

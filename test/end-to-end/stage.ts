@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, WithStartWorkflowOperation, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { execa } from 'execa';
 import { messages } from '../../model/messages.ts';
 import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { seedNodes, startSystem, type PlainSystem, type System, type SystemOptions } from '../../testbed/system.ts';
+import { removeFolder } from '../../setup/remove-folder.mjs';
 import { createChecker, type Checker } from './checker.ts';
 import { directorySight, lvmSight, type Place, type Sight } from './sight.ts';
 
@@ -89,8 +89,7 @@ export async function setStage(options: StageOptions & { backing?: 'lvm' | 'dire
   const remove = async () => {
     if (process.env['FERRY_KEEP_STAGE']) return;
     // A migration that was ended in mid-copy has left its source read-only, for ever.
-    await execa('chattr', ['-R', '-f', '-i', directory], { reject: false });
-    await rm(directory, { recursive: true, force: true });
+    removeFolder(directory);
   };
   const { system, sight } = await startBacked({ directory, nodes: roomyNodes, ...systemOptions }).catch(
     async (error: unknown) => {

@@ -106,11 +106,9 @@ async function eventually(what: string, holds: () => Promise<boolean>): Promise<
 }
 
 async function until(what: string, holds: (found: Map<string, number>) => boolean): Promise<Map<string, number>> {
-  for (const deadline = Date.now() + patienceMs; ; await sleep(500)) {
-    const found = await scrape();
-    if (holds(found)) return found;
-    assert.ok(Date.now() < deadline, `not seen: ${what}`);
-  }
+  let found = new Map<string, number>();
+  await eventually(what, async () => holds((found = await scrape())));
+  return found;
 }
 
 const root = join(import.meta.dirname, '../..');

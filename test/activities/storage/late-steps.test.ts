@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { createDirectoryDriver } from '../../../activities/storage/directory/directory-driver.ts';
 import type { VolumeDriver } from '../../../activities/storage/driver.ts';
+import { removeFolder } from '../../../setup/remove-folder.mjs';
 import {
   generationTag,
   incomingTags,
@@ -286,8 +287,7 @@ describe('a step that is suspended, and wakes up when all is over', () => {
   after(async () => {
     const isThere = worker.kill('SIGKILL');
     if (isThere) await once(worker, 'exit');
-    await execa('chattr', ['-R', '-f', '-i', folder], { reject: false });
-    await rm(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
 
   /** Begins the step; true: it is suspended. */

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { execa } from 'execa';
 import {
   createStorageActivities,
   type StorageDependencies,
@@ -15,6 +14,7 @@ import { incomingTags, liveTags, volumeTag } from '../../../model/device.ts';
 import { FerryError } from '../../../model/errors.ts';
 import { copyStart } from '../../../model/migration.ts';
 import { ferryError } from '../../registry/world.ts';
+import { removeFolder } from '../../../setup/remove-folder.mjs';
 import { runStep } from './run-step.ts';
 
 // What fails here fails on purpose.
@@ -50,8 +50,7 @@ describe('a back end whose file system goes away while it is worked on', () => {
   });
   after(async () => {
     // What is held is immutable.
-    await execa('chattr', ['-R', '-f', '-i', folder], { reject: false });
-    await rm(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
   beforeEach(async () => {
     goesAfter = null;
