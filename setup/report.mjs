@@ -24,11 +24,11 @@ export function announce(text) {
  * Runs a program; whether it went well. What it says is shown only if it did not.
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: Record<string, string>, timeoutSeconds?: number }} [options]
+ * @param {{ env?: Record<string, string>, timeoutSeconds?: number, folder?: string }} [options]
  */
-export function runs(program, args, { env = {}, timeoutSeconds = 1800 } = {}) {
+export function runs(program, args, { env = {}, timeoutSeconds = 1800, folder = root } = {}) {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
-    cwd: root,
+    cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     encoding: 'utf8',
     maxBuffer: 2 ** 28,

@@ -10,6 +10,7 @@ import { laneOf, lanes, testFiles } from './lanes.mjs';
 import { purposes } from './needs.mjs';
 import { ownFolder } from './own-folder.mjs';
 import { installSystemPackages } from './system-packages.mjs';
+import { ensureNodeKernel } from './node-kernel.mjs';
 import { ensureTemporal } from './ensure-temporal.mjs';
 import { NotReady, root, WrongUsage } from './report.mjs';
 
@@ -43,7 +44,9 @@ try {
   const purpose = purposeOf(name, args);
   if (purpose) {
     installSystemPackages(purpose);
-    if (purposes[purpose].needed.includes('directories')) env['FERRY_TEMPORAL'] = ensureTemporal();
+    const { needed, better = [] } = purposes[purpose];
+    if ([...needed, ...better].includes('nodes')) ensureNodeKernel();
+    if (needed.includes('directories')) env['FERRY_TEMPORAL'] = ensureTemporal();
   }
   if (name === 'matrix') env['FERRY_MATRIX'] = 'whole';
   await run([...program, ...args], env);

@@ -15,7 +15,7 @@ if [ "$1" != in-overlay ]; then
 	[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 2 >/proc/sys/kernel/io_uring_disabled
 	mount -t tmpfs -o mode=755 tmpfs /mnt
 	mkdir -p /mnt/upper /mnt/work /mnt/root
-	insmod "/usr/lib/uml/modules/$(uname -r)/kernel/fs/overlayfs/overlay.ko"
+	insmod "$NODE_MODULES/$(uname -r)/kernel/fs/overlayfs/overlay.ko"
 	mount -t overlay overlay -o nosuid,lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 	cd /mnt/root
 	mount -t proc proc proc
@@ -26,7 +26,7 @@ if [ "$1" != in-overlay ]; then
 	mount -t tmpfs tmpfs dev/shm
 	mount -t tmpfs -o mode=755 tmpfs run
 	mkdir -p run/lock/lvm run/lvm
-	mount --bind /usr/lib/uml/modules lib/modules
+	mount --bind "$NODE_MODULES" lib/modules
 	exec chroot . /bin/sh "$0" in-overlay
 fi
 

@@ -46,7 +46,8 @@ export class Guest {
     const from = fstatSync(console).size;
     const guest = spawn('taskset', this.#command(), {
       stdio: ['ignore', console, console],
-      env: { ...process.env, LD_PRELOAD: this.#settings.shim, TMPDIR: join(this.#settings.runtime, 'memory') },
+      cwd: this.#settings.kernel.folder,
+      env: { ...process.env, TMPDIR: join(this.#settings.runtime, 'memory') },
     });
     closeSync(console);
     this.#process = guest;
@@ -83,13 +84,17 @@ export class Guest {
    * would go on writing to the disk beside the next boot.
    */
   #command(): string[] {
-    const { runtime, memoryMib } = this.#settings;
+    const { runtime, memoryMib, kernel, shim } = this.#settings;
+    // For the kernel alone: the programs around it have the machine's own libraries.
+    const env = { ...kernel.env, ...(shim ? { LD_PRELOAD: shim } : {}) };
     const index = this.#index + 1;
     return [
       ...['-c', String(pickCpu(this.#index + process.pid))],
       ...['setpriv', '--pdeathsig', 'KILL'],
       ...['unshare', '--pid', '--fork', '--kill-child=SIGKILL'],
-      'linux.uml',
+      ...['env', ...Object.entries(env).map(([name, value]) => `${name}=${value}`), kernel.program],
+      // Its programs run untraced where the kernel can do that.
+      ...(kernel.isOld ? [] : ['seccomp=auto']),
       ...[`mem=${memoryMib}M`, 'root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'quiet', 'panic=1'],
       ...['con=null', 'con0=null,fd:1', `uml_dir=${runtime}/memory/`],
       ...[`init=${runtime}/guest-init.sh`, `FERRY_GUEST=${this.#settingsFile()}`],
@@ -110,6 +115,7 @@ export class Guest {
       NODE_SHARE: this.#settings.share,
       NODE_SHARE_SOURCE: join(this.#settings.runtime, 'share'),
       NODE_VOLUME_GROUPS: node.volumeGroups.map(({ name }, number) => `${name}:/dev/ubd${letter(number)}`).join(' '),
+      NODE_MODULES: this.#settings.kernel.modules,
       NODE_PROGRAM: process.execPath,
       NODE_AGENT: join(import.meta.dirname, 'agent.ts'),
     };

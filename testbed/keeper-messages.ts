@@ -1,5 +1,7 @@
 /** What the process that keeps the nodes (keeper.ts) is told, over Node's IPC channel. */
 
+import type { NodeKernel } from '../setup/node-kernel.mjs';
+
 export const subnet = '10.112.0';
 /** Where nodes find this machine's forwarded ports. */
 export const gateway = `${subnet}.1`;
@@ -19,7 +21,9 @@ export interface KeeperSettings {
   share: string;
   /** Folder for the consoles' logs. */
   logs: string;
-  shim: string;
+  kernel: NodeKernel;
+  /** Loaded into the kernel's process before its own libraries; null: not needed. */
+  shim: string | null;
   memoryMib: number;
   nodes: readonly NodeSettings[];
   forward: readonly number[];

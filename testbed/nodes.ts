@@ -82,7 +82,7 @@ export interface StorageNodes {
  * @throws {NodesUnavailable} when this machine cannot run them
  */
 export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
-  checkRequirements();
+  const kernel = checkRequirements();
   const directory = resolve(options.directory);
   const share = join(directory, 'share');
   mkdirSync(share, { recursive: true });
@@ -110,7 +110,8 @@ export async function startNodes(options: NodesOptions): Promise<StorageNodes> {
         runtime,
         share,
         logs: directory,
-        shim: await xstateShim(),
+        kernel,
+        shim: kernel.isOld ? await xstateShim() : null,
         memoryMib: options.memoryMib ?? 1024,
         nodes: options.nodes,
         forward: options.forward ?? [],

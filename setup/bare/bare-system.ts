@@ -1,6 +1,7 @@
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { execa } from 'execa';
+import { debianMirror } from '../debian-mirror.mjs';
 import { findTemporal } from '../find-temporal.mjs';
 
 export type Suite = 'bookworm' | 'trixie';
@@ -77,7 +78,8 @@ export async function makeBareSystem(suite: Suite, folder: string): Promise<Bare
 
 /** Debian's own minimum in a folder, with this machine's package source and name server, in which no service is started. */
 export async function makeDebian(suite: Suite, folder: string): Promise<void> {
-  const mirror = await mirrorOfThisMachine();
+  const mirror = debianMirror();
+  if (mirror === undefined) throw new Error('This machine has no package source of Debian in /etc/apt.');
   await execa('debootstrap', ['--variant=minbase', suite, folder, mirror]);
   const lists = [`${mirror} ${suite}`, `${mirror} ${suite}-updates`, `${mirror}-security ${suite}-security`];
   await writeFile(join(folder, 'etc/apt/sources.list'), lists.map((each) => `deb ${each} main\n`).join(''));
@@ -88,17 +90,6 @@ export async function makeDebian(suite: Suite, folder: string): Promise<void> {
   await mkdir(join(folder, 'etc/ssl'), { recursive: true });
   // Where the network needs a certificate authority of its own, it is taken along.
   await cp('/etc/ssl/certs/ca-certificates.crt', join(folder, 'etc/ssl/bare.pem'), { dereference: true });
-}
-
-/** Where this machine has its packages from. */
-async function mirrorOfThisMachine(): Promise<string> {
-  const places = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'];
-  for (const place of places) {
-    const text = await readFile(place, 'utf8').catch(() => '');
-    const [, mirror] = /^(?:URIs:|deb)\s+(?:\[.*?\]\s*)?(http\S+?)\/?(?:\s|$)/m.exec(text) ?? [];
-    if (mirror) return mirror;
-  }
-  throw new Error('This machine has no package source of Debian in /etc/apt.');
 }
 
 /** This machine's Node and npm, as a download from nodejs.org would put them there. */
