@@ -1,12 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type pg from 'pg';
 import { FerryError } from '../model/errors.ts';
+import { grantRights } from './database-roles.ts';
 import { inTransaction } from './in-transaction.ts';
+import { lockSchema } from './schema-lock.ts';
 
 const folder = new URL('./sql/', import.meta.url);
-
-/** Any number, but the same in every Ferry: who changes the schema holds it. */
-const advisoryLock = 6_077_279;
 
 /** The numbered files of a folder, in order. */
 async function migrationFiles(from: URL): Promise<{ version: number; url: URL }[]> {
@@ -21,17 +20,30 @@ export async function knownVersion(): Promise<number> {
 
 /**
  * Brings the database's schema up to what this code knows: each numbered file once, in order, each in a transaction of its own.
- * May be run by many at once. Throws `InvalidInput` when the database is newer than the code: an older Ferry must not write to it.
+ * May be run by many at once. Throws `InvalidInput` when the database is newer than the code: an older Ferry must not write to it; and when
+ * our role may not change it.
  */
 export async function migrate(pool: pg.Pool, from: URL = folder): Promise<void> {
   const files = await migrationFiles(from);
   const known = files.at(-1)?.version ?? 0;
-  if ((await appliedVersion(pool, known)) === known) return;
-  for (const file of files) {
-    const statements = await readFile(file.url, 'utf8');
-    await inTransaction(pool, 'BEGIN', (client) => apply(client, file.version, statements));
+  const before = await appliedVersion(pool, known);
+  if (before === known) return;
+  try {
+    for (const file of files) {
+      const statements = await readFile(file.url, 'utf8');
+      await inTransaction(pool, 'BEGIN', (client) => apply(client, file.version, statements));
+    }
+    if (from === folder) await inTransaction(pool, 'BEGIN', grantRights);
+  } catch (error) {
+    if (!isForbidden(error)) throw error;
+    throw behind(before, known, `, and this role may not change it (${error.message})`);
   }
   await appliedVersion(pool, known);
+}
+
+/** Postgres says so of a statement that our role may not run. */
+function isForbidden(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && error.code === '42501';
 }
 
 /** The newest file that was applied; 0 in an empty database. Only looks. */
@@ -48,9 +60,12 @@ export async function schemaVersion(database: Pick<pg.Pool | pg.Client, 'query'>
 export async function requireSchema(pool: pg.Pool): Promise<void> {
   const known = await knownVersion();
   const version = await appliedVersion(pool, known);
-  if (version === known) return;
+  if (version !== known) throw behind(version, known);
+}
+
+function behind(version: number, known: number, why = ''): FerryError {
   const what = version === 0 ? 'The database holds no registry' : `The registry has schema ${version}, not ${known}`;
-  throw new FerryError('InvalidInput', `${what}. An administrator brings it up to date: ferry db migrate`, {
+  return new FerryError('InvalidInput', `${what}${why}. An administrator brings it up to date: ferry db migrate`, {
     version,
     known,
   });
@@ -72,7 +87,7 @@ async function appliedVersion(pool: pg.Pool, known: number): Promise<number> {
 /** One file, within a transaction. Its row goes in first: whoever comes second finds it and leaves the file alone. */
 async function apply(client: pg.PoolClient, version: number, statements: string): Promise<void> {
   // Creating the table is no safer against others than creating any other: the lock comes before everything.
-  await client.query('SELECT pg_advisory_xact_lock($1)', [advisoryLock]);
+  await lockSchema(client);
   await client.query(
     'CREATE TABLE IF NOT EXISTS schema_versions (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
   );

@@ -15,6 +15,9 @@ const refusesToServe = /^(08|28|53|57P|58|3D000)/;
 /** It answers, but takes no writes: a standby, or a primary that is being changed. */
 const readOnly = '25006';
 
+/** The role with which we are connected lacks a right. */
+const forbidden = '42501';
+
 /** Our own statement timeout. */
 const tookTooLong = '57014';
 
@@ -30,6 +33,7 @@ export async function reachable<T>(address: string, work: () => Promise<T>): Pro
     return await work();
   } catch (error) {
     if (codeOf(error) === readOnly) throw takesNoWrites(address, error as Error);
+    if (codeOf(error) === forbidden) throw lacksRight(address, error as Error);
     const why = whyUnreachable(error);
     if (why === null) throw error;
     throw new FerryError(
@@ -47,6 +51,16 @@ function takesNoWrites(address: string, cause: Error): FerryError {
     `Postgres at ${address} takes no writes now (${cause.message}): it is a standby, or its primary is being changed. ` +
       'Try again when there is a primary, and check that the configured databaseUrl leads to it.',
     { service: 'postgres', address, readOnly: true },
+    { cause },
+  );
+}
+
+function lacksRight(address: string, cause: Error): FerryError {
+  return new FerryError(
+    'ServiceUnreachable',
+    `Postgres at ${address} does not let us: ${cause.message}. The role of the configured databaseUrl is not for this; ` +
+      'if it should be, the owner of the schema gives all roles their rights: ferry db roles.',
+    { service: 'postgres', address, forbidden: true },
     { cause },
   );
 }

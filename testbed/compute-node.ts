@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { asRole } from './database-roles.ts';
 import { gateway } from './nodes.ts';
 import { type ManagedWorker, processWorker } from './process-worker.ts';
 
@@ -15,7 +16,9 @@ export async function computeNode(options: {
   env: Readonly<Record<string, string>>;
   network?: readonly string[];
 }): Promise<ManagedWorker> {
-  const { name, directory, libvirtUri, configuration, env, network } = options;
+  const { name, directory, libvirtUri, configuration, network } = options;
+  const { FERRY_DATABASE_URL: databaseUrl } = options.env;
+  const env = { ...options.env, ...(databaseUrl ? { FERRY_DATABASE_URL: asRole(databaseUrl, 'ferry_compute') } : {}) };
   await mkdir(directory, { recursive: true });
   const configFile = join(directory, `${name}.json`);
   await writeFile(configFile, JSON.stringify({ ...configuration, compute: { name, libvirtUri } }));

@@ -5,6 +5,8 @@ import { freePorts } from '../workers/embedded/free-ports.ts';
 import { startPostgres, type EmbeddedPostgres } from '../workers/embedded/postgres.ts';
 import { startTemporal, type EmbeddedTemporal } from '../workers/embedded/temporal.ts';
 import { makeCertificates } from './certificates.ts';
+import type { DatabaseRole } from '../registry/database-roles.ts';
+import { asRole, provideDatabase } from './database-roles.ts';
 import { directoryNode } from './directory-node.ts';
 import { nodeWorker } from './node-worker.ts';
 import { gateway, startNodes, type StorageNodes } from './nodes.ts';
@@ -126,9 +128,18 @@ async function start(
     nodeTimeoutSeconds: options.nodeTimeoutSeconds ?? 600,
     noProgressSeconds: options.noProgressSeconds ?? 60,
   };
-  const reach = { TEMPORAL_ADDRESS: temporal.address, FERRY_DATABASE_URL: postgres.url };
-  const workerReach = { ...options.workerEnv, ...reach };
-  const storage = await startStorage(options, { common, reach: workerReach, stops });
+  // As in production: each part has the rights of its role, and no more.
+  await provideDatabase(postgres.url);
+  const reachAs = (role: DatabaseRole) => ({
+    TEMPORAL_ADDRESS: temporal.address,
+    FERRY_DATABASE_URL: asRole(postgres.url, role),
+  });
+  const reach = reachAs('ferry_control');
+  const storage = await startStorage(options, {
+    common,
+    reach: { ...options.workerEnv, ...reachAs('ferry_storage') },
+    stops,
+  });
 
   const clientConfig = join(directory, 'ferry.json');
   const deployment = options.deployment ? { deployment: options.deployment } : {};
@@ -140,7 +151,7 @@ async function start(
   await writeFile(controlConfig, JSON.stringify({ ...common, ...deployment, ...metrics.configuration, webhooks }));
   const control = processWorker(
     ['worker', 'control'],
-    { ...workerReach, FERRY_CONFIG: controlConfig },
+    { ...options.workerEnv, ...reach, FERRY_CONFIG: controlConfig },
     join(directory, 'control.log'),
   );
   stops.push(() => control.signal('SIGKILL'));

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import * as z from 'zod';
 import { gib } from '../../model/sizes.ts';
-import { migrate, schemaVersion } from '../../registry/migrate.ts';
+import { knownVersion, migrate, schemaVersion } from '../../registry/migrate.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { listVolumeTypes } from '../../registry/volume-types.ts';
 import { listVolumes } from '../../registry/volumes.ts';
@@ -46,7 +46,7 @@ describe('migrations of the schema', () => {
     const url = await emptyDatabase();
     for (let i = 0; i < 2; i += 1) await (await openRegistry(url)).close();
     const pool = new pg.Pool({ connectionString: url });
-    const known = (await readdir(new URL('../../registry/sql/', import.meta.url))).length;
+    const known = await knownVersion();
     assert.deepEqual(
       await versions(pool),
       Array.from({ length: known }, (_, i) => i + 1),

@@ -5,6 +5,7 @@ import { builtInPolicy } from '../../../client/api/identity/policy.ts';
 import { serveApi } from '../../../client/api/serve.ts';
 import { openForCallers } from '../../../client/open-ferry.ts';
 import { configuration } from '../../../configuration/schema.ts';
+import { asRole, provideDatabase } from '../../../testbed/database-roles.ts';
 
 /** Tokens of the tests: `user:project:role`. */
 const byToken: Authentication = {
@@ -33,10 +34,11 @@ export interface Answered {
   body: Json;
 }
 
-/** The API over HTTP on the registry of that URL and the Temporal of the process's environment. */
+/** The API over HTTP on the registry of that URL, with the rights of its role, and the Temporal of the process's environment. */
 export async function startApi(databaseUrl: string, authentication: Authentication = byToken) {
+  await provideDatabase(databaseUrl);
   const ferry = await openForCallers({
-    configuration: configuration.parse({ databaseUrl }),
+    configuration: configuration.parse({ databaseUrl: asRole(databaseUrl, 'ferry_api') }),
     answers: 'when begun',
     maxConnections: 4,
   });
