@@ -51,8 +51,8 @@ export async function migrateVolume(input: unknown): Promise<MigrationResult> {
   }
 }
 
-/** A node that is up answers at once; one that is away is waited for later, with the volume claimed. Seconds. */
-const answerSeconds = 3;
+/** A node that is up answers within this, also when it has much to do; one that is away is waited for later, with the volume claimed. Seconds. */
+const answerSeconds = 10;
 
 /**
  * Refuses what the nodes see and the registry does not know, before anything is claimed. What the registry itself refuses is told by the
