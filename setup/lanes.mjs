@@ -45,6 +45,22 @@ export function startsGuests(file) {
 }
 
 /**
+ * Those that take minutes, the longest first.
+ * @type {readonly string[]}
+ */
+export const longest = [
+  'test/faults/attached.test.ts',
+  'test/end-to-end/thin.test.ts',
+  'test/faults/matrix.test.ts',
+  'test/end-to-end/destination-faults.test.ts',
+  'test/end-to-end/attached.test.ts',
+  'test/end-to-end/attached-mid-mirror.test.ts',
+  'test/demo/demo.test.ts',
+  'test/end-to-end/assisted.test.ts',
+  'test/end-to-end/operations.test.ts',
+];
+
+/**
  * The test files in what was named on the command line; all when nothing was. Relative to the checkout, sorted.
  * @param {readonly string[]} named
  * @returns {string[]}

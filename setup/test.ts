@@ -5,10 +5,10 @@ import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { runChecks } from './checks.ts';
-import { laneOf, lanes, startsGuests, testFiles } from './lanes.mjs';
+import { laneOf, lanes, longest, startsGuests, testFiles } from './lanes.mjs';
 import { WrongUsage } from './report.mjs';
 
-/** The long ones mostly wait for servers and time limits, so three at a time are right even on two cpus. Nodes that are guests do not wait. */
+/** They also wait for servers and time limits, so three at a time are right even on two cpus. Those whose nodes are guests wait less. */
 const concurrency = 3;
 const guestsAtOnce = 2;
 const root = join(import.meta.dirname, '..');
@@ -137,14 +137,12 @@ async function* withoutCounts(events: AsyncIterable<TestEvent>): AsyncGenerator<
   }
 }
 
-/**
- * First those with guests, as one has to wait for the other; then the long ones, also those that mostly wait: one of them alone at the end
- * would leave the cpus idle.
- */
+/** The long ones first, also those that mostly wait: one of them alone at the end would leave the cpus idle. */
 function rank(file: string): number {
-  if (startsGuests(file)) return 0;
+  const place = longest.indexOf(file);
+  if (place !== -1) return place - longest.length;
   const long = ['end-to-end', 'faults', 'chaos', 'testbed', 'compute', 'workflows'];
-  return long.some((each) => file.includes(each)) ? 1 : 2;
+  return startsGuests(file) || long.some((each) => file.includes(each)) ? 1 : 2;
 }
 
 function namedFiles(): string[] {

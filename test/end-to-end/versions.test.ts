@@ -55,7 +55,7 @@ async function buildOf(handle: { describe(): Promise<{ raw: unknown }> }): Promi
 
 test('a migration ends on the code that it began with; what begins after an upgrade runs on the new code', async () => {
   await poll(async () => (await versions())['old'] === 'current');
-  const first = await stage.midCopy({ bandwidth: 2 * 1024 ** 2, keepSourceSeconds: 86_400 });
+  const first = await stage.midCopy({ bandwidth: 512 * 1024, keepSourceSeconds: 86_400 });
   assert.equal(await buildOf(first.handle), 'old');
 
   const upgraded = await configurationOf('new');

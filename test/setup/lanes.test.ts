@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { laneOf, lanes, startsGuests, testFiles } from '../../setup/lanes.mjs';
+import { laneOf, lanes, longest, startsGuests, testFiles } from '../../setup/lanes.mjs';
 import { purposes } from '../../setup/needs.mjs';
 
 const root = join(import.meta.dirname, '../..');
@@ -20,6 +20,14 @@ test('a test is in the lane of what it needs', () => {
     'test/testbed/libvirt/start-libvirt.test.ts': 'attached',
   } as const;
   for (const [file, lane] of Object.entries(expected)) assert.equal(laneOf(file), lane, file);
+});
+
+test('the long tests that begin first are there', () => {
+  const all = testFiles([]);
+  assert.deepEqual(
+    longest.filter((file) => !all.includes(file)),
+    [],
+  );
 });
 
 test('the tests that start nodes as guests are known', () => {
