@@ -20,7 +20,10 @@ export const eventKinds = [
   'evacuation',
   'balance',
 ] as const;
-export type EventKind = (typeof eventKinds)[number];
+
+/** What can be told: of volumes and plans, and that an operator tries a webhook out, which goes to that one only. */
+const toldKinds = [...eventKinds, 'test'] as const;
+export type EventKind = (typeof toldKinds)[number];
 
 /** A webhook as it is named in configurations, in the registry and in workflow ids. */
 export const webhookName = z
@@ -33,9 +36,9 @@ export const event = z.object({
   sequence: z.number().int().positive(),
   id: z.uuid(),
   at: z.date(),
-  kind: z.enum(eventKinds),
+  kind: z.enum(toldKinds),
   outcome: z.string(),
-  /** The volume's id; of a plan the node, back end or zone. */
+  /** The volume's id; of a plan the node, back end or zone; of a test the webhook. */
   subject: z.string(),
   data: z.record(z.string(), z.unknown()),
 });

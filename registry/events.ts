@@ -20,6 +20,22 @@ export async function announceWebhook(
   );
 }
 
+/**
+ * Notes an event that says nothing but that somebody tries this webhook out; resolves with its id, or null when no worker has such a webhook.
+ */
+export async function noteTest(registry: Queries, webhook: string): Promise<string | null> {
+  const [noted] = await registry.rows(
+    z.object({ id: z.uuid() }),
+    `WITH noted AS (
+       INSERT INTO events (kind, outcome, subject, data) SELECT 'test', 'success', name, '{}' FROM webhooks
+       WHERE name = $1 AND heard_at > now() - interval '1 day' RETURNING sequence, id, subject
+     ), told AS (INSERT INTO event_deliveries (webhook, sequence, subject) SELECT subject, sequence, subject FROM noted)
+     SELECT id FROM noted`,
+    [webhook],
+  );
+  return noted?.id ?? null;
+}
+
 /** Of each subject the first event that waits: none of its later ones is told before. */
 const heads = `SELECT DISTINCT ON (subject) subject, sequence, due_at FROM event_deliveries
   WHERE webhook = $1 AND state = 'waiting' ORDER BY subject, sequence`;
@@ -92,15 +108,15 @@ export async function noteFailed(
 /** How events stand with the webhooks, the last that happened first. */
 export function listDeliveries(
   registry: Queries,
-  filter: { webhook?: string | undefined; states?: readonly DeliveryState[] | undefined; limit: number },
+  filter: DeliveryChoice & { states?: readonly DeliveryState[] | undefined; limit: number },
 ): Promise<Delivery[]> {
   return registry.rows(
     delivery,
     `SELECT e.sequence, e.id, e.at, e.kind, e.outcome, e.subject, d.webhook, d.state, d.tries, d.due_at, d.problem
      FROM event_deliveries d JOIN events e USING (sequence)
-     WHERE ($1::text IS NULL OR d.webhook = $1) AND ($2::text[] IS NULL OR d.state = ANY ($2))
-     ORDER BY e.sequence DESC, d.webhook LIMIT $3`,
-    [filter.webhook ?? null, filter.states ?? null, filter.limit],
+     WHERE ($1::text IS NULL OR d.webhook = $1) AND ($2::text[] IS NULL OR d.state = ANY ($2)) AND ($3::uuid IS NULL OR e.id = $3)
+     ORDER BY e.sequence DESC, d.webhook LIMIT $4`,
+    [filter.webhook ?? null, filter.states ?? null, filter.eventId ?? null, filter.limit],
   );
 }
 

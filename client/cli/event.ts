@@ -23,7 +23,7 @@ interface Options extends ListOptions {
   all?: true;
 }
 
-/** `ferry event list`, `retry` and `discard`. */
+/** `ferry event list`, `retry`, `discard` and `test`. */
 export function addEvent(program: Command): void {
   const event = program.command('event').description('what happened, and whom it is told (webhooks)');
   addListOptions(
@@ -54,6 +54,17 @@ export function addEvent(program: Command): void {
         answer({ discarded }, `${counted(discarded)} discarded.`);
       }),
   );
+  event
+    .command('test')
+    .description('tell a webhook an event that means nothing (ferry.webhook.test.success), and wait until it has it')
+    .argument('<webhook>', 'its name in the configuration of the control workers', checked('webhook', webhookName))
+    .option('--wait <seconds>', 'for so long at most', checked('--wait', z.coerce.number().int().min(1).max(3600)), 30)
+    .action((webhook: string, { wait }: { wait: number }, command: Command) =>
+      withFerry(command, async ({ ferry, answer }) => {
+        const told = await ferry.testWebhook({ webhook, waitSeconds: wait });
+        answer(told, `Webhook ${webhook} has taken event ${told.id}.`);
+      }),
+    );
 }
 
 function chosen(command: Command): Command {

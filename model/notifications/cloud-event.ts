@@ -15,7 +15,7 @@ export function cloudEvent(event: Event, { registry, form }: { registry: string;
     specversion: '1.0',
     id: event.id,
     source: `urn:ferry:${registry}`,
-    type: `ferry.${rows.plan ? 'plan' : 'volume'}.${event.kind}.${event.outcome}`,
+    type: `ferry.${about(event, rows)}.${event.kind}.${event.outcome}`,
     subject: event.subject,
     time: event.at.toISOString(),
     sequence: String(event.sequence),
@@ -25,7 +25,13 @@ export function cloudEvent(event: Event, { registry, form }: { registry: string;
   };
 }
 
+function about({ kind }: Event, { plan }: ToldRows): 'webhook' | 'plan' | 'volume' {
+  if (kind === 'test') return 'webhook';
+  return plan ? 'plan' : 'volume';
+}
+
 function ownData(event: Event, rows: ToldRows) {
+  if (event.kind === 'test') return { outcome: event.outcome, webhook: event.subject };
   const { operation, migration, plan, volumes } = rows;
   const record = migration ?? plan ?? operation;
   return {

@@ -21,6 +21,7 @@ const cinderNames: Readonly<Record<EventKind, string>> = {
   'unmanage-snapshot': 'snapshot.unmanage',
   evacuation: 'host.evacuate',
   balance: 'host.balance',
+  test: 'webhook.test',
 };
 
 const good: ReadonlySet<string> = new Set(['success', 'emptied']);
@@ -56,6 +57,7 @@ function pythonTime(at: Date): string {
 }
 
 function payloadOf(event: Event, rows: ToldRows) {
+  if (event.kind === 'test') return { webhook: event.subject };
   const { volume, migration, plan, operation, snapshots } = rows;
   const why = (migration ?? plan ?? operation)?.error ?? null;
   const failed = why === null ? {} : { error: why.message, error_type: why.type };

@@ -107,6 +107,31 @@ describe('what happens is told', () => {
     assert.match((await refused('event', 'discard')).message, /name an event, a webhook, or both/);
   });
 
+  test('a test event, to the webhook that is tried out and to nobody else', async () => {
+    const heard = cinderReader.received.length;
+    const told = await ferry<Delivery>('event', 'test', 'billing');
+    assert.deepEqual([told.kind, told.state, told.subject], ['test', 'delivered', 'billing']);
+    const received = billing.received.find(({ id }) => id === told.id);
+    assert.deepEqual(
+      [received?.type, received?.data],
+      ['ferry.webhook.test.success', { outcome: 'success', webhook: 'billing' }],
+    );
+    assert.equal(cinderReader.received.length, heard);
+    // In Cinder's form, though it wants to hear of other kinds only.
+    const inCinders = await ferry<Delivery>('event', 'test', 'cinder-reader');
+    const read = cinderReader.received.find(({ id }) => id === inCinders.id);
+    assert.deepEqual([read?.data.event_type, read?.data.payload], ['webhook.test.end', { webhook: 'cinder-reader' }]);
+
+    billing.isDown = true;
+    const down = await refused('event', 'test', 'billing');
+    assert.equal(down.type, 'ToolFailed');
+    assert.match(down.message, /billing did not take it: .*503/);
+    assert.deepEqual(await listed('billing'), [], 'it is not tried again');
+    const none = await refused('event', 'test', 'biling');
+    assert.equal(none.type, 'InvalidInput');
+    assert.match(none.message, /No control worker has a webhook biling\. There are: billing, cinder-reader/);
+  });
+
   test('again after its workflow was ended from outside', async () => {
     const handle = stage.client.workflow.getHandle(deliveryWorkflowId('billing'));
     await handle.terminate('by a test');
