@@ -43,6 +43,20 @@ export function listHeldOperations(
   );
 }
 
+/** How an operation on an attachment fails, and the status of the attachment that it is on. */
+const attachmentFailures: { readonly [O in Operation]?: { touched: string; fail: typeof failAttach } } = {
+  attach: { touched: 'reserved', fail: failAttach },
+  detach: { touched: 'detaching', fail: failDetach },
+};
+
+/** The same of snapshots. */
+const snapshotFailures: { readonly [O in Operation]?: { touched: string; fail: typeof failSnapshot } } = {
+  snapshot: { touched: 'creating', fail: failSnapshot },
+  'delete-snapshot': { touched: 'deleting', fail: failSnapshotDelete },
+  'manage-snapshot': { touched: 'creating', fail: failSnapshotManage },
+  'unmanage-snapshot': { touched: 'deleting', fail: failSnapshotUnmanage },
+};
+
 /**
  * Ends an operation that nobody carries on any more as a failed one: the volume is free, in the status that a failure leaves it in. The
  * owner is the guard: what it still writes is refused, and an operation of another owner is not touched (`Fenced`). May be repeated.
@@ -55,33 +69,16 @@ export async function failHeldOperation(
   const operation = held.operation as Operation;
   const failed = { volumeId: held.volumeId, owner: held.owner, reason };
   if (operation === 'manage') return failManage(registry, failed);
-  if (operation === 'attach' || operation === 'detach') {
-    const touched = operation === 'attach' ? 'reserved' : 'detaching';
-    const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === touched);
-    if (attachment)
-      return (operation === 'attach' ? failAttach : failDetach)(registry, { ...failed, attachmentId: attachment.id });
+  const ofAttachment = attachmentFailures[operation];
+  if (ofAttachment) {
+    const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === ofAttachment.touched);
+    if (attachment) return ofAttachment.fail(registry, { ...failed, attachmentId: attachment.id });
   }
-  if (operation === 'snapshot' || operation === 'delete-snapshot') {
-    const touched = operation === 'snapshot' ? 'creating' : 'deleting';
-    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(
-      ({ status }) => status === touched,
-    );
-    if (snapshot)
-      return (operation === 'snapshot' ? failSnapshot : failSnapshotDelete)(registry, {
-        ...failed,
-        snapshotId: snapshot.id,
-      });
-  }
-  if (operation === 'manage-snapshot' || operation === 'unmanage-snapshot') {
-    const touched = operation === 'manage-snapshot' ? 'creating' : 'deleting';
-    const snapshot = (await listSnapshots(registry, { volumeId: held.volumeId })).find(
-      ({ status }) => status === touched,
-    );
-    if (snapshot)
-      return (operation === 'manage-snapshot' ? failSnapshotManage : failSnapshotUnmanage)(registry, {
-        ...failed,
-        snapshotId: snapshot.id,
-      });
+  const ofSnapshot = snapshotFailures[operation];
+  if (ofSnapshot) {
+    const snapshots = await listSnapshots(registry, { volumeId: held.volumeId });
+    const snapshot = snapshots.find(({ status }) => status === ofSnapshot.touched);
+    if (snapshot) return ofSnapshot.fail(registry, { ...failed, snapshotId: snapshot.id });
   }
   await failOperation(registry, operation, failed);
 }
