@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,13 +22,27 @@ const killedMs = 30_000;
 /** The servers that run for `folder`, as the system knows them: by their command lines, and of this user. */
 export async function runningServers(folder: string): Promise<Server[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
-  return (await Promise.all(pids.map((pid) => serverOf(folder, pid)))).filter((server) => server !== null);
+  const named = pids.filter(hasServersName);
+  return (await Promise.all(named.map((pid) => serverOf(folder, pid)))).filter((server) => server !== null);
+}
+
+/**
+ * At once, as the kernel makes it up without waiting for anything: of hundreds of processes promises cost ten times as much. And the name
+ * first: reading another process's arguments may wait for its memory.
+ */
+function hasServersName(pid: number): boolean {
+  try {
+    const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd();
+    return name === 'qemu-nbd' || name === readerName;
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
 }
 
 async function serverOf(folder: string, pid: number): Promise<Server | null> {
-  const life = await lifeOf(pid);
-  // The name first: reading another process's arguments may wait for its memory.
-  if (life?.name !== 'qemu-nbd' && life?.name !== readerName) return null;
+  const startTime = await startOf(pid);
+  if (startTime === null) return null;
   try {
     const owner = await stat(`/proc/${pid}`);
     // Another user's process could carry any arguments.
@@ -35,25 +50,24 @@ async function serverOf(folder: string, pid: number): Promise<Server | null> {
     const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
     const settings = parseServerCommand(folder, argv);
     // Still starting or already ending: it does not listen, so it serves nobody, but it can be ended like the others.
-    return settings && { ...settings, pid, startTime: life.startTime };
+    return settings && { ...settings, pid, startTime };
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
   }
 }
 
-/** The process's name and start time; null when it is gone, or has ended and only waits for its parent to notice. */
-async function lifeOf(pid: number): Promise<{ name: string; startTime: string } | null> {
+/** The process's start time; null when it is gone, or has ended and only waits for its parent to notice. */
+async function startOf(pid: number): Promise<string | null> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1');
     // "pid (name) state ...": the name may hold anything, also blanks and parentheses.
-    const end = text.lastIndexOf(')');
-    const fields = text.slice(end + 2).split(' ');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [state, threads, startTime] = [fields[0], Number(fields[17]), fields[19]];
     if (startTime === undefined) return null;
     // Its first thread may have ended before others that still write.
     if ((state === 'Z' || state === 'X') && threads <= 1) return null;
-    return { name: text.slice(text.indexOf('(') + 1, end), startTime };
+    return startTime;
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
@@ -61,7 +75,7 @@ async function lifeOf(pid: number): Promise<{ name: string; startTime: string } 
 }
 
 async function isAlive({ pid, startTime }: Server): Promise<boolean> {
-  return (await lifeOf(pid))?.startTime === startTime;
+  return (await startOf(pid)) === startTime;
 }
 
 /** Ends the server and waits for its end. Throws `DeviceInUse` when it hangs on its device. */
