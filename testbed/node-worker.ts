@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StorageNodes } from './nodes.ts';
+import { quickFork } from './quick-fork.ts';
 import { endedEarly, endsIt, ferryMain, type ManagedWorker, node, shortLived, untilReady } from './process-worker.ts';
 import type { SystemNode } from './system.ts';
 
@@ -41,7 +42,8 @@ export async function nodeWorker(
       const read = () => readFile(log).catch(() => Buffer.alloc(0));
       const from = (await read()).length;
       const said = async () => (await read()).subarray(from).toString();
-      const running = await nodes.spawn(spec.name, [node, ...shortLived, ferryMain, 'worker', 'storage'], {
+      const program = [...(await quickFork(env)), node, ...shortLived, ferryMain];
+      const running = await nodes.spawn(spec.name, [...program, 'worker', 'storage'], {
         env: { ...compileCache, ...env, FERRY_CONFIG: configFile },
         log,
       });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { quickFork } from './quick-fork.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -38,8 +39,10 @@ export function processWorker(
     async start() {
       await using output = await open(log, 'a+');
       const from = (await output.stat()).size;
-      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', ...within, node, ...shortLived, ferryMain, ...args], {
-        env: { ...process.env, ...env },
+      const complete = { ...process.env, ...env };
+      const program = [...(await quickFork(complete)), node, ...shortLived, ferryMain];
+      child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', '--', ...within, ...program, ...args], {
+        env: complete,
         stdio: ['ignore', output.fd, output.fd],
       });
       const running = child;

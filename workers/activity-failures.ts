@@ -35,8 +35,8 @@ export const activityFailures: ActivityInboundCallsInterceptor = {
 
 /** SQLSTATEs of a value that no statement takes (22), of a row that breaks a rule (23), and of a statement that is wrong (42). */
 const refuses = /^(22|23|42)/;
-/** Of these what others can cure meanwhile: a privilege, and a schema that is newer or older than this worker in an update. */
-const curable: ReadonlySet<string> = new Set(['42501', '42P01', '42703', '42883', '42704']);
+/** Of these what others can cure meanwhile: a schema that is newer or older than this worker in an update. A right is one too, and told as such. */
+const curable: ReadonlySet<string> = new Set(['42P01', '42703', '42883', '42704']);
 /** A rule may be broken only as long as somebody else is half through, and a bug show only in one state of things. */
 const triesOfRules = 5;
 

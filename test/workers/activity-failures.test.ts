@@ -51,7 +51,9 @@ describe('what Postgres refuses', () => {
     mayPass(await endOf(() => registry.rows(noColumns, 'SELECT FROM not_there_yet')), '42P01');
     mayPass(await endOf(() => registry.rows(noColumns, 'SELECT not_there_yet(1)')), '42883');
     const raised = (code: string) => registry.rows(noColumns, `DO $$ BEGIN RAISE SQLSTATE '${code}'; END $$`);
-    mayPass(await endOf(() => raised('42501')), '42501');
+    const forbidden = await endOf(() => raised('42501'));
+    assert.ok(forbidden instanceof ApplicationFailure);
+    assert.deepEqual([forbidden.type, forbidden.nonRetryable], ['ServiceUnreachable', false]);
     mayPass(await endOf(() => raised('40P01'), 100), '40P01');
   });
 
