@@ -25,6 +25,13 @@ async function midMirror() {
   return { volume: keep(volume), handle };
 }
 
+/** By its uuid: a test beside this one may have a guest of that name. */
+async function pidOfGuest(): Promise<number> {
+  const { name } = stage.guest;
+  const uuid = (await stage.hypervisor.virsh('domuuid', '--domain', name)).trim();
+  return (await findQemuProcess({ name, uuid }))!;
+}
+
 describe('in mid-mirror', () => {
   const goesOn = (what: string, harm: () => Promise<unknown>): void => {
     test(`${what}: the mirror goes on`, async () => {
@@ -72,7 +79,7 @@ describe('in mid-mirror', () => {
   for (const [what, harm] of [
     ['is destroyed', () => stage.hypervisor.virsh('destroy', '--domain', stage.guest.name)],
     ['is shut off', () => stage.guest.powerOff()],
-    ['crashes', async () => process.kill((await findQemuProcess({ name: stage.guest.name, uuid: null }))!, 'SIGKILL')],
+    ['crashes', async () => process.kill(await pidOfGuest(), 'SIGKILL')],
   ] as const) {
     test(`the guest ${what}: the migration goes back, and the guest starts from the source`, async () => {
       const { volume, handle } = await midMirror();

@@ -34,7 +34,7 @@ const mib = 1024 ** 2;
 const filledBytes = 64 * mib;
 
 /** A mirror at this cap is met in the middle. Bytes a second. */
-const slowly = 4 * mib;
+const slowly = 2 * mib;
 
 /** A volume that the guest has, and what must not change of it. */
 export interface AttachedVolume {
