@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,6 +26,17 @@ export function cacheFolder() {
  */
 export function withCompileCache(env) {
   return { ...env, NODE_COMPILE_CACHE: env['NODE_COMPILE_CACHE'] ?? join(cacheFolder(), 'compiled') };
+}
+
+/**
+ * What others began in the folder and did not end, because they were killed: as `new-PID-…`.
+ * @param {string} folder
+ */
+export function removeUnfinished(folder) {
+  for (const name of readdirSync(folder)) {
+    const [, pid] = /^new-(\d+)-/.exec(name) ?? [];
+    if (pid && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
 }
 
 /** @param {string} folder */

@@ -10,6 +10,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { removeUnfinished } from './cache-folder.mjs';
 import { findProgram, isExecutable } from './find-program.mjs';
 import { cachedTemporal, findTemporal, temporalVersion as version, unversionedTemporal } from './find-temporal.mjs';
 import { pinnedNode } from './npm-packages.mjs';
@@ -84,17 +85,6 @@ function adoptUnversioned() {
     linkSync(unversionedTemporal(), cachedTemporal());
   } catch {
     // Another process was faster, or the file system has no links: then it is fetched.
-  }
-}
-
-/**
- * What others began and did not end, because they were killed.
- * @param {string} folder
- */
-function removeUnfinished(folder) {
-  for (const name of readdirSync(folder)) {
-    const [, pid] = /^new-(\d+)-/.exec(name) ?? [];
-    if (pid && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 

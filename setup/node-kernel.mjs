@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { cacheFolder } from './cache-folder.mjs';
+import { cacheFolder, removeUnfinished } from './cache-folder.mjs';
 import { debianMirror } from './debian-mirror.mjs';
 import { findProgram, isExecutable } from './find-program.mjs';
 import { announce, runs } from './report.mjs';
@@ -66,8 +66,8 @@ export function ensureNodeKernel() {
   if (isExecutable(join(cachedKernel(), 'linux.uml')) || process.arch !== 'x64' || !findProgram('apt-get')) return;
   const keyring = keyrings.find((file) => existsSync(file));
   if (!keyring) return;
-  removeUnfinished();
-  const work = mkdtempSync(join(cacheFolder(), `new-kernel-${process.pid}-`));
+  removeUnfinished(cacheFolder());
+  const work = mkdtempSync(join(cacheFolder(), `new-${process.pid}-`));
   announce(`fetching user-mode Linux 7 for storage nodes from Debian ${suite}, about 50 MiB (it is kept)`);
   const since = Date.now();
   try {
@@ -163,12 +163,4 @@ function comesUp(kernel) {
   });
   rmSync(init);
   return status === 0 && stdout.includes('the node is up');
-}
-
-/** What others began and did not end, because they were killed. */
-function removeUnfinished() {
-  for (const name of readdirSync(cacheFolder())) {
-    const [, pid] = /^new-kernel-(\d+)-/.exec(name) ?? [];
-    if (pid && !existsSync(`/proc/${pid}`)) rmSync(join(cacheFolder(), name), { recursive: true, force: true });
-  }
 }

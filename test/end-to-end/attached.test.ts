@@ -1,56 +1,39 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { messages } from '../../model/messages.ts';
-import { AttachedStage, type AttachedVolume } from './attached-stage.ts';
+import { attachedTests } from './attached-tests.ts';
 import { poll, server1, server2 } from './stage.ts';
 
-let stage: AttachedStage;
-let mine: AttachedVolume[] = [];
-before(async () => {
-  stage = await AttachedStage.set();
-});
-after(() => stage?.strike());
-afterEach(async () => {
-  for (const volume of mine.splice(0)) await stage.drop(volume);
-});
-
-const keep = (volume: AttachedVolume): AttachedVolume => {
-  mine.push(volume);
-  return volume;
-};
-
-async function midMirror() {
-  const { volume, handle } = await stage.midMirror();
-  return { volume: keep(volume), handle };
-}
+const on = attachedTests();
+const { keep, midMirror } = on;
 
 describe('a volume under a running guest', () => {
   test('moves to the second back end, back, and away again; the guest notices nothing', async () => {
-    const volume = keep(await stage.attached());
+    const volume = keep(await on.stage.attached());
     for (const host of [server2, server1, server2]) {
-      const handle = await stage.migrate(volume.id, { destination: host });
-      assert.equal(await stage.outcome(handle), 'success');
-      await stage.assertAt(volume, host, 'success');
+      const handle = await on.stage.migrate(volume.id, { destination: host });
+      assert.equal(await on.stage.outcome(handle), 'success');
+      await on.stage.assertAt(volume, host, 'success');
       const { events } = await handle.fetchHistory();
       assert.ok(events!.length < 140, `${events!.length} events`);
     }
   });
 
   test('moves off its hypervisor and onto it, where no export is needed', async () => {
-    const volume = keep(await stage.attached('server1'));
-    assert.equal((await stage.attachment(volume.id)).connection?.['protocol'], 'local');
+    const volume = keep(await on.stage.attached('server1'));
+    assert.equal((await on.stage.attachment(volume.id)).connection?.['protocol'], 'local');
     for (const host of [server2, server1]) {
-      assert.equal(await stage.outcome(await stage.migrate(volume.id, { destination: host })), 'success');
-      await stage.assertAt(volume, host, 'success');
+      assert.equal(await on.stage.outcome(await on.stage.migrate(volume.id, { destination: host })), 'success');
+      await on.stage.assertAt(volume, host, 'success');
     }
-    assert.equal((await stage.attachment(volume.id)).connection?.['protocol'], 'local');
+    assert.equal((await on.stage.attachment(volume.id)).connection?.['protocol'], 'local');
   });
 
   test('moves beside another one of the same guest', async () => {
-    const volumes = [keep(await stage.attached()), keep(await stage.attached())];
-    const handles = await Promise.all(volumes.map(({ id }) => stage.migrate(id)));
-    for (const handle of handles) assert.equal(await stage.outcome(handle), 'success');
-    for (const volume of volumes) await stage.assertAt(volume, server2, 'success');
+    const volumes = [keep(await on.stage.attached()), keep(await on.stage.attached())];
+    const handles = await Promise.all(volumes.map(({ id }) => on.stage.migrate(id)));
+    for (const handle of handles) assert.equal(await on.stage.outcome(handle), 'success');
+    for (const volume of volumes) await on.stage.assertAt(volume, server2, 'success');
   });
 
   test('rests while its migration is paused, and is slowed and hurried', async () => {
@@ -58,31 +41,31 @@ describe('a volume under a running guest', () => {
     await handle.executeUpdate(messages.pauseMigration);
     await poll(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0);
     await handle.executeUpdate(messages.resumeMigration);
-    await stage.untilMirrored(handle);
-    await stage.hurry(handle);
-    assert.equal(await stage.outcome(handle), 'success');
-    await stage.assertAt(volume, server2, 'success');
+    await on.stage.untilMirrored(handle);
+    await on.stage.hurry(handle);
+    assert.equal(await on.stage.outcome(handle), 'success');
+    await on.stage.assertAt(volume, server2, 'success');
   });
 });
 
 describe('a cancel goes back', () => {
   test('while the destination is prepared', async () => {
-    const volume = keep(await stage.attached());
-    await stage.system.storage['server2']!.signal('SIGSTOP');
-    const handle = await stage.migrate(volume.id);
-    await poll(async () => (await stage.state(handle)).phase === 'preparing');
+    const volume = keep(await on.stage.attached());
+    await on.stage.system.storage['server2']!.signal('SIGSTOP');
+    const handle = await on.stage.migrate(volume.id);
+    await poll(async () => (await on.stage.state(handle)).phase === 'preparing');
     await handle.executeUpdate(messages.cancelMigration);
-    await stage.system.storage['server2']!.signal('SIGCONT');
-    assert.equal(await stage.outcome(handle), 'CancelledFailure');
-    await stage.assertAt(volume, server1, 'cancelled');
+    await on.stage.system.storage['server2']!.signal('SIGCONT');
+    assert.equal(await on.stage.outcome(handle), 'CancelledFailure');
+    await on.stage.assertAt(volume, server1, 'cancelled');
   });
 
   test('while it is paused', async () => {
     const { volume, handle } = await midMirror();
     await handle.executeUpdate(messages.pauseMigration);
     await handle.executeUpdate(messages.cancelMigration);
-    assert.equal(await stage.outcome(handle), 'CancelledFailure');
-    await stage.assertAt(volume, server1, 'cancelled');
+    assert.equal(await on.stage.outcome(handle), 'CancelledFailure');
+    await on.stage.assertAt(volume, server1, 'cancelled');
   });
 
   for (const [by, cancel] of [
@@ -92,61 +75,61 @@ describe('a cancel goes back', () => {
     test(`in mid-mirror, ${by}: the guest goes on with the source, nothing is left`, async () => {
       const { volume, handle } = await midMirror();
       await (cancel === 'update' ? handle.executeUpdate(messages.cancelMigration) : handle.cancel());
-      assert.equal(await stage.outcome(handle), 'CancelledFailure');
-      await stage.assertAt(volume, server1, 'cancelled');
+      assert.equal(await on.stage.outcome(handle), 'CancelledFailure');
+      await on.stage.assertAt(volume, server1, 'cancelled');
     });
   }
 });
 
 describe('around the pivot', () => {
   for (const [who, harm] of [
-    ['the compute worker', () => stage.compute],
-    ['the control worker', () => stage.system.control],
+    ['the compute worker', () => on.stage.compute],
+    ['the control worker', () => on.stage.system.control],
   ] as const) {
     test(`${who} is killed: the migration goes forward`, async () => {
       const { volume, handle } = await midMirror();
-      await stage.hurry(handle);
-      await poll(async () => ['switching', 'cleaning-up', 'finished'].includes((await stage.state(handle)).phase));
+      await on.stage.hurry(handle);
+      await poll(async () => ['switching', 'cleaning-up', 'finished'].includes((await on.stage.state(handle)).phase));
       await harm().signal('SIGKILL');
       await harm().start();
-      assert.equal(await stage.outcome(handle), 'success');
-      await stage.assertAt(volume, server2, 'success');
+      assert.equal(await on.stage.outcome(handle), 'success');
+      await on.stage.assertAt(volume, server2, 'success');
     });
   }
 
   test('a guest that was powered off after the migration starts from the new place', async () => {
-    const volume = keep(await stage.attached());
-    assert.equal(await stage.outcome(await stage.migrate(volume.id)), 'success');
-    await stage.guest.powerOff();
-    await stage.guest.start();
-    await stage.guest.console.progress(volume.device, 5);
-    await stage.assertAt(volume, server2, 'success');
+    const volume = keep(await on.stage.attached());
+    assert.equal(await on.stage.outcome(await on.stage.migrate(volume.id)), 'success');
+    await on.stage.guest.powerOff();
+    await on.stage.guest.start();
+    await on.stage.guest.console.progress(volume.device, 5);
+    await on.stage.assertAt(volume, server2, 'success');
   });
 });
 
 describe('what cannot be done is refused before anything is made', () => {
   test('a migration while the guest is off', async () => {
-    const volume = keep(await stage.attached());
-    await stage.guest.powerOff();
-    const refused = await stage.outcome(await stage.migrate(volume.id));
-    await stage.guest.start();
+    const volume = keep(await on.stage.attached());
+    await on.stage.guest.powerOff();
+    const refused = await on.stage.outcome(await on.stage.migrate(volume.id));
+    await on.stage.guest.start();
     assert.equal(refused, 'InstanceNotReady');
-    await stage.guest.console.progress(volume.device, 5);
-    await stage.assertAt(volume, server1, null);
+    await on.stage.guest.console.progress(volume.device, 5);
+    await on.stage.assertAt(volume, server1, null);
   });
 
   test('an attach to an instance that the hypervisor does not have', async () => {
-    const id = await stage.create();
-    assert.equal((await stage.refused('attach', id, 'vm-none', 'hv1')).type, 'InstanceNotFound');
-    assert.equal((await stage.volume(id)).status, 'available');
-    await stage.ferry('delete', id);
+    const id = await on.stage.create();
+    assert.equal((await on.stage.refused('attach', id, 'vm-none', 'hv1')).type, 'InstanceNotFound');
+    assert.equal((await on.stage.volume(id)).status, 'available');
+    await on.stage.ferry('delete', id);
   });
 
   test('the migration of a volume on a hypervisor without a compute worker', async () => {
-    const id = await stage.create();
-    await stage.ferry('attach', id, 'vm-9', 'hv9');
-    assert.equal(await stage.outcome(await stage.migrate(id)), 'InstanceNotReady');
-    await stage.ferry('detach', id);
-    await stage.ferry('delete', id);
+    const id = await on.stage.create();
+    await on.stage.ferry('attach', id, 'vm-9', 'hv9');
+    assert.equal(await on.stage.outcome(await on.stage.migrate(id)), 'InstanceNotReady');
+    await on.stage.ferry('detach', id);
+    await on.stage.ferry('delete', id);
   });
 });
