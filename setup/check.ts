@@ -2,5 +2,5 @@
 import { runChecks } from './checks.ts';
 
 const { passed, failed } = await runChecks();
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed ? 1 : 0;
+console.log(`${passed} passed, ${failed.length} failed`);
+process.exitCode = failed.length ? 1 : 0;

@@ -11,11 +11,11 @@ const checks: readonly [name: string, argv: readonly [string, ...string[]]][] = 
   ['nothing is unused (knip)', ['knip', '--no-progress']],
 ];
 
-/** Runs them all at once and prints what they found; resolves with how many went well and how many did not. */
-export async function runChecks(): Promise<{ passed: number; failed: number }> {
+/** Runs them all at once and prints what they found; resolves with how many went well, and the names of those that did not. */
+export async function runChecks(): Promise<{ passed: number; failed: string[] }> {
   const went = await Promise.all(checks.map(([name, argv]) => check(name, argv)));
-  const passed = went.filter(Boolean).length;
-  return { passed, failed: checks.length - passed };
+  const failed = checks.filter((_, at) => !went[at]).map(([name]) => name);
+  return { passed: checks.length - failed.length, failed };
 }
 
 async function check(name: string, [program, ...args]: readonly [string, ...string[]]): Promise<boolean> {

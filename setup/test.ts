@@ -16,7 +16,7 @@ const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
 const fileTimeoutMs = (named.length ? 120 : 45) * 60_000;
 
-const checking = named.length || lane ? Promise.resolve({ passed: 0, failed: 0 }) : runChecks();
+const checking = named.length || lane ? Promise.resolve({ passed: 0, failed: [] }) : runChecks();
 const files = named.length ? namedFiles() : testFiles([]).filter((file) => !lane || laneOf(file) === lane);
 const byRank = files.toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 const first = new Map<string, FileResult>();
@@ -34,7 +34,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 await runFiles(byRank, concurrency, first);
-const total = await checking;
+const checked = await checking;
+const total = { passed: checked.passed, failed: checked.failed.length };
 const failed = byRank.filter((file) => !first.get(file)?.success);
 const flaky: string[] = [];
 if (failed.length) {
@@ -52,6 +53,7 @@ for (const file of files) {
 }
 
 tellSlowestAndFailed();
+for (const check of checked.failed) console.log(`✖ ${check}`);
 if (failed.length) console.log(`failed: ${failed.join(', ')}`);
 if (flaky.length) console.log(`flaky: ${flaky.join(', ')} (passed when run again; counted as failed)`);
 console.log(`${total.passed} passed, ${total.failed} failed`);

@@ -16,14 +16,15 @@ export function attachedTests() {
     mine.push(volume);
     return volume;
   };
+  const midMirror = async () => {
+    const { volume, handle } = await stage.midMirror();
+    return { volume: keep(volume), handle };
+  };
   return {
     get stage() {
       return stage;
     },
     keep,
-    async midMirror() {
-      const { volume, handle } = await stage.midMirror();
-      return { volume: keep(volume), handle };
-    },
+    midMirror,
   };
 }
