@@ -5,6 +5,7 @@ import { adoptionCommands } from './adoption.ts';
 import { attachmentCommands } from './attachments.ts';
 import { clientAttachmentCommands } from './client-attachments.ts';
 import { backEndCommands } from './back-ends.ts';
+import { cinderImportCommands } from './cinder-import/import-cinder.ts';
 import type { Context } from './context.ts';
 import { controlCommands } from './control-migration.ts';
 import { eventCommands } from './events.ts';
@@ -57,6 +58,7 @@ function commands(context: Context) {
     ...quotaCommands(context),
     ...transferCommands(context),
     ...adoptionCommands(context),
+    ...cinderImportCommands(context),
     ...migrationCommands(context),
     ...controlCommands(context),
     ...keptSourceCommands(context),

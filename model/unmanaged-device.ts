@@ -6,6 +6,8 @@ export interface UnmanagedDevice {
   sizeBytes: number;
   /** Why it cannot become a volume; null when it can. */
   obstacle: string | null;
+  /** The snapshots that hang on it, when they alone keep it from that. Not told by a worker of before this was asked. */
+  snapshots?: readonly string[];
 }
 
 /** Why a device of that size cannot become a volume; null when it can. */

@@ -59,6 +59,11 @@ export function satisfies(backEnd: { capabilities: Capabilities }, type: Asking 
   return missing(backEnd, type).length === 0;
 }
 
+/** What of that the back end lacks. */
+export function lackedBy(backEnd: { capabilities: Capabilities }, type: Asking): Capabilities {
+  return Object.fromEntries(missing(backEnd, type));
+}
+
 function missing({ capabilities }: { capabilities: Capabilities }, type: Asking | null): [string, string][] {
   const has = (key: string, value: string) => Object.hasOwn(capabilities, key) && capabilities[key] === value;
   return askedOf(type?.extraSpecs ?? {}).filter(([key, value]) => !has(key, value));

@@ -10,7 +10,7 @@ import {
   insertSnapshot,
   setSnapshotStatus,
   snapshotStatusRefused,
-  type NewSnapshot,
+  type ManagedSnapshot,
 } from './snapshots.ts';
 
 type SnapshotTicket = Ticket & { snapshotId: string };
@@ -19,7 +19,7 @@ type SnapshotTicket = Ticket & { snapshotId: string };
  * Takes the volume to make a device that is there already one of its snapshots, as large as it: `creating`. Repeats and refusals as any
  * operation, and `QuotaExceeded`.
  */
-export function beginSnapshotManage(registry: Registry, wanted: Omit<NewSnapshot, 'force'>): Promise<Volume> {
+export function beginSnapshotManage(registry: Registry, wanted: ManagedSnapshot): Promise<Volume> {
   return registry.transaction(async (q) => {
     const volume = await beginOperation(q, 'manage-snapshot', wanted);
     await insertSnapshot(q, volume, wanted);

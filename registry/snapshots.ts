@@ -93,6 +93,16 @@ export async function snapshotOrNull(
   return found ?? null;
 }
 
+/** The statuses of those of these snapshots that there are; what is no UUID is none. */
+export async function snapshotStatuses(registry: Queries, ids: readonly string[]): Promise<Map<string, string>> {
+  const found = await registry.rows(
+    z.object({ id: z.string(), status: z.string() }),
+    'SELECT id, status FROM snapshots WHERE id::text = ANY ($1::text[])',
+    [ids],
+  );
+  return new Map(found.map(({ id, status }) => [id, status]));
+}
+
 export interface NewSnapshot extends Ticket {
   snapshotId: string;
   name?: string | null | undefined;
@@ -103,6 +113,12 @@ export interface NewSnapshot extends Ticket {
   /** Who makes it. */
   userId?: string | null | undefined;
 }
+
+/** One whose device is there already. */
+export type ManagedSnapshot = Omit<NewSnapshot, 'force'> & {
+  /** It counts, but is not refused: the tenant had it before. */
+  beyondQuota?: boolean | undefined;
+};
 
 /** How many snapshots a volume has, and of how many bytes. */
 export async function snapshotsOf(q: Queries, volumeId: string): Promise<{ snapshots: number; bytes: number }> {
@@ -123,15 +139,11 @@ export function beginSnapshot(registry: Registry, wanted: NewSnapshot): Promise<
 }
 
 /** The snapshot's row, `creating`; what is there already stays. `QuotaExceeded`. */
-export async function insertSnapshot(
-  q: Queries,
-  volume: Volume,
-  wanted: Omit<NewSnapshot, 'force'>,
-): Promise<Snapshot> {
+export async function insertSnapshot(q: Queries, volume: Volume, wanted: ManagedSnapshot): Promise<Snapshot> {
   const { tenantId, sizeBytes, volumeType } = volume;
   const begun = await snapshotOrNull(q, wanted.snapshotId);
   if (begun) return begun;
-  await requireQuota(q, tenantId, { snapshots: 1, bytes: sizeBytes, volumeType });
+  if (!wanted.beyondQuota) await requireQuota(q, tenantId, { snapshots: 1, bytes: sizeBytes, volumeType });
   await q.rows(
     noColumns,
     `INSERT INTO snapshots (id, volume_id, tenant_id, name, description, size_bytes, status, metadata, user_id)

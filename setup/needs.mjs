@@ -6,8 +6,8 @@ import { findProgram } from './find-program.mjs';
  * A kind of thing that runs here and what it takes. `postgres`: the embedded one. `directories`: Temporal and workers, with storage
  * nodes whose back ends are directories. `nodes`: storage nodes with a real LVM. `hypervisor`: a libvirt of one's own with a guest.
  * `measures`: what tests compare with, break and look through. `pooler`: PgBouncer. `browser`: a browser. `keystone`: OpenStack's identity
- * service and its clients. `roots`: bare Debian systems.
- * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'roots'} Part
+ * service and its clients. `cinder`: Cinder's own database code, and the server that most Cinders have theirs on. `roots`: bare Debian systems.
+ * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'cinder' | 'roots'} Part
  */
 
 /**
@@ -32,9 +32,11 @@ export const purposes = {
   'demo -- --attached': { needed: ['postgres', 'directories', 'hypervisor'] },
   'test:unit': { needed: [] },
   'test:registry': { needed: ['postgres', 'pooler'] },
-  'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser', 'keystone'] },
+  'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser', 'keystone', 'cinder'] },
   'test:attached': { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
-  test: { needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser', 'keystone'] },
+  test: {
+    needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser', 'keystone', 'cinder'],
+  },
   tempest: { needed: ['postgres', 'directories', 'keystone'] },
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   bare: { needed: ['roots'] },
@@ -81,6 +83,11 @@ export function allNeeds() {
     program('keystone-manage', ['python3-keystone'], ['keystone']),
     program('cinder', ['python3-cinderclient'], ['keystone']),
     program('openstack', ['python3-openstackclient'], ['keystone']),
+    // What a Cinder has its volumes in. The libraries and the server alone: they start no service.
+    file('/usr/lib/python3/dist-packages/cinder', ['python3-cinder'], ['cinder']),
+    file('/usr/lib/python3/dist-packages/pymysql', ['python3-pymysql'], ['cinder']),
+    file('/usr/lib/python3/dist-packages/psycopg2', ['python3-psycopg2'], ['cinder']),
+    program('mariadbd', ['mariadb-server-core', 'mariadb-server-core-10.6'], ['cinder']),
     // A hypervisor of its own, with a guest, for attached volumes.
     program('virsh', ['libvirt-clients'], ['hypervisor']),
     program('libvirtd', ['libvirt-daemon'], ['hypervisor']),

@@ -114,8 +114,15 @@ export const storageInputs = {
   }),
   checkUnused: input({ ...onDevice, exportName }),
   discoverDevices: input({ backEnd: backEndName }),
-  inspectStranger: input(onDevice),
-  adoptDevice: input({ ...onDevice, newName: fileName, volumeId, sizeBytes, labels: tags }),
+  inspectStranger: input({ ...onDevice, snapshots: z.array(fileName).optional() }),
+  adoptDevice: input({
+    ...onDevice,
+    newName: fileName,
+    volumeId,
+    sizeBytes,
+    labels: tags,
+    snapshots: z.array(fileName).optional(),
+  }),
   disownVolume: input({ backEnd: backEndName, volumeId, name: fileName.nullable() }),
   disownDevice: input({ ...live, newName: fileName }),
 

@@ -159,7 +159,7 @@ export function createVolumeActivities(deps: {
             );
         }
         await stillWanted();
-        await driver.adopt(from, name, tags, origin);
+        await driver.adopt(from, name, tags, { snapshotOf: origin });
       },
     ),
 
@@ -223,32 +223,43 @@ export function createVolumeActivities(deps: {
     /** A back end's devices that are none of Ferry's, and whether they can be managed. */
     discoverDevices: beating(async (input: { backEnd: string }): Promise<UnmanagedDevice[]> => {
       const found = await driverOf(input.backEnd).strangers();
-      return found.map(({ device: { name, sizeBytes }, obstacle }) => ({
-        name,
-        sizeBytes,
-        obstacle: obstacle ?? sizeObstacle(sizeBytes),
-      }));
+      return found.map(({ device: { name, sizeBytes }, obstacle, snapshots = [] }) => {
+        const size = sizeObstacle(sizeBytes);
+        return { name, sizeBytes, obstacle: obstacle ?? size, snapshots: size === null ? snapshots : [] };
+      });
     }),
 
     /** The size of a device that can be managed, and of one of Ferry's own that the registry does not know any more what it says of itself; `DeviceMissing`, `NotOwned` or `SizeMismatch` if it cannot. */
-    inspectStranger: beating(async (input: OnDevice): Promise<{ sizeBytes: number; lost: LostDevice | null }> => {
-      const lost = await lostDevice(input);
-      if (lost) return { sizeBytes: lost.sizeBytes, lost };
-      const { device, obstacle } = await strangerOf(input);
-      const cannot = (why: string) => `${device.name} on ${input.backEnd} cannot be managed: ${why}.`;
-      if (obstacle !== null) throw new FerryError('NotOwned', cannot(obstacle));
-      const why = sizeObstacle(device.sizeBytes);
-      if (why !== null) throw new FerryError('SizeMismatch', cannot(why), { sizeBytes: device.sizeBytes });
-      return { sizeBytes: device.sizeBytes, lost: null };
-    }),
+    inspectStranger: beating(
+      async (
+        input: OnDevice & { snapshots?: readonly string[] | undefined },
+      ): Promise<{ sizeBytes: number; lost: LostDevice | null }> => {
+        const lost = await lostDevice(input);
+        if (lost) return { sizeBytes: lost.sizeBytes, lost };
+        const { device, obstacle, snapshots = [] } = await strangerOf(input);
+        const cannot = (why: string) => `${device.name} on ${input.backEnd} cannot be managed: ${why}.`;
+        const areKnown = snapshots.length > 0 && snapshots.every((each) => input.snapshots?.includes(each));
+        if (obstacle !== null && !areKnown) throw new FerryError('NotOwned', cannot(obstacle));
+        const why = sizeObstacle(device.sizeBytes);
+        if (why !== null) throw new FerryError('SizeMismatch', cannot(why), { sizeBytes: device.sizeBytes });
+        return { sizeBytes: device.sizeBytes, lost: null };
+      },
+    ),
 
-    /** Gives a stranger the volume's name and tag. */
+    /** Gives a stranger the volume's name and tag; `snapshots` may hang on it, and no others. */
     adoptDevice: beating(
       async (
-        input: OnDevice & { newName: string; volumeId: string; sizeBytes: number; labels: readonly string[] },
+        input: OnDevice & {
+          newName: string;
+          volumeId: string;
+          sizeBytes: number;
+          labels: readonly string[];
+          snapshots?: readonly string[] | undefined;
+        },
       ): Promise<{ identity: string }> => {
         const tags = [...liveTags(input.volumeId), ...input.labels];
-        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, tags);
+        const { snapshots } = input;
+        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, tags, { snapshots });
         const at = { backEnd: input.backEnd, deviceName: input.newName };
         const { identity } = await deviceOf(at, input.sizeBytes, volumeTag(input.volumeId));
         return { identity };

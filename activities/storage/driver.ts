@@ -43,6 +43,16 @@ export interface Surroundings {
 export interface Stranger {
   readonly device: Device;
   readonly obstacle: string | null;
+  /** The snapshots that hang on it, when they alone keep it from that: who knows them all may take them along. */
+  readonly snapshots?: readonly string[];
+}
+
+/** What a device that is made ours hangs together with. */
+export interface Kin {
+  /** It is a snapshot of this device, where the storage knows what is one. */
+  readonly snapshotOf?: string | undefined;
+  /** It may have these snapshots, and no others: they are made ours next. */
+  readonly snapshots?: readonly string[] | undefined;
 }
 
 /**
@@ -172,9 +182,9 @@ export interface VolumeDriver {
   /**
    * Makes a stranger ours: renames it and puts `tags` on; its bytes are not touched. Already there under the new name with all
    * of `tags`: nothing happens. Not there: `DeviceMissing`. The new name is taken: `DeviceExists`. Something is in the way:
-   * `NotOwned`, or `DeviceInUse`. `snapshotOf`: a snapshot of that device, where the storage knows what is one.
+   * `NotOwned`, or `DeviceInUse`.
    */
-  adopt(name: string, newName: string, tags: readonly string[], snapshotOf?: string): Promise<void>;
+  adopt(name: string, newName: string, tags: readonly string[], kin?: Kin): Promise<void>;
 
   /**
    * The reverse: all of Ferry's tags come off and the device, if it carries `tag`, gets a name that may be the old one. Not there,

@@ -7,6 +7,7 @@ import { addDiscover } from './discover.ts';
 import { addDoctor } from './doctor.ts';
 import { addEvent } from './event.ts';
 import { addExtend } from './extend.ts';
+import { addImport } from './import.ts';
 import { addManage } from './manage.ts';
 import { addMetadata } from './metadata.ts';
 import { addRename } from './rename.ts';
@@ -104,6 +105,7 @@ what else Temporal's SDKs read. FERRY_DEBUG=1 shows where an unexpected error co
   addResetState(program);
   addDiscover(program);
   addManage(program);
+  addImport(program);
   addUnmanage(program);
   addMigrate(program);
   addRetype(program);

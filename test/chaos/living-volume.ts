@@ -15,6 +15,8 @@ import type { Tally } from './tally.ts';
 
 /** For what is left of a volume at rest to be taken away. Milliseconds. */
 const leftoversMs = 120_000;
+/** So often an upheaval may come between before it is held off. */
+const looksBeforePeace = 3;
 /** What nobody carries on is looked for so often. Looks. */
 export const repairEveryNthLook = 6;
 
@@ -137,20 +139,26 @@ export abstract class LivingVolume implements World {
   /** All that an onlooker who knows nothing of Ferry can see. An evacuation may move the volume meanwhile: then it looks again. */
   async #look(): Promise<void> {
     await this.tidy();
-    for (;;) {
-      await this.past.quiet();
-      const since = this.past.now();
-      await this.settle();
-      const records = await this.migrations();
-      const seen = await this.#see(records).then(
-        () => null,
-        (error: unknown) => error,
-      );
-      if ((await this.migrations()).length !== records.length || !this.past.isQuietSince(since)) continue;
-      if (seen !== null) throw seen instanceof Violation ? seen : new Violation(inspect(seen));
-      for (const { outcome } of records) this.tally.count('migration', outcome ?? 'unfinished');
-      return;
+    for (let nth = 0; ; nth += 1) {
+      const look = () => this.#lookOnce();
+      if (await (nth < looksBeforePeace ? look() : this.past.peacefully(look))) return;
     }
+  }
+
+  /** False: there was an upheaval meanwhile, or the volume was moved. */
+  async #lookOnce(): Promise<boolean> {
+    await this.past.quiet();
+    const since = this.past.now();
+    await this.settle();
+    const records = await this.migrations();
+    const seen = await this.#see(records).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    if ((await this.migrations()).length !== records.length || !this.past.isQuietSince(since)) return false;
+    if (seen !== null) throw seen instanceof Violation ? seen : new Violation(inspect(seen));
+    for (const { outcome } of records) this.tally.count('migration', outcome ?? 'unfinished');
+    return true;
   }
 
   protected migrations(): Promise<MigrationRecord[]> {

@@ -45,8 +45,10 @@ export class Past {
   readonly unproven = new Set<string>();
   #began = 0;
   #isUpheaval = false;
+  #peaceful = 0;
 
   async upheaval(work: () => Promise<void>): Promise<void> {
+    while (this.#peaceful > 0) await sleep(lookEveryMs);
     this.#began += 1;
     this.#isUpheaval = true;
     await work();
@@ -71,6 +73,16 @@ export class Past {
   /** Resolves when there is no upheaval. */
   async quiet(): Promise<void> {
     while (this.#isUpheaval) await sleep(lookEveryMs);
+  }
+
+  /** Holds the next upheaval off while it works: for who was disturbed again and again, and would never see what does not go away by itself. */
+  async peacefully<T>(work: () => Promise<T>): Promise<T> {
+    this.#peaceful += 1;
+    try {
+      return await work();
+    } finally {
+      this.#peaceful -= 1;
+    }
   }
 
   /** What is seen while there is no upheaval from beginning to end; `look` is repeated until then. */

@@ -14,6 +14,8 @@ export const manageSnapshotRequest = operationRequest.extend({
   description: label.nullable().default(null),
   metadata: metadata.default({}),
   userId: label.min(1).nullable().default(null),
+  /** It counts, but is not refused: the tenant had it before. */
+  beyondQuota: z.boolean().default(false),
 });
 
 /** Makes a device that is there already a snapshot of the volume. When it fails the device is as it was, and there is no snapshot. */

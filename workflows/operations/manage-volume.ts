@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { backEndName, nodeOf, tenantId, volumeId } from '../../model/ids.ts';
 import { labelTags } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
-import { label } from '../../model/text.ts';
+import { label, metadata } from '../../model/text.ts';
+import { volumeTypeName } from '../../model/volume-type.ts';
 import { registry, repair, storageSteps } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
 import { disownVolume } from './disown-volume.ts';
@@ -19,6 +20,15 @@ export const manageVolumeRequest = z.object({
   name: label.nullable().default(null),
   description: label.nullable().default(null),
   bootable: z.boolean().default(false),
+  /** The id that its device is to be named after, when that is not its own: of a volume that moved before it came to Ferry. */
+  nameId: z.uuid().nullable().default(null),
+  volumeType: volumeTypeName.nullable().default(null),
+  metadata: metadata.default({}),
+  readOnly: z.boolean().nullable().default(null),
+  /** The snapshots that the device may have: they are managed next. */
+  snapshots: z.array(label.min(1)).default([]),
+  /** It counts, but is not refused: the tenant had it before. */
+  beyondQuota: z.boolean().default(false),
 });
 
 /**
@@ -28,13 +38,13 @@ export const manageVolumeRequest = z.object({
  */
 export async function manageVolume(input: unknown): Promise<{ volumeId: string }> {
   const request = parsed(manageVolumeRequest, input);
-  const { backEnd } = request;
+  const { backEnd, snapshots } = request;
   const ticket = { volumeId: request.volumeId, owner: workflowOwner() };
   const node = storageSteps(nodeOf(backEnd), patienceSeconds);
-  const newName = deviceName({ id: request.volumeId, nameId: null });
-  const device = { backEnd, deviceName: request.deviceName, newName, volumeId: request.volumeId };
+  const newName = deviceName({ id: request.volumeId, nameId: request.nameId });
+  const device = { backEnd, deviceName: request.deviceName, newName, volumeId: request.volumeId, snapshots };
   const look = async () => {
-    const { sizeBytes, lost } = await node.inspectStranger({ backEnd, deviceName: request.deviceName });
+    const { sizeBytes, lost } = await node.inspectStranger({ backEnd, deviceName: request.deviceName, snapshots });
     if (!lost) {
       await registry.beginManage({ ...request, ...ticket, sizeBytes });
       return { sizeBytes, lostVolumeId: null };
@@ -54,7 +64,7 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
       if (lostVolumeId !== null) return lostVolumeId;
       const adopted = await node.adoptDevice.executeWithOptions(
         { summary: `adopt ${request.deviceName} on ${backEnd}` },
-        [{ ...device, sizeBytes, labels: labelTags({ ...request, volumeType: null }) }],
+        [{ ...device, sizeBytes, labels: labelTags(request) }],
       );
       identity = adopted.identity;
       return request.volumeId;

@@ -1,25 +1,47 @@
+import type { Kin } from '../driver.ts';
 import { deviceExists, deviceInUse, deviceMissing, isFerryTag, isOurs, notAdoptable } from '../refusals.ts';
 import type { LogicalVolume } from './report.ts';
 import type { VolumeGroupCommands } from './volume-group.ts';
 
-/** Why a logical volume cannot become a volume of Ferry's, or, `asSnapshot`, a snapshot; null when it can. */
-export function obstacle(group: VolumeGroupCommands, found: LogicalVolume, { asSnapshot = false } = {}): string | null {
+/** Why a logical volume cannot become a volume of Ferry's, whatever snapshots it has, or, `asSnapshot`, a snapshot; null when it can. */
+function obstacleBesidesSnapshots(
+  group: VolumeGroupCommands,
+  found: LogicalVolume,
+  { asSnapshot }: { asSnapshot: boolean },
+): string | null {
   if (!group.isOwn(found))
     return `it is in the thin pool ${found.thinPool}, which is no back end; configure one with that thinPool`;
   const owner = found.tags.find(isFerryTag);
   if (owner !== undefined) return `it is Ferry's already (${owner})`;
   if (found.pool) return 'it is a pool or another part of lvm2, not a volume';
   if (found.snapshot !== asSnapshot) return asSnapshot ? 'it is no snapshot' : 'it is a snapshot';
-  if (found.origin) return 'it has snapshots; delete them first';
-  if (!found.active) return `it is not active; activate it first: lvchange --activate y ${found.path}`;
+  // lvm2 leaves a thin snapshot inactive; it is activated when it becomes ours.
+  if (!found.active && !(asSnapshot && found.thinPool !== null))
+    return `it is not active; activate it first: lvchange --activate y ${found.path}`;
   return found.open ? 'it is in use: mounted, exported or used by a guest' : null;
+}
+
+/**
+ * Why a logical volume cannot become a volume of Ferry's, or, `asSnapshot`, a snapshot; null when it can. And the snapshots that are all that
+ * is in the way. `known`: it may have these.
+ */
+export function obstacle(
+  group: VolumeGroupCommands,
+  found: LogicalVolume,
+  { asSnapshot = false, known = [] }: { asSnapshot?: boolean; known?: readonly string[] } = {},
+): { obstacle: string | null; snapshots: readonly string[] } {
+  const other = obstacleBesidesSnapshots(group, found, { asSnapshot });
+  if (other !== null || !found.origin) return { obstacle: other, snapshots: [] };
+  const { snapshots } = found;
+  if (snapshots.length > 0 && snapshots.every((each) => known.includes(each))) return { obstacle: null, snapshots };
+  return { obstacle: 'it has snapshots; delete them first', snapshots };
 }
 
 /** Tags, then renames: a volume is never under Ferry's name without saying whose it is. The caller holds the group's lock. */
 export async function adopt(
   group: VolumeGroupCommands,
   name: string,
-  { newName, tags, snapshotOf }: { newName: string; tags: readonly string[]; snapshotOf?: string | undefined },
+  { newName, tags, kin = {} }: { newName: string; tags: readonly string[]; kin?: Kin | undefined },
 ): Promise<void> {
   const there = await group.volume(newName);
   if (there && isOurs(there, tags)) return;
@@ -27,11 +49,16 @@ export async function adopt(
   await group.checkNotElsewhere(newName, tags);
   const found = await group.shown(name);
   if (!found) throw deviceMissing(group.where, name);
+  const { snapshotOf, snapshots: known } = kin;
   const asSnapshot = snapshotOf !== undefined;
-  const why = isOurs(found, tags) ? null : obstacle(group, found, { asSnapshot });
+  const why = isOurs(found, tags) ? null : obstacle(group, found, { asSnapshot, known: known ?? [] }).obstacle;
   if (why === null && asSnapshot && !(await group.volume(snapshotOf))?.snapshots.includes(name))
     throw notAdoptable(found, `it is no snapshot of ${snapshotOf}`);
   if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
+  if (!found.active) {
+    await group.lvm(['lvchange', '--setactivationskip', 'n', '--', group.operand(name)]);
+    await group.lvm(['lvchange', '--activate', 'y', '--', group.operand(name)]);
+  }
   await group.lvm(['lvchange', ...tags.flatMap((tag) => ['--addtag', tag]), '--', group.operand(name)]);
   if (newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);
 }

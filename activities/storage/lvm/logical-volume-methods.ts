@@ -153,13 +153,13 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
 
     async strangers() {
       const found = (await group.volumes()).filter(({ tags }) => !tags.some(isFerryTag));
-      return found.map((each) => ({ device: deviceOf(each), obstacle: obstacle(group, each) }));
+      return found.map((each) => ({ device: deviceOf(each), ...obstacle(group, each) }));
     },
 
-    async adopt(name, newName, tags, snapshotOf) {
+    async adopt(name, newName, tags, kin) {
       checkName(name);
       checkSpec({ name: newName, sizeBytes: 1, tags });
-      await withNamedLock(lockDirectory, group.name, () => adopt(group, name, { newName, tags, snapshotOf }));
+      await withNamedLock(lockDirectory, group.name, () => adopt(group, name, { newName, tags, kin }));
     },
 
     async disown(name, newName, tag) {

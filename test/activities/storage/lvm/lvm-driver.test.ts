@@ -256,9 +256,12 @@ describe('an LVM back end', () => {
       await driver.disown('_snapshot-1', '_snapshot-1', 'ferry.snapshot=s1');
       const again = ['_snapshot-1', '_snapshot-2', ['ferry.snapshot=s2']] as const;
       await refuses(driver.adopt(...again), 'NotOwned');
-      await refuses(driver.adopt(...again, 'volume-2'), 'NotOwned');
-      await refuses(driver.adopt('volume-2', '_snapshot-2', ['ferry.snapshot=s2'], 'volume-1'), 'NotOwned');
-      for (let i = 0; i < 2; i += 1) await driver.adopt(...again, 'volume-1');
+      await refuses(driver.adopt(...again, { snapshotOf: 'volume-2' }), 'NotOwned');
+      await refuses(
+        driver.adopt('volume-2', '_snapshot-2', ['ferry.snapshot=s2'], { snapshotOf: 'volume-1' }),
+        'NotOwned',
+      );
+      for (let i = 0; i < 2; i += 1) await driver.adopt(...again, { snapshotOf: 'volume-1' });
       assert.deepEqual((await driver.find('_snapshot-2'))?.tags, ['ferry.snapshot=s2']);
       assert.deepEqual(await snapshots(), ['_snapshot-2']);
       await driver.delete('_snapshot-2', { tags: ['ferry.snapshot=s2'] });

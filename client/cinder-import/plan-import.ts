@@ -1,0 +1,298 @@
+import { tenantId, volumeId } from '../../model/ids.ts';
+import { deviceName, nameIdOf, snapshotDeviceName } from '../../model/names.ts';
+import { label, metadata } from '../../model/text.ts';
+import type { UnmanagedDevice } from '../../model/unmanaged-device.ts';
+import { extraSpecs, lackedBy, type Capabilities } from '../../model/volume-type.ts';
+import type { CinderRecords, CinderSnapshot, CinderType, CinderVolume } from './read-cinder.ts';
+
+const gib = 1024 ** 3;
+
+/** The type that Cinder gives a volume for which none was asked. Ferry has volumes without one. */
+const noType = '__DEFAULT__';
+
+/** `to import`: nothing is in its way. `imported`: Ferry has it. `refused`: it stays Cinder's, and why. `failed`: it was tried. */
+export type ImportState = 'to import' | 'imported' | 'refused' | 'failed';
+
+export interface PlannedSnapshot {
+  id: string;
+  name: string | null;
+  description: string | null;
+  metadata: Record<string, string>;
+  userId: string | null;
+  deviceName: string;
+  state: ImportState;
+  reason: string | null;
+}
+
+export interface PlannedVolume {
+  id: string;
+  /** The id that its device is named after, when that is not its own: Cinder has migrated it. */
+  nameId: string | null;
+  name: string | null;
+  description: string | null;
+  tenantId: string;
+  userId: string | null;
+  volumeType: string | null;
+  metadata: Record<string, string>;
+  bootable: boolean;
+  readOnly: boolean;
+  /** Bytes, as Cinder has it. */
+  sizeBytes: number;
+  /** Where Cinder has it: `node@backend#pool`. */
+  cinderHost: string;
+  backEnd: string;
+  deviceName: string;
+  state: ImportState;
+  reason: string | null;
+  /** What of it does not come along. */
+  notes: string[];
+  snapshots: PlannedSnapshot[];
+}
+
+export interface PlannedType {
+  name: string;
+  description: string | null;
+  extraSpecs: Capabilities;
+  isPublic: boolean;
+  tenants: string[];
+  notes: string[];
+}
+
+export interface ImportPlan {
+  volumes: PlannedVolume[];
+  /** Volume types of theirs that Ferry does not have yet. */
+  types: PlannedType[];
+  /** Where else Cinder has volumes, and how many. */
+  elsewhere: { host: string; volumes: number }[];
+  /** The mapped hosts whose cinder-volume lives: it would go on changing what becomes Ferry's. */
+  livingHosts: string[];
+}
+
+/** What is on a back end and none of Ferry's, by name; or why its node did not tell. */
+export type FoundOn = ReadonlyMap<string, UnmanagedDevice> | { unseen: string };
+
+/** What Ferry has, or its nodes found. */
+export interface Known {
+  /** The statuses of theirs that are Ferry's already, by id. */
+  volumes: ReadonlyMap<string, string>;
+  snapshots: ReadonlyMap<string, string>;
+  typeNames: ReadonlySet<string>;
+  /** Of each back end. */
+  capabilities: ReadonlyMap<string, Capabilities>;
+  devices: ReadonlyMap<string, FoundOn>;
+}
+
+/** The back end for a host of Cinder's: with its pool, if that was said, else for all of its pools. */
+export function backEndFor(host: string | null, mapping: ReadonlyMap<string, string>): string | undefined {
+  if (host === null) return undefined;
+  return mapping.get(host) ?? mapping.get(withoutPool(host));
+}
+
+const byId = (a: { id: string }, b: { id: string }) => a.id.localeCompare(b.id);
+
+function withoutPool(host: string): string {
+  return host.split('#', 1)[0]!;
+}
+
+/** What becomes of each volume that Cinder has on the hosts that were named. Pure. */
+export function planImport(cinder: CinderRecords, mapping: ReadonlyMap<string, string>, known: Known): ImportPlan {
+  const [volumes, elsewhere] = [[] as PlannedVolume[], new Map<string, number>()];
+  for (const volume of cinder.volumes) {
+    const backEnd = backEndFor(volume.host, mapping);
+    if (backEnd === undefined)
+      elsewhere.set(volume.host ?? 'no host', (elsewhere.get(volume.host ?? 'no host') ?? 0) + 1);
+    else volumes.push(planVolume(volume, { cinder, known, backEnd }));
+  }
+  const homesOf = (type: string | null) => {
+    const homes = volumes.filter((each) => each.state === 'to import' && each.volumeType === type);
+    return [...new Set(homes.map(({ backEnd }) => backEnd))].map((name) => ({
+      name,
+      capabilities: known.capabilities.get(name) ?? {},
+    }));
+  };
+  const types = cinder.types.flatMap((type) => {
+    const homes = type.name === null || known.typeNames.has(type.name) ? [] : homesOf(type.name);
+    return homes.length > 0 ? [planType(type, homes)] : [];
+  });
+  return {
+    volumes: volumes.toSorted((a, b) => a.backEnd.localeCompare(b.backEnd) || byId(a, b)),
+    types,
+    elsewhere: [...elsewhere]
+      .map(([host, count]) => ({ host, volumes: count }))
+      .toSorted((a, b) => a.host.localeCompare(b.host)),
+    livingHosts: cinder.livingHosts
+      .toSorted()
+      .filter((host) => [...mapping.keys()].some((named) => withoutPool(named) === host)),
+  };
+}
+
+interface Surroundings {
+  cinder: CinderRecords;
+  known: Known;
+  backEnd: string;
+}
+
+function planVolume(volume: CinderVolume, { cinder, known, backEnd }: Surroundings): PlannedVolume {
+  const { id, nameId } = volume;
+  const name = deviceName({ id, nameId });
+  const devices = known.devices.get(backEnd) ?? { unseen: 'it was not asked' };
+  const there = known.volumes.get(id);
+  const snapshots = cinder.snapshots
+    .filter((each) => each.volume_id === id)
+    .toSorted(byId)
+    .map((each) => planSnapshot(each, { known, devices }));
+  const kept = tellable(volume);
+  const type = cinder.types.find((each) => each.id === volume.volume_type_id)?.name ?? null;
+  const why =
+    there === undefined
+      ? (reasonOfCinder(volume) ?? reasonOfDevice(volume, name, { devices, snapshots }))
+      : reasonUnderWay(there);
+  const refused = why !== null;
+  return {
+    id,
+    nameId,
+    name: kept.name,
+    description: kept.description,
+    tenantId: volume.project_id ?? '',
+    userId: kept.userId,
+    volumeType: type === noType ? null : type,
+    metadata: kept.metadata,
+    bootable: volume.bootable,
+    readOnly: volume.readOnly,
+    sizeBytes: (volume.size ?? 0) * gib,
+    cinderHost: volume.host ?? '',
+    backEnd,
+    deviceName: name,
+    state: stateOf(there, why),
+    reason: why,
+    notes: [
+      ...kept.notes,
+      ...(volume.multiattach ? ['it may be attached to one server at a time here'] : []),
+      ...(volume.group_id === null ? [] : [`it leaves its group ${volume.group_id}`]),
+    ],
+    snapshots: snapshots.map((each) =>
+      refused && each.state === 'to import' ? { ...each, state: 'refused', reason: 'its volume stays' } : each,
+    ),
+  };
+}
+
+function stateOf(there: string | undefined, why: string | null): ImportState {
+  if (why !== null) return 'refused';
+  return there === undefined ? 'to import' : 'imported';
+}
+
+/** Of one that Ferry has. */
+function reasonUnderWay(status: string): string | null {
+  return status === 'creating' ? "it is becoming Ferry's just now" : null;
+}
+
+/** Why Cinder's own record keeps it from Ferry; null when it does not. */
+function reasonOfCinder(volume: CinderVolume): string | null {
+  const { status, migration_status: migrating, attach_status: attached, users } = volume;
+  if (!volumeId.safeParse(volume.id).success) return 'its id is no UUID';
+  if (volume.nameId !== null && !volumeId.safeParse(volume.nameId).success) return 'its name_id is no UUID';
+  if (!tenantId.safeParse(volume.project_id).success) return `its project ${volume.project_id} is no tenant's id`;
+  if (migrating?.startsWith('target:'))
+    return `it is the destination of a migration of volume ${migrating.slice('target:'.length)} that Cinder has not ended`;
+  if (migrating !== null && !['success', 'error', 'none', ''].includes(migrating))
+    return `Cinder is migrating it (${migrating})`;
+  if (volume.encryption_key_id !== null) return 'it is encrypted, with a key that Ferry does not know of';
+  if (status === 'in-use' || attached === 'attached' || users.length > 0)
+    return `it is attached${users.length > 0 ? ` to ${users.join(', ')}` : ''}; detach it first`;
+  return status === 'available' ? null : `its status is ${status}`;
+}
+
+/** Why its device keeps it from Ferry; null when it does not. */
+function reasonOfDevice(
+  volume: CinderVolume,
+  name: string,
+  { devices, snapshots }: { devices: FoundOn; snapshots: PlannedSnapshot[] },
+): string | null {
+  if ('unseen' in devices) return `its back end could not be looked at: ${devices.unseen}`;
+  const device = devices.get(name);
+  if (!device) return `there is no ${name} that is none of Ferry's`;
+  if (device.sizeBytes < (volume.size ?? 0) * gib)
+    return `${name} has ${device.sizeBytes} bytes, less than the ${volume.size} GiB that Cinder says`;
+  const [hanging, its] = [device.snapshots ?? [], new Map(snapshots.map((each) => [each.deviceName, each]))];
+  for (const each of hanging) {
+    const planned = its.get(each);
+    if (!planned)
+      return nameIdOf(each) === null
+        ? `it has a snapshot that Cinder does not know: ${each}`
+        : `${each} was made from it and still shares its blocks`;
+    if (planned.reason !== null) return `its snapshot ${planned.id} cannot come along: ${planned.reason}`;
+    const [size, wanted] = [devices.get(each)?.sizeBytes, device.sizeBytes];
+    if (size !== wanted) return `its snapshot ${planned.id} has ${size} bytes, it has ${wanted}: it was extended since`;
+  }
+  return hanging.length > 0 ? null : device.obstacle;
+}
+
+function planSnapshot(
+  snapshot: CinderSnapshot,
+  { known, devices }: { known: Known; devices: FoundOn },
+): PlannedSnapshot {
+  const [name, there] = [snapshotDeviceName(snapshot.id), known.snapshots.get(snapshot.id)];
+  const reason = () => {
+    if (!volumeId.safeParse(snapshot.id).success) return 'its id is no UUID';
+    if ('unseen' in devices) return `its back end could not be looked at: ${devices.unseen}`;
+    if (!devices.has(name)) return `there is no ${name} that is none of Ferry's`;
+    return snapshot.status === 'available' ? null : `its status is ${snapshot.status}`;
+  };
+  const [kept, why] = [tellable(snapshot), there === undefined ? reason() : reasonUnderWay(there)];
+  return {
+    id: snapshot.id,
+    name: kept.name,
+    description: kept.description,
+    metadata: kept.metadata,
+    userId: kept.userId,
+    deviceName: name,
+    state: stateOf(there, why),
+    reason: why,
+  };
+}
+
+/** The texts that Ferry can keep, and which it cannot. */
+function tellable(row: Pick<CinderVolume, 'display_name' | 'display_description' | 'user_id' | 'metadata'>) {
+  const notes: string[] = [];
+  const text = (what: string, value: string | null) => {
+    if (value === null || label.safeParse(value).success) return value;
+    notes.push(`its ${what} is left out: it holds control characters or is longer than 255`);
+    return null;
+  };
+  const kept = Object.entries(row.metadata).filter(([key, value]) => metadata.safeParse({ [key]: value }).success);
+  if (kept.length < Object.keys(row.metadata).length) notes.push('some of its metadata is left out');
+  return {
+    name: text('name', row.display_name),
+    description: text('description', row.display_description),
+    userId: text('user', row.user_id || null),
+    metadata: Object.fromEntries(kept),
+    notes,
+  };
+}
+
+function planType(
+  { name, description, is_public: isPublic, extraSpecs: specs, tenants }: CinderType,
+  homes: readonly { name: string; capabilities: Capabilities }[],
+): PlannedType {
+  const kept = Object.entries(specs).filter(([key, value]) => extraSpecs.safeParse({ [key]: value }).success);
+  const left = Object.keys(specs).filter((key) => !kept.some(([each]) => each === key));
+  const asked = { name: name ?? '', extraSpecs: Object.fromEntries(kept) };
+  const lacking = homes.flatMap((home) => {
+    const missing = Object.entries(lackedBy(home, asked)).map(([key, value]) => `${key}=${value}`);
+    return missing.length > 0 ? [`${home.name} lacks what it asks for (${missing.join(', ')})`] : [];
+  });
+  return {
+    name: name ?? '',
+    description: label.safeParse(description).success ? description : null,
+    extraSpecs: asked.extraSpecs,
+    isPublic,
+    tenants: tenants.filter((each) => tenantId.safeParse(each).success).toSorted(),
+    notes: [
+      ...(left.length > 0 ? [`not known here, and left out: ${left.join(', ')}`] : []),
+      ...lacking.map(
+        (each) =>
+          `${each}, so its volumes would not move to such a one: give back ends these capabilities, or make a type of that name before`,
+      ),
+    ],
+  };
+}
