@@ -1,4 +1,5 @@
-import type { Reason } from '../model/errors.ts';
+import * as z from 'zod';
+import { FerryError, type Reason } from '../model/errors.ts';
 import { volume, type Volume } from '../model/volume.ts';
 import { findBackEnd } from './back-ends.ts';
 import { alreadyBegun, idTaken, removeVolume } from './creation.ts';
@@ -28,7 +29,8 @@ export interface AdoptedVolume extends Ticket {
 
 /**
  * Makes the row of a volume whose device is there already: status `creating`, no bytes promised. By the same owner again: the same
- * row. Refused with `BackEndNotFound`, `VolumeTypeNotFound`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has.
+ * row. Refused with `BackEndNotFound`, `VolumeTypeNotFound`, `QuotaExceeded`, or `InvalidInput` for an id that another volume has, or
+ * one had before.
  */
 export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise<Volume> {
   return registry.transaction(async (q) => {
@@ -37,6 +39,7 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
     const record = await recordOf(q, 'manage', adopted);
     if (record) return alreadyBegun(q, adopted, record.outcome);
     if (await volumeOrNull(q, adopted.volumeId)) throw idTaken(adopted.volumeId);
+    await refuseIfForgotten(q, adopted.volumeId);
     const { tenantId, sizeBytes } = adopted;
     if (!adopted.beyondQuota)
       await requireQuota(q, tenantId, { volumes: 1, bytes: sizeBytes, volumeBytes: sizeBytes, volumeType });
@@ -69,6 +72,29 @@ export function beginManage(registry: Registry, adopted: AdoptedVolume): Promise
     if (!made) throw idTaken(adopted.volumeId);
     return made;
   });
+}
+
+/**
+ * An id that was a volume's is never another's: devices, steps that come late and audit records would be taken for those of the one that was.
+ */
+async function refuseIfForgotten(q: Queries, volumeId: string): Promise<void> {
+  if ((await forgottenAmong(q, [volumeId])).size === 0) return;
+  throw new FerryError(
+    'InvalidInput',
+    `Volume ${volumeId} was Ferry's before and was forgotten or deleted: its id is not used again. Under a new one: ferry manage`,
+    { volumeId },
+  );
+}
+
+/** Which of these ids were volumes that have been deleted or unmanaged; what is no UUID was none. */
+export async function forgottenAmong(q: Queries, volumeIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await q.rows(
+    z.object({ volumeId: z.string() }),
+    `SELECT DISTINCT volume_id FROM operations
+     WHERE volume_id::text = ANY ($1::text[]) AND operation IN ('delete', 'unmanage') AND outcome = 'success'`,
+    [volumeIds],
+  );
+  return new Set(rows.map(({ volumeId }) => volumeId));
 }
 
 /** The device is the volume's: `available`. May be repeated. */

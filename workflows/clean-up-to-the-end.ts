@@ -95,6 +95,7 @@ async function isOver(step: CleanUpStep, error: unknown): Promise<boolean> {
     log.warn('a step of a clean-up that no node takes is left out', { step: describe(step), error: reasonOf(error) });
     return true;
   }
+  if (type === 'Forbidden' && step.kind === 'disownVolume') return cameToBe(step.volumeId);
   // What the registry does not want now it may want again, but for the settling of what it knows nothing of.
   const isNotWanted = type === 'Forbidden' && step.kind === 'settleDestination' && endsNow();
   if (!isNotWanted && !answersOfNone.has(type ?? '')) return false;
@@ -103,6 +104,12 @@ async function isOver(step: CleanUpStep, error: unknown): Promise<boolean> {
   return !(await registry.isCurrentLocation.executeWithOptions({ summary: `is a volume on ${deviceName}?` }, [
     { backEnd, deviceName },
   ]));
+}
+
+/** An attempt to manage a device failed, a later one under the same id did not: the device is its volume's. */
+async function cameToBe(volumeId: string): Promise<boolean> {
+  if (!patched('a volume that came to be keeps its device')) return false;
+  return (await registry.whereabouts({ volumeId })).state === 'there';
 }
 
 /** Two steps of the same key are one. */

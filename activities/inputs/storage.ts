@@ -122,6 +122,7 @@ export const storageInputs = {
     sizeBytes,
     labels: tags,
     snapshots: z.array(fileName).optional(),
+    owner: owner.optional(),
   }),
   disownVolume: input({ backEnd: backEndName, volumeId, name: fileName.nullable() }),
   disownDevice: input({ ...live, newName: fileName }),

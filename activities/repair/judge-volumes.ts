@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { deviceName } from '../../model/names.ts';
 import { judgeVolume, type RegistryWord, type Witness } from '../../model/judge-volume.ts';
 import { deviceWitness, type Discrepancy, type FoundDevice, type VolumeRepair } from '../../model/repair.ts';
+import { forgottenAmong } from '../../registry/adoption.ts';
 import { recordDiscrepancies } from '../../registry/discrepancies.ts';
 import { volumeUses } from '../../registry/leftovers.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -36,7 +37,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
   }
   const ids = [...witnesses.keys()];
   const rows = new Map((await volumeUses(registry, ids)).map((row) => [row.id, row]));
-  const deleted = await deletedOf(registry, ids);
+  const deleted = await forgottenAmong(registry, ids);
   const mismatched = new Set(found.mismatches.map(({ volumeId }) => volumeId));
   const judged = ids.flatMap((volumeId): JudgedVolume[] => {
     const row = rows.get(volumeId);
@@ -128,14 +129,4 @@ function discrepanciesOf(
         byPlace.set(`${place.backEnd}/${place.deviceName}`, { ...place, volumeId, why });
   }
   return [...byPlace.values()];
-}
-
-async function deletedOf(registry: Registry, volumeIds: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows = await registry.rows(
-    z.object({ volumeId: z.string() }),
-    `SELECT DISTINCT volume_id FROM operations
-     WHERE volume_id = ANY ($1::uuid[]) AND operation IN ('delete', 'unmanage') AND outcome = 'success'`,
-    [volumeIds],
-  );
-  return new Set(rows.map(({ volumeId }) => volumeId));
 }

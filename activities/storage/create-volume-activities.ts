@@ -158,15 +158,14 @@ export function createVolumeActivities(deps: {
               `${from} on ${backEnd} has ${device.sizeBytes} bytes, volume ${input.volumeId} ${sizeBytes}: it is no snapshot of it.`,
             );
         }
-        await stillWanted();
-        await driver.adopt(from, name, tags, { snapshotOf: origin });
+        await driver.adopt(from, name, tags, { snapshotOf: origin, stillWanted });
       },
     ),
 
     /** Takes Ferry's tags off a snapshot's device; it keeps its name. Not there: done. */
     disownSnapshot: beating(async (input: OnDevice & LiveDevice & Owned & { snapshotId: string }): Promise<void> => {
       const name = snapshotDeviceName(input.snapshotId);
-      await driverOf(input.backEnd).disown(name, name, snapshotTag(input.snapshotId));
+      await driverOf(input.backEnd).disown(name, name, snapshotTag(input.snapshotId), stillWanted);
     }),
 
     /** Exports a volume for one attachment, and for nothing else: what an attach that failed left behind ends. */
@@ -255,11 +254,12 @@ export function createVolumeActivities(deps: {
           sizeBytes: number;
           labels: readonly string[];
           snapshots?: readonly string[] | undefined;
+          owner?: string | undefined;
         },
       ): Promise<{ identity: string }> => {
         const tags = [...liveTags(input.volumeId), ...input.labels];
         const { snapshots } = input;
-        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, tags, { snapshots });
+        await driverOf(input.backEnd).adopt(input.deviceName, input.newName, tags, { snapshots, stillWanted });
         const at = { backEnd: input.backEnd, deviceName: input.newName };
         const { identity } = await deviceOf(at, input.sizeBytes, volumeTag(input.volumeId));
         return { identity };
@@ -271,7 +271,7 @@ export function createVolumeActivities(deps: {
       const driver = driverOf(input.backEnd);
       const tag = volumeTag(input.volumeId);
       for (const device of (await driver.list()).filter(({ tags }) => tags.includes(tag)))
-        await driver.disown(device.name, input.name ?? device.name, tag);
+        await driver.disown(device.name, input.name ?? device.name, tag, stillWanted);
     }),
 
     /** Takes Ferry's tags off a volume's device and names it so. */
@@ -284,7 +284,7 @@ export function createVolumeActivities(deps: {
         await refuseIfUsed({ driver, exports, name });
         await driver.makeReady(name);
       }
-      await driver.disown(name, input.newName, volumeTag(input.volumeId));
+      await driver.disown(name, input.newName, volumeTag(input.volumeId), stillWanted);
     }),
   };
 }

@@ -53,6 +53,8 @@ export interface Kin {
   readonly snapshotOf?: string | undefined;
   /** It may have these snapshots, and no others: they are made ours next. */
   readonly snapshots?: readonly string[] | undefined;
+  /** As of `Expected`. */
+  readonly stillWanted?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -188,7 +190,7 @@ export interface VolumeDriver {
 
   /**
    * The reverse: all of Ferry's tags come off and the device, if it carries `tag`, gets a name that may be the old one. Not there,
-   * or already so: nothing happens; adopted only half, under either name: undone.
+   * or already so: nothing happens; adopted only half, under either name: undone. `stillWanted`: as of `Expected`.
    */
-  disown(name: string, newName: string, tag: string): Promise<void>;
+  disown(name: string, newName: string, tag: string, stillWanted?: () => Promise<void>): Promise<void>;
 }

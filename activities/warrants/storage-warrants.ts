@@ -247,7 +247,7 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
     inspectStranger: 'reads',
     adoptDevice: {
       objection: async (input) =>
-        notUnderWay('manage', await volume(input.volumeId), { backEnd: input.backEnd, deviceName: input.newName }),
+        notUnderWay('manage', await volume(input.volumeId), { ...input, deviceName: input.newName }),
     },
     disownVolume: { objection: async (input) => neverCameToBe(await volume(input.volumeId)) },
     disownDevice: {

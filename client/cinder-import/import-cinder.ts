@@ -3,6 +3,7 @@ import { FerryError } from '../../model/errors.ts';
 import { backEndName } from '../../model/ids.ts';
 import type { UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import type { Capabilities } from '../../model/volume-type.ts';
+import { forgottenAmong } from '../../registry/adoption.ts';
 import { findBackEnd } from '../../registry/back-ends.ts';
 import { snapshotStatuses } from '../../registry/snapshots.ts';
 import { addTypeAccess } from '../../registry/volume-type-access.ts';
@@ -13,14 +14,17 @@ import { requireAdmin } from '../identity.ts';
 import { parseInput } from '../parse-input.ts';
 import { run } from '../volume-operations.ts';
 import {
+  livingAmong,
   planImport,
-  type ImportPlan,
+  unknownHosts,
   type FoundOn,
+  type ImportPlan,
   type Known,
+  type PlannedSnapshot,
   type PlannedType,
   type PlannedVolume,
 } from './plan-import.ts';
-import { readCinder } from './read-cinder.ts';
+import { readCinder, readCinderServices } from './read-cinder.ts';
 
 const request = z.object({
   /** As in Cinder's `[database] connection`. */
@@ -38,56 +42,65 @@ export function cinderImportCommands(context: Context) {
     /** What would become of each volume that a Cinder has on these hosts. Asks its database, the registry, and the nodes. */
     async planCinderImport(input: ImportRequest): Promise<ImportPlan> {
       requireAdmin(context.identity, 'import volumes');
-      return plan(context, input);
+      return planFor(context, parseInput(request, input));
     },
 
     /**
-     * Makes the volumes that a Cinder has on these hosts Ferry's, in place, with their ids; no byte of them is touched, and nothing is written to Cinder's
-     * database. What cannot be taken stays as it is, with the reason. Run again it does the rest. `InvalidInput` while a cinder-volume
-     * of theirs lives.
+     * Makes the volumes that a Cinder has on these hosts Ferry's, in place, with their ids; no byte of them is touched, and nothing is written
+     * to Cinder's database. What cannot be taken stays as it is, with the reason. Run again it does the rest. `InvalidInput` while a
+     * cinder-volume of theirs lives; one that begins to live meanwhile ends it, as does a service that cannot be reached: `stopped`
+     * says why.
      */
     async importCinder(input: ImportRequest): Promise<ImportPlan> {
       requireAdmin(context.identity, 'import volumes');
-      const planned = await plan(context, input);
-      const [living] = planned.livingHosts;
-      if (living !== undefined)
-        throw new FerryError(
-          'InvalidInput',
-          `cinder-volume of ${planned.livingHosts.join(', ')} lives: it would go on changing and deleting what becomes Ferry's. Stop it, and wait a minute.`,
-          { hosts: planned.livingHosts },
-        );
-      for (const type of planned.types) await makeType(context, type);
-      const byBackEnd = Map.groupBy(planned.volumes, ({ backEnd }) => backEnd);
+      const wanted = parseInput(request, input);
+      const plan = await planFor(context, wanted);
+      if (plan.livingHosts.length > 0) throw stillLives(plan.livingHosts);
+      for (const type of plan.types) if (!type.isThere) await makeType(context, type);
+      const work = new Import(context, wanted);
+      const byBackEnd = Map.groupBy(plan.volumes, ({ backEnd }) => backEnd);
       // The nodes work side by side, each at one volume after the other.
-      const done = await Promise.all([...byBackEnd.values()].map((volumes) => takeAll(context, volumes)));
-      return { ...planned, volumes: done.flat() };
+      const done = await Promise.all([...byBackEnd.values()].map((volumes) => work.takeAll(volumes)));
+      return { ...plan, volumes: done.flat(), stopped: work.stopped };
     },
   };
 }
 
-async function plan(context: Context, input: ImportRequest): Promise<ImportPlan> {
+function stillLives(hosts: readonly string[]): FerryError {
+  return new FerryError(
+    'InvalidInput',
+    `cinder-volume of ${hosts.join(', ')} lives: it would go on changing and deleting what becomes Ferry's. Stop it, and wait a minute.`,
+    { hosts },
+  );
+}
+
+async function planFor(context: Context, wanted: z.output<typeof request>): Promise<ImportPlan> {
   const { registry } = context;
-  const { databaseUrl, backEnds } = parseInput(request, input);
-  const mapping = new Map(Object.entries(backEnds));
+  const mapping = new Map(Object.entries(wanted.backEnds));
   const capabilities = new Map<string, Capabilities>();
   for (const name of mapping.values()) capabilities.set(name, (await findBackEnd(registry, name)).capabilities);
-  const cinder = await readCinder(databaseUrl);
+  const cinder = await readCinder(wanted.databaseUrl);
+  const unknown = unknownHosts(cinder, mapping);
+  if (unknown.length > 0)
+    throw new FerryError(
+      'InvalidInput',
+      `back-end: Cinder knows no host ${unknown.join(', ')}. Its hosts are told by: cinder service-list`,
+      { fields: ['back-end'] },
+    );
+  const ids = cinder.volumes.map(({ id }) => id);
   // The devices first: what becomes Ferry's meanwhile is then in the registry.
-  const devices = await discoverAll(context, new Set(mapping.values()));
-  const types = await listVolumeTypes(registry);
-  return planImport(cinder, mapping, {
-    devices,
+  const known: Known = {
+    devices: await discoverAll(context, new Set(mapping.values())),
     capabilities,
-    volumes: await volumeStatuses(
-      registry,
-      cinder.volumes.map(({ id }) => id),
-    ),
+    types: new Map((await listVolumeTypes(registry)).map(({ name, extraSpecs }) => [name, extraSpecs])),
+    volumes: await volumeStatuses(registry, ids),
+    forgotten: await forgottenAmong(registry, ids),
     snapshots: await snapshotStatuses(
       registry,
       cinder.snapshots.map(({ id }) => id),
     ),
-    typeNames: new Set(types.map(({ name }) => name)),
-  });
+  };
+  return planImport(cinder, mapping, known);
 }
 
 async function discoverAll(context: Context, backEnds: ReadonlySet<string>): Promise<Known['devices']> {
@@ -104,100 +117,139 @@ async function discoverAll(context: Context, backEnds: ReadonlySet<string>): Pro
       });
       return [backEnd, new Map((found ?? []).map((each) => [each.name, each]))];
     } catch (error) {
-      return [backEnd, { unseen: reasonIfRefused(error) }];
+      return [backEnd, { unseen: refusalIn(error) }];
     }
   });
   return new Map(await Promise.all(asked));
 }
 
-/** A type of theirs that is not there yet. Made meanwhile by another import: that is the one. */
-async function makeType(
-  { registry }: Context,
-  { name, description, extraSpecs, isPublic, tenants }: PlannedType,
-): Promise<void> {
+/** With whom it is for, or not at all. Made meanwhile by another import: that is the one. */
+async function makeType({ registry }: Context, type: PlannedType): Promise<void> {
+  const { name, description, extraSpecs, isPublic, tenants } = type;
   try {
-    const made = await createVolumeType(registry, { name, description, extraSpecs, isPublic });
-    if (!isPublic) for (const tenant of tenants) await addTypeAccess(registry, made, tenant);
+    await registry.transaction(async (q) => {
+      const made = await createVolumeType(q, { name, description, extraSpecs, isPublic });
+      if (!isPublic) for (const tenant of tenants) await addTypeAccess(q, made, tenant);
+    });
   } catch (error) {
     if (!(error instanceof FerryError && error.type === 'VolumeTypeExists')) throw error;
   }
 }
 
-async function takeAll(context: Context, volumes: readonly PlannedVolume[]): Promise<PlannedVolume[]> {
-  const done: PlannedVolume[] = [];
-  for (const volume of volumes) done.push(await takeVolume(context, volume));
-  return done;
+interface Outcome {
+  state: 'imported' | 'failed';
+  reason: string | null;
 }
 
-/** The volume, then its snapshots. One that fails keeps no other back. */
-async function takeVolume(context: Context, volume: PlannedVolume): Promise<PlannedVolume> {
-  const taken = volume.state === 'to import' ? { ...volume, ...(await manageVolume(context, volume)) } : volume;
-  if (taken.state !== 'imported') {
-    const kept = taken.state === 'failed' ? { state: 'refused' as const, reason: 'its volume failed' } : {};
-    return {
-      ...taken,
-      snapshots: taken.snapshots.map((each) => (each.state === 'to import' ? { ...each, ...kept } : each)),
-    };
+/** How long Cinder's silence is believed. Milliseconds. */
+const lookAgainMs = 5_000;
+
+/** One import under way: it takes volumes until it is stopped. */
+class Import {
+  /** Why nothing more is taken; null: nothing is in the way. */
+  stopped: string | null = null;
+  readonly #context: Context;
+  readonly #databaseUrl: string;
+  readonly #mapping: ReadonlyMap<string, string>;
+  #looked = Date.now();
+
+  constructor(context: Context, { databaseUrl, backEnds }: z.output<typeof request>) {
+    this.#context = context;
+    this.#databaseUrl = databaseUrl;
+    this.#mapping = new Map(Object.entries(backEnds));
   }
-  const snapshots = [];
-  for (const each of taken.snapshots)
-    snapshots.push(
-      each.state === 'to import' ? { ...each, ...(await manageSnapshot(context, volume.id, each)) } : each,
-    );
-  return { ...taken, snapshots };
-}
 
-type Outcome = { state: 'imported' | 'failed'; reason: string | null };
+  async takeAll(volumes: readonly PlannedVolume[]): Promise<PlannedVolume[]> {
+    const done: PlannedVolume[] = [];
+    for (const volume of volumes) done.push(await this.#takeVolume(volume));
+    return done;
+  }
 
-async function manageVolume(context: Context, volume: PlannedVolume): Promise<Outcome> {
-  const { id, deviceName, backEnd, tenantId, userId, name, description, bootable, nameId } = volume;
-  return outcomeOf(
-    run(context, {
+  /** The volume, then its snapshots. One that fails keeps no other back. */
+  async #takeVolume(volume: PlannedVolume): Promise<PlannedVolume> {
+    const taken = await this.#take(volume, () => this.#manageVolume(volume));
+    if (taken.state === 'failed') {
+      const kept = { state: 'refused' as const, reason: 'its volume failed' };
+      return {
+        ...taken,
+        snapshots: taken.snapshots.map((each) => (each.state === 'to import' ? { ...each, ...kept } : each)),
+      };
+    }
+    const snapshots: PlannedSnapshot[] = [];
+    for (const each of taken.snapshots) {
+      const isNext = taken.state === 'imported';
+      snapshots.push(isNext ? await this.#take(each, () => this.#manageSnapshot(volume.id, each)) : each);
+    }
+    return { ...taken, snapshots };
+  }
+
+  /** Of what is to be imported how that went; all else as it is. */
+  async #take<P extends PlannedVolume | PlannedSnapshot>(planned: P, work: () => Promise<Outcome>): Promise<P> {
+    if (planned.state !== 'to import' || this.stopped !== null) return planned;
+    try {
+      await this.#mustBeSilent();
+      return { ...planned, ...(await work()) };
+    } catch (error) {
+      this.stopped ??= error instanceof FerryError ? error.message : String(error);
+      return planned;
+    }
+  }
+
+  /** A cinder-volume may be started again at any time, by what watches over it. */
+  async #mustBeSilent(): Promise<void> {
+    if (Date.now() - this.#looked < lookAgainMs) return;
+    const living = livingAmong(await readCinderServices(this.#databaseUrl), this.#mapping);
+    if (living.length > 0) throw stillLives(living);
+    this.#looked = Date.now();
+  }
+
+  async #manageVolume(volume: PlannedVolume): Promise<Outcome> {
+    const { id, deviceName, backEnd, tenantId, userId, name, description, bootable, nameId, metadata } = volume;
+    const begun = run(this.#context, {
       workflow: 'manageVolume',
       name: 'manage',
       subject: id,
       summary: `take volume ${id} over from Cinder, on ${backEnd}`,
       input: {
-        ...{ volumeId: id, deviceName, backEnd, tenantId, userId, name, description, bootable, nameId },
+        ...{ volumeId: id, deviceName, backEnd, tenantId, userId, name, description, bootable, nameId, metadata },
         volumeType: volume.volumeType,
-        metadata: volume.metadata,
         readOnly: volume.readOnly || null,
         snapshots: volume.snapshots.filter(({ state }) => state === 'to import').map((each) => each.deviceName),
         beyondQuota: true,
       },
       isAwaited: true,
-    }),
-  );
-}
+    });
+    return outcomeOf(begun, async () => (await volumeStatuses(this.#context.registry, [id])).get(id));
+  }
 
-async function manageSnapshot(
-  context: Context,
-  volumeId: string,
-  { id, deviceName, name, description, metadata, userId }: PlannedVolume['snapshots'][number],
-): Promise<Outcome> {
-  return outcomeOf(
-    run(context, {
+  async #manageSnapshot(volumeId: string, snapshot: PlannedSnapshot): Promise<Outcome> {
+    const { id, deviceName, name, description, metadata, userId } = snapshot;
+    const begun = run(this.#context, {
       workflow: 'manageSnapshot',
       name: 'manage-snapshot',
       subject: volumeId,
       summary: `take snapshot ${id} of volume ${volumeId} over from Cinder`,
       input: { volumeId, snapshotId: id, deviceName, name, description, metadata, userId, beyondQuota: true },
       isAwaited: true,
-    }),
-  );
+    });
+    return outcomeOf(begun, async () => (await snapshotStatuses(this.#context.registry, [id])).get(id));
+  }
 }
 
-async function outcomeOf(operation: Promise<unknown>): Promise<Outcome> {
+/** Another import may have been faster: then it is there. */
+async function outcomeOf(operation: Promise<unknown>, status: () => Promise<string | undefined>): Promise<Outcome> {
   try {
     await operation;
     return { state: 'imported', reason: null };
   } catch (error) {
-    return { state: 'failed', reason: reasonIfRefused(error) };
+    const reason = refusalIn(error);
+    const now = await status();
+    return now === undefined || now === 'creating' ? { state: 'failed', reason } : { state: 'imported', reason: null };
   }
 }
 
 /** What Ferry refuses is of this one; without Temporal or Postgres there is no going on. */
-function reasonIfRefused(error: unknown): string {
+function refusalIn(error: unknown): string {
   if (error instanceof FerryError && error.type !== 'ServiceUnreachable') return error.message;
   throw error;
 }

@@ -17,14 +17,29 @@ const secondsToConnect = 15;
  */
 export async function openCinderDatabase(text: string): Promise<CinderDatabase> {
   const url = URL.parse(text.replace(/^(\w+)\+\w+:/, '$1:'));
-  const kind = url?.protocol.slice(0, -1);
-  if (url && (kind === 'postgresql' || kind === 'postgres')) return reachable(url, () => openPostgres(url));
-  if (url && (kind === 'mysql' || kind === 'mariadb')) return reachable(url, () => openMySql(url));
-  throw new FerryError(
-    'InvalidInput',
-    "database: is not the URL of a PostgreSQL, MySQL or MariaDB database, as in Cinder's [database] connection (mysql+pymysql://user:password@host/cinder)",
-    { fields: ['database'] },
-  );
+  const kind = url?.protocol.slice(0, -1) ?? '';
+  // Nothing of it is repeated: where it is wrong, a password may be anywhere in it.
+  if (!url || !kinds.has(kind) || url.hash !== '' || url.username === '' || url.pathname.length < 2 || !decodes(url))
+    throw notUsable(
+      "is not the URL of a PostgreSQL, MySQL or MariaDB database, as in Cinder's [database] connection: " +
+        'mysql+pymysql://user:password@host/cinder. Signs of a password that mean something in a URL (/ # ? % @ :) are written as %2F, %23, …',
+    );
+  return reachable(url, () => (kind.startsWith('postgres') ? openPostgres(url) : openMySql(url)));
+}
+
+const kinds: ReadonlySet<string> = new Set(['postgresql', 'postgres', 'mysql', 'mariadb']);
+
+function notUsable(why: string): FerryError {
+  return new FerryError('InvalidInput', `database: ${why}`, { fields: ['database'] });
+}
+
+function decodes({ username, password, pathname }: URL): boolean {
+  try {
+    for (const part of [username, password, pathname]) decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function reachable(url: URL, open: () => Promise<CinderDatabase>): Promise<CinderDatabase> {
@@ -60,15 +75,28 @@ async function openPostgres(url: URL): Promise<CinderDatabase> {
   };
 }
 
+/** Of PyMySQL and mysqlclient. */
+const tlsOptions: ReadonlySet<string> = new Set(['ssl_ca', 'ssl_cert', 'ssl_key']);
+
 async function openMySql(url: URL): Promise<CinderDatabase> {
   const { createConnection } = await import('mysql2/promise');
-  const [socketPath, ca] = [url.searchParams.get('unix_socket'), url.searchParams.get('ssl_ca')];
+  const option = (name: string) => url.searchParams.get(name);
+  const [socketPath, ca, cert, key] = [option('unix_socket'), option('ssl_ca'), option('ssl_cert'), option('ssl_key')];
+  const unknown = [...url.searchParams.keys()].filter((each) => each.startsWith('ssl') && !tlsOptions.has(each));
+  // To leave one out might mean a connection in the clear.
+  if (unknown.length > 0) throw notUsable(`has options that are not known here: ${unknown.join(', ')}`);
+  const files = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+  const ssl = Object.fromEntries(
+    await Promise.all(Object.entries(files).map(async ([name, file]) => [name, await readFile(file, 'utf8')])),
+  ) as Record<string, string>;
   const connection = await createConnection({
-    ...(socketPath === null ? { host: url.hostname, port: Number(url.port || 3306) } : { socketPath }),
+    ...(socketPath === null
+      ? { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 3306) }
+      : { socketPath }),
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
     database: decodeURIComponent(url.pathname.slice(1)),
-    ...(ca === null ? {} : { ssl: { ca: await readFile(ca, 'utf8') } }),
+    ...(Object.keys(ssl).length === 0 ? {} : { ssl }),
     charset: 'utf8mb4',
     connectTimeout: secondsToConnect * 1000,
   });

@@ -3,7 +3,7 @@ import { deviceName, nameIdOf, snapshotDeviceName } from '../../model/names.ts';
 import { label, metadata } from '../../model/text.ts';
 import type { UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { extraSpecs, lackedBy, type Capabilities } from '../../model/volume-type.ts';
-import type { CinderRecords, CinderSnapshot, CinderType, CinderVolume } from './read-cinder.ts';
+import type { CinderRecords, CinderService, CinderSnapshot, CinderType, CinderVolume } from './read-cinder.ts';
 
 const gib = 1024 ** 3;
 
@@ -22,6 +22,8 @@ export interface PlannedSnapshot {
   deviceName: string;
   state: ImportState;
   reason: string | null;
+  /** What of it does not come along. */
+  notes: string[];
 }
 
 export interface PlannedVolume {
@@ -51,6 +53,8 @@ export interface PlannedVolume {
 
 export interface PlannedType {
   name: string;
+  /** Ferry has one of that name: that is the one. */
+  isThere: boolean;
   description: string | null;
   extraSpecs: Capabilities;
   isPublic: boolean;
@@ -60,12 +64,14 @@ export interface PlannedType {
 
 export interface ImportPlan {
   volumes: PlannedVolume[];
-  /** Volume types of theirs that Ferry does not have yet. */
+  /** The volume types of those that are to be imported. */
   types: PlannedType[];
   /** Where else Cinder has volumes, and how many. */
   elsewhere: { host: string; volumes: number }[];
   /** The mapped hosts whose cinder-volume lives: it would go on changing what becomes Ferry's. */
   livingHosts: string[];
+  /** Why it ended before its time; what was not tried by then is `to import`. */
+  stopped: string | null;
 }
 
 /** What is on a back end and none of Ferry's, by name; or why its node did not tell. */
@@ -76,7 +82,10 @@ export interface Known {
   /** The statuses of theirs that are Ferry's already, by id. */
   volumes: ReadonlyMap<string, string>;
   snapshots: ReadonlyMap<string, string>;
-  typeNames: ReadonlySet<string>;
+  /** Ids of theirs that were Ferry's, and were deleted or unmanaged. */
+  forgotten: ReadonlySet<string>;
+  /** What Ferry's own volume types ask for, by name. */
+  types: ReadonlyMap<string, Capabilities>;
   /** Of each back end. */
   capabilities: ReadonlyMap<string, Capabilities>;
   devices: ReadonlyMap<string, FoundOn>;
@@ -86,6 +95,24 @@ export interface Known {
 export function backEndFor(host: string | null, mapping: ReadonlyMap<string, string>): string | undefined {
   if (host === null) return undefined;
   return mapping.get(host) ?? mapping.get(withoutPool(host));
+}
+
+/** The hosts of the mapping whose cinder-volume lives. */
+export function livingAmong(services: readonly CinderService[], mapping: ReadonlyMap<string, string>): string[] {
+  const named = new Set([...mapping.keys()].map(withoutPool));
+  return services
+    .filter(({ host, lives }) => lives && named.has(host))
+    .map(({ host }) => host)
+    .toSorted();
+}
+
+/** What of the mapping Cinder knows nothing of: it has neither a volume nor a cinder-volume there. */
+export function unknownHosts({ volumes, services }: CinderRecords, mapping: ReadonlyMap<string, string>): string[] {
+  const known = new Set([
+    ...volumes.flatMap(({ host }) => (host === null ? [] : [host, withoutPool(host)])),
+    ...services.map(({ host }) => host),
+  ]);
+  return [...mapping.keys()].filter((host) => !known.has(host));
 }
 
 const byId = (a: { id: string }, b: { id: string }) => a.id.localeCompare(b.id);
@@ -111,8 +138,8 @@ export function planImport(cinder: CinderRecords, mapping: ReadonlyMap<string, s
     }));
   };
   const types = cinder.types.flatMap((type) => {
-    const homes = type.name === null || known.typeNames.has(type.name) ? [] : homesOf(type.name);
-    return homes.length > 0 ? [planType(type, homes)] : [];
+    const homes = homesOf(type.name);
+    return homes.length > 0 ? [planType(type, homes, known.types.get(type.name ?? ''))] : [];
   });
   return {
     volumes: volumes.toSorted((a, b) => a.backEnd.localeCompare(b.backEnd) || byId(a, b)),
@@ -120,9 +147,8 @@ export function planImport(cinder: CinderRecords, mapping: ReadonlyMap<string, s
     elsewhere: [...elsewhere]
       .map(([host, count]) => ({ host, volumes: count }))
       .toSorted((a, b) => a.host.localeCompare(b.host)),
-    livingHosts: cinder.livingHosts
-      .toSorted()
-      .filter((host) => [...mapping.keys()].some((named) => withoutPool(named) === host)),
+    livingHosts: livingAmong(cinder.services, mapping),
+    stopped: null,
   };
 }
 
@@ -140,12 +166,12 @@ function planVolume(volume: CinderVolume, { cinder, known, backEnd }: Surroundin
   const snapshots = cinder.snapshots
     .filter((each) => each.volume_id === id)
     .toSorted(byId)
-    .map((each) => planSnapshot(each, { known, devices }));
+    .map((each) => planSnapshot(each, { known, devices, volume }));
   const kept = tellable(volume);
   const type = cinder.types.find((each) => each.id === volume.volume_type_id)?.name ?? null;
   const why =
     there === undefined
-      ? (reasonOfCinder(volume) ?? reasonOfDevice(volume, name, { devices, snapshots }))
+      ? (reasonOfCinder(volume, { cinder, known }) ?? reasonOfDevice(volume, name, { devices, snapshots }))
       : reasonUnderWay(there);
   const refused = why !== null;
   return {
@@ -187,7 +213,13 @@ function reasonUnderWay(status: string): string | null {
 }
 
 /** Why Cinder's own record keeps it from Ferry; null when it does not. */
-function reasonOfCinder(volume: CinderVolume): string | null {
+function reasonOfCinder(volume: CinderVolume, { cinder, known }: Omit<Surroundings, 'backEnd'>): string | null {
+  const twin = cinder.volumes.find(
+    (other) => other.id !== volume.id && other.host === volume.host && deviceName(other) === deviceName(volume),
+  );
+  if (twin) return `Cinder has volume ${twin.id} on the same ${deviceName(volume)}`;
+  if (known.forgotten.has(volume.id))
+    return "it was Ferry's before, and was unmanaged or deleted: its id is not used again; ferry manage takes it under a new one";
   const { status, migration_status: migrating, attach_status: attached, users } = volume;
   if (!volumeId.safeParse(volume.id).success) return 'its id is no UUID';
   if (volume.nameId !== null && !volumeId.safeParse(volume.nameId).success) return 'its name_id is no UUID';
@@ -210,7 +242,7 @@ function reasonOfDevice(
 ): string | null {
   if ('unseen' in devices) return `its back end could not be looked at: ${devices.unseen}`;
   const device = devices.get(name);
-  if (!device) return `there is no ${name} that is none of Ferry's`;
+  if (!device) return `there is no ${name}, or it is Ferry's already`;
   if (device.sizeBytes < (volume.size ?? 0) * gib)
     return `${name} has ${device.sizeBytes} bytes, less than the ${volume.size} GiB that Cinder says`;
   const [hanging, its] = [device.snapshots ?? [], new Map(snapshots.map((each) => [each.deviceName, each]))];
@@ -229,13 +261,13 @@ function reasonOfDevice(
 
 function planSnapshot(
   snapshot: CinderSnapshot,
-  { known, devices }: { known: Known; devices: FoundOn },
+  { known, devices, volume }: { known: Known; devices: FoundOn; volume: CinderVolume },
 ): PlannedSnapshot {
   const [name, there] = [snapshotDeviceName(snapshot.id), known.snapshots.get(snapshot.id)];
   const reason = () => {
     if (!volumeId.safeParse(snapshot.id).success) return 'its id is no UUID';
     if ('unseen' in devices) return `its back end could not be looked at: ${devices.unseen}`;
-    if (!devices.has(name)) return `there is no ${name} that is none of Ferry's`;
+    if (!devices.has(name)) return `there is no ${name}, or it is Ferry's already`;
     return snapshot.status === 'available' ? null : `its status is ${snapshot.status}`;
   };
   const [kept, why] = [tellable(snapshot), there === undefined ? reason() : reasonUnderWay(there)];
@@ -248,13 +280,20 @@ function planSnapshot(
     deviceName: name,
     state: stateOf(there, why),
     reason: why,
+    notes: [
+      ...kept.notes,
+      ...(snapshot.project_id === volume.project_id
+        ? []
+        : [`it was ${snapshot.project_id}'s; it becomes its volume's`]),
+    ],
   };
 }
 
 /** The texts that Ferry can keep, and which it cannot. */
 function tellable(row: Pick<CinderVolume, 'display_name' | 'display_description' | 'user_id' | 'metadata'>) {
   const notes: string[] = [];
-  const text = (what: string, value: string | null) => {
+  const text = (what: string, given: string | null) => {
+    const value = given?.replaceAll(/\s+/g, ' ') ?? null;
     if (value === null || label.safeParse(value).success) return value;
     notes.push(`its ${what} is left out: it holds control characters or is longer than 255`);
     return null;
@@ -273,22 +312,24 @@ function tellable(row: Pick<CinderVolume, 'display_name' | 'display_description'
 function planType(
   { name, description, is_public: isPublic, extraSpecs: specs, tenants }: CinderType,
   homes: readonly { name: string; capabilities: Capabilities }[],
+  there: Capabilities | undefined,
 ): PlannedType {
   const kept = Object.entries(specs).filter(([key, value]) => extraSpecs.safeParse({ [key]: value }).success);
   const left = Object.keys(specs).filter((key) => !kept.some(([each]) => each === key));
-  const asked = { name: name ?? '', extraSpecs: Object.fromEntries(kept) };
+  const asked = { name: name ?? '', extraSpecs: there ?? Object.fromEntries(kept) };
   const lacking = homes.flatMap((home) => {
     const missing = Object.entries(lackedBy(home, asked)).map(([key, value]) => `${key}=${value}`);
     return missing.length > 0 ? [`${home.name} lacks what it asks for (${missing.join(', ')})`] : [];
   });
   return {
     name: name ?? '',
+    isThere: there !== undefined,
     description: label.safeParse(description).success ? description : null,
     extraSpecs: asked.extraSpecs,
     isPublic,
     tenants: tenants.filter((each) => tenantId.safeParse(each).success).toSorted(),
     notes: [
-      ...(left.length > 0 ? [`not known here, and left out: ${left.join(', ')}`] : []),
+      ...(there || left.length === 0 ? [] : [`not known here, and left out: ${left.join(', ')}`]),
       ...lacking.map(
         (each) =>
           `${each}, so its volumes would not move to such a one: give back ends these capabilities, or make a type of that name before`,

@@ -29,6 +29,7 @@ const volumeRow = z.object({
 const snapshotRow = z.object({
   id: z.string(),
   volume_id: words,
+  project_id: words,
   user_id: words,
   display_name: words,
   display_description: words,
@@ -56,8 +57,15 @@ export interface CinderRecords {
   volumes: CinderVolume[];
   snapshots: CinderSnapshot[];
   types: CinderType[];
-  /** The hosts, `node@backend`, whose cinder-volume has said lately that it lives. */
-  livingHosts: string[];
+  services: CinderService[];
+}
+
+/** A cinder-volume. */
+export interface CinderService {
+  /** `node@backend`. */
+  host: string;
+  /** It has said lately that it lives. */
+  lives: boolean;
 }
 
 /** What Cinder itself calls down: the default of `service_down_time`, in seconds. */
@@ -74,6 +82,29 @@ export async function readCinder(databaseUrl: string): Promise<CinderRecords> {
   } finally {
     await database.close();
   }
+}
+
+/** Each cinder-volume, and whether it lives, as of now. Fails as `readCinder`. */
+export async function readCinderServices(databaseUrl: string): Promise<CinderService[]> {
+  const database = await openCinderDatabase(databaseUrl);
+  try {
+    return await readServices(database);
+  } finally {
+    await database.close();
+  }
+}
+
+async function readServices(database: CinderDatabase): Promise<CinderService[]> {
+  // One that has just begun was never updated.
+  const heard = database.secondsSince('coalesce(updated_at, created_at)');
+  const services = await read(
+    database,
+    serviceRow,
+    `SELECT host, ${heard} AS seconds_ago FROM services WHERE services.binary = 'cinder-volume' AND ${isThere}`,
+  );
+  return services.flatMap(({ host, seconds_ago: ago }) =>
+    host === null ? [] : [{ host, lives: ago !== null && ago < serviceDownSeconds }],
+  );
 }
 
 async function readAll(database: CinderDatabase): Promise<CinderRecords> {
@@ -94,11 +125,7 @@ async function readAll(database: CinderDatabase): Promise<CinderRecords> {
   const types = await rows(typeRow, 'volume_types');
   const extraSpecs = await pairs('volume_type_extra_specs', 'volume_type_id');
   const access = await rows(accessRow, 'volume_type_projects', 'deleted = 0');
-  const services = await read(
-    database,
-    serviceRow,
-    `SELECT host, ${database.secondsSince('updated_at')} AS seconds_ago FROM services WHERE services.binary = 'cinder-volume' AND ${isThere}`,
-  );
+  const services = await readServices(database);
 
   const usersOf = (id: string) =>
     attachments
@@ -118,9 +145,7 @@ async function readAll(database: CinderDatabase): Promise<CinderRecords> {
       extraSpecs: extraSpecs.get(each.id) ?? {},
       tenants: access.filter((a) => a.volume_type_id === each.id).flatMap((a) => a.project_id ?? []),
     })),
-    livingHosts: services
-      .filter(({ seconds_ago }) => seconds_ago !== null && seconds_ago < serviceDownSeconds)
-      .flatMap(({ host }) => host ?? []),
+    services,
   };
 }
 

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander';
+import { FerryError } from '../../model/errors.ts';
 import { formatBytes } from '../../model/sizes.ts';
 import type { ImportPlan, PlannedVolume } from '../cinder-import/plan-import.ts';
 import { pairs } from './arguments.ts';
@@ -34,7 +35,7 @@ export function addImport(program: Command): void {
         '--back-end <host=back end>',
         "a host of Cinder's (node@backend) and the back end on the same storage; once or more",
       )
-        .argParser(pairs('back-end'))
+        .argParser(eachHostOnce)
         .makeOptionMandatory(),
     )
     .option('--dry-run', 'only tell what would become of each volume')
@@ -48,6 +49,17 @@ export function addImport(program: Command): void {
     );
 }
 
+const hostAndBackEnd = pairs('back-end');
+
+function eachHostOnce(text: string, before: Record<string, string> | undefined): Record<string, string> {
+  const both = hostAndBackEnd(text, before);
+  if (before && Object.keys(both).length === Object.keys(before).length)
+    throw new FerryError('InvalidInput', `back-end: ${JSON.stringify(text)} names a host that was named before`, {
+      fields: ['back-end'],
+    });
+  return both;
+}
+
 function left({ volumes }: ImportPlan): number {
   return volumes.flatMap((each) => [each, ...each.snapshots]).filter(({ state }) => state !== 'imported').length;
 }
@@ -58,9 +70,14 @@ export function importText(plan: ImportPlan): string {
     ...volume.snapshots.map((each) => [`  ${each.id}`, each.name ?? '', '', '', 'a snapshot of it', stateText(each)]),
   ]);
   const parts = rows.length > 0 ? [table(['Volume', 'Name', 'Project', 'Size', 'Back end', 'State'], rows)] : [];
-  for (const { id, notes } of plan.volumes) for (const note of notes) parts.push(`Volume ${id}: ${note}.`);
-  for (const { name, notes } of plan.types)
-    parts.push([`Volume type ${name} comes along`, ...notes].join('; ').concat('.'));
+  for (const { id, notes, snapshots } of plan.volumes) {
+    for (const note of notes) parts.push(`Volume ${id}: ${note}.`);
+    for (const each of snapshots) for (const note of each.notes) parts.push(`Snapshot ${each.id}: ${note}.`);
+  }
+  for (const { name, notes, isThere } of plan.types) {
+    const told = [...(isThere ? [] : ['comes along']), ...notes];
+    if (told.length > 0) parts.push(`Volume type ${name}: ${told.join('; ')}.`);
+  }
   if (plan.elsewhere.length > 0) {
     const hosts = plan.elsewhere.map(({ host, volumes }) => `${host}: ${volumes}`);
     parts.push(`Left alone, on hosts that were not named: ${hosts.join(', ')}.`);
@@ -70,6 +87,7 @@ export function importText(plan: ImportPlan): string {
   const counts = Map.groupBy(plan.volumes, ({ state }) => state);
   const told = [...counts].map(([state, { length }]) => `${length} ${state}`);
   parts.push(`${plan.volumes.length} volumes${told.length > 0 ? `: ${told.join(', ')}` : ''}.`);
+  if (plan.stopped !== null) parts.push(`Stopped: ${plan.stopped} Run it again: it does the rest.`);
   return parts.join('\n');
 }
 

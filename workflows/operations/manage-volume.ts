@@ -64,7 +64,7 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
       if (lostVolumeId !== null) return lostVolumeId;
       const adopted = await node.adoptDevice.executeWithOptions(
         { summary: `adopt ${request.deviceName} on ${backEnd}` },
-        [{ ...device, sizeBytes, labels: labelTags(request) }],
+        [{ ...device, sizeBytes, labels: labelTags(request), owner: ticket.owner }],
       );
       identity = adopted.identity;
       return request.volumeId;

@@ -387,7 +387,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       return Promise.all(found.map(stranger));
     },
 
-    async adopt(name, newName, tags) {
+    async adopt(name, newName, tags, { stillWanted } = {}) {
       checkName(name);
       checkSpec({ name: newName, sizeBytes: 1, tags });
       await changing(async () => {
@@ -401,11 +401,12 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         const { obstacle } = await stranger(found);
         if (obstacle !== null)
           throw found.stat.isFile() ? deviceInUse(found.path, name) : notAdoptable(found, obstacle);
+        await stillWanted?.();
         await layout.rename(name, newName, [...found.tags, ...tags], found.stat.ino);
       });
     },
 
-    async disown(name, newName, tag) {
+    async disown(name, newName, tag, stillWanted) {
       checkName(name);
       checkName(newName);
       checkTags([tag]);
@@ -415,6 +416,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
         // A rename would put it in the place of what has that name.
         const there = newName === name ? null : await find(newName);
         if (there) throw deviceExists(there, []);
+        await stillWanted?.();
         await layout.rename(
           name,
           newName,

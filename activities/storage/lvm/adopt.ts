@@ -43,29 +43,42 @@ export async function adopt(
   name: string,
   { newName, tags, kin = {} }: { newName: string; tags: readonly string[]; kin?: Kin | undefined },
 ): Promise<void> {
+  const { snapshotOf, snapshots: known, stillWanted } = kin;
+  const asSnapshot = snapshotOf !== undefined;
   const there = await group.volume(newName);
-  if (there && isOurs(there, tags)) return;
+  if (there && isOurs(there, tags)) return wake(group, there);
   if (there && newName !== name) throw deviceExists(there, tags);
   await group.checkNotElsewhere(newName, tags);
   const found = await group.shown(name);
   if (!found) throw deviceMissing(group.where, name);
-  const { snapshotOf, snapshots: known } = kin;
-  const asSnapshot = snapshotOf !== undefined;
   const why = isOurs(found, tags) ? null : obstacle(group, found, { asSnapshot, known: known ?? [] }).obstacle;
   if (why === null && asSnapshot && !(await group.volume(snapshotOf))?.snapshots.includes(name))
     throw notAdoptable(found, `it is no snapshot of ${snapshotOf}`);
   if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
-  if (!found.active) {
-    await group.lvm(['lvchange', '--setactivationskip', 'n', '--', group.operand(name)]);
-    await group.lvm(['lvchange', '--activate', 'y', '--', group.operand(name)]);
-  }
+  await stillWanted?.();
   await group.lvm(['lvchange', ...tags.flatMap((tag) => ['--addtag', tag]), '--', group.operand(name)]);
   if (newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);
+  await wake(group, { ...found, name: newName });
+}
+
+/** A thin snapshot of somebody else's is inactive, and skipped when its group is activated; one of ours is neither. */
+async function wake(
+  group: VolumeGroupCommands,
+  { name, active }: Pick<LogicalVolume, 'name' | 'active'>,
+): Promise<void> {
+  if (active) return;
+  await group.lvm(['lvchange', '--setactivationskip', 'n', '--', group.operand(name)]);
+  await group.lvm(['lvchange', '--activate', 'y', '--', group.operand(name)]);
 }
 
 /** Renames, then takes the tags off. The caller holds the group's lock. */
-export async function disown(group: VolumeGroupCommands, name: string, newName: string, tag: string): Promise<void> {
+export async function disown(
+  group: VolumeGroupCommands,
+  name: string,
+  { newName, tag, stillWanted }: { newName: string; tag: string; stillWanted?: (() => Promise<void>) | undefined },
+): Promise<void> {
   const under = await group.volume(name);
+  await stillWanted?.();
   if (under && isOurs(under, [tag]) && newName !== name) await group.lvm(['lvrename', '--', group.name, name, newName]);
   const found = await group.volume(newName);
   if (!found || !isOurs(found, [tag])) return;

@@ -162,11 +162,11 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       await withNamedLock(lockDirectory, group.name, () => adopt(group, name, { newName, tags, kin }));
     },
 
-    async disown(name, newName, tag) {
+    async disown(name, newName, tag, stillWanted) {
       checkName(name);
       checkName(newName);
       checkTags([tag]);
-      await withNamedLock(lockDirectory, group.name, () => disown(group, name, newName, tag));
+      await withNamedLock(lockDirectory, group.name, () => disown(group, name, { newName, tag, stillWanted }));
     },
   };
 }

@@ -75,6 +75,7 @@ const contents: CinderContents = {
       values: {
         id: typeId,
         name: 'fast',
+        isThere: false,
         is_public: false,
         extra_specs: { volume_backend_name: 'lvm', 'quality:tier': 'gold', multiattach: '<is> False' },
       },
@@ -177,7 +178,7 @@ describe('volumes of a Cinder', () => {
       snapped: 'to import',
       strangelySnapped: 'refused: it has a snapshot that Cinder does not know: somebodys',
       attached: `refused: it is attached to ${String(server)}; detach it first`,
-      missing: `refused: there is no volume-${volumes.missing} that is none of Ferry's`,
+      missing: `refused: there is no volume-${volumes.missing}, or it is Ferry's already`,
       encrypted: 'refused: it is encrypted, with a key that Ferry does not know of',
       failed: 'refused: its status is error',
       target: `refused: it is the destination of a migration of volume ${volumes.plain} that Cinder has not ended`,
@@ -190,6 +191,7 @@ describe('volumes of a Cinder', () => {
     assert.deepEqual(others, []);
     assert.deepEqual(fast, {
       name: 'fast',
+      isThere: false,
       description: null,
       extraSpecs: { volume_backend_name: 'lvm', 'quality:tier': 'gold' },
       isPublic: false,
@@ -219,6 +221,18 @@ describe('volumes of a Cinder', () => {
     const nowhere = ['--back-end', 'storage-a@lvm=server1@nothing'];
     const { type } = await refused('import', 'cinder', '--database', databases.mysql, ...nowhere);
     assert.equal(type, 'BackEndNotFound');
+    const mistyped = ['--back-end', `storage-a@lmv=server1@${group}`];
+    const { message } = await refused('import', 'cinder', '--database', databases.mysql, ...mistyped);
+    assert.match(message, /Cinder knows no host storage-a@lmv/);
+    const secret = await refused(
+      'import',
+      'cinder',
+      '--database',
+      'mysql://cinder:12#secret@127.0.0.1/cinder',
+      ...mapping,
+    );
+    assert.equal(secret.type, 'InvalidInput');
+    assert.doesNotMatch(JSON.stringify(secret), /secret|:12/);
   });
 
   test('become Ferry’s in place, with all that Cinder had of them; a second time nothing is left to do', async () => {
@@ -280,6 +294,11 @@ describe('volumes of a Cinder', () => {
     const again = JSON.parse((await importing(databases.postgres)).stdout) as ImportPlan;
     for (const name of ['plain', 'moved', 'snapped', 'thin', 'attached'] as const)
       assert.equal(stateOf(again, name), 'imported', name);
+
+    // What was Ferry's once is not taken again under that id.
+    await ferry('unmanage', volumes.attached);
+    const back = JSON.parse((await importing(databases.postgres)).stdout) as ImportPlan;
+    assert.match(stateOf(back, 'attached'), /^refused: it was Ferry's before/);
   });
 
   test('live on as any other: they move, with their bytes, and their snapshots can be used and deleted', async () => {

@@ -31,6 +31,7 @@ const volumeOf = (values: Partial<CinderVolume> = {}): CinderVolume => ({
 const snapshotOf = (volume: CinderVolume, values: Partial<CinderSnapshot> = {}): CinderSnapshot => ({
   id: randomUUID(),
   volume_id: volume.id,
+  project_id: volume.project_id,
   user_id: null,
   display_name: null,
   display_description: null,
@@ -46,11 +47,12 @@ function planned(
   volume: CinderVolume,
   { found, snapshots = [], known = {} }: { found: FoundOn; snapshots?: CinderSnapshot[]; known?: Partial<Known> },
 ) {
-  const cinder: CinderRecords = { volumes: [volume], snapshots, types: [], livingHosts: [] };
+  const cinder: CinderRecords = { volumes: [volume], snapshots, types: [], services: [] };
   const { volumes } = planImport(cinder, new Map([['a@lvm', 'server1@lvm']]), {
     volumes: new Map(),
     snapshots: new Map(),
-    typeNames: new Set(),
+    types: new Map(),
+    forgotten: new Set(),
     capabilities: new Map(),
     devices: new Map([['server1@lvm', found]]),
     ...known,
@@ -66,13 +68,19 @@ describe('what becomes of a volume of Cinder’s', () => {
       volumes: [inPool, beside],
       snapshots: [],
       types: [],
-      livingHosts: ['a@lvm', 'b@lvm'],
+      services: ['a@lvm', 'b@lvm'].map((host) => ({ host, lives: true })),
     };
     const mapping = new Map([
       ['a@lvm', 'server1@lvm'],
       ['a@lvm#pool-2', 'server1@two'],
     ]);
-    const known = { volumes: new Map(), snapshots: new Map(), typeNames: new Set<string>(), capabilities: new Map() };
+    const known = {
+      volumes: new Map(),
+      snapshots: new Map(),
+      types: new Map(),
+      forgotten: new Set<string>(),
+      capabilities: new Map(),
+    };
     const { volumes, livingHosts } = planImport(cinder, mapping, { ...known, devices: new Map() });
     assert.deepEqual(
       volumes.map(({ id, backEnd }) => [id, backEnd]),
@@ -133,8 +141,32 @@ describe('what becomes of a volume of Cinder’s', () => {
   });
 
   test('texts that Ferry cannot keep are left out and told', () => {
-    const volume = volumeOf({ display_name: 'a\tb', metadata: { good: '1', ['bad\n']: '2' } });
-    const { name, metadata, notes, state } = planned(volume, { found: devices({ name: `volume-${volume.id}` }) });
-    assert.deepEqual([name, metadata, state, notes.length], [null, { good: '1' }, 'to import', 2]);
+    const volume = volumeOf({
+      display_name: 'a\u0007b',
+      display_description: 'two\nlines',
+      metadata: { good: '1', ['bad\n']: '2' },
+    });
+    const { name, description, metadata, notes, state } = planned(volume, {
+      found: devices({ name: `volume-${volume.id}` }),
+    });
+    assert.deepEqual(
+      [name, description, metadata, state, notes.length],
+      [null, 'two lines', { good: '1' }, 'to import', 2],
+    );
+  });
+
+  test('two records of one device are both refused; so is an id that was Ferry’s', () => {
+    const moved = volumeOf({ nameId: randomUUID() });
+    const orphan = volumeOf({ id: moved.nameId! });
+    const found = devices({ name: `volume-${orphan.id}` });
+    const cinder: CinderRecords = { volumes: [moved, orphan], snapshots: [], types: [], services: [] };
+    const known = { volumes: new Map(), snapshots: new Map(), types: new Map(), capabilities: new Map() };
+    const { volumes } = planImport(cinder, new Map([['a@lvm', 'server1@lvm']]), {
+      ...known,
+      forgotten: new Set(),
+      devices: new Map([['server1@lvm', found]]),
+    });
+    for (const { reason } of volumes) assert.match(reason ?? '', /Cinder has volume .* on the same volume-/);
+    assert.match(reasonFor(orphan, { found, known: { forgotten: new Set([orphan.id]) } }) ?? '', /not used again/);
   });
 });

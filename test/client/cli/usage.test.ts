@@ -49,6 +49,14 @@ const wrongUsage: [args: string[], message: RegExp][] = [
   ],
   [['type', 'create', 'fast', '--spec', 'ssd'], /^error: spec: "ssd" is not key=value\n$/],
   [['type', 'unset', 'fast', 'a b'], /^error: key: "a b" is not the name of what a type may ask for/],
+  [
+    ['import', 'cinder', '--database', 'mysql://c:p@h/cinder'],
+    /^error: required option '--back-end <host=back end>' not specified/,
+  ],
+  [
+    ['import', 'cinder', '--database', 'mysql://c:p@h/cinder', '--back-end', 'a@b=n@b', '--back-end', 'a@b=n@c'],
+    /^error: back-end: "a@b=n@c" names a host that was named before\n$/,
+  ],
   [['shwo', id], /^error: unknown command 'shwo'\n\(Did you mean show\?\)\n$/],
 ];
 
