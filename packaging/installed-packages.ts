@@ -24,7 +24,9 @@ const notRun = /\.(map|d\.[cm]?ts|md|markdown|flow|tsbuildinfo|ts)$|^(test|tests
 const unloaded: Readonly<Record<string, readonly string[]>> = {
   '@temporalio/core-bridge': ['sdk-core', 'src', 'ts', 'bridge-macros', 'scripts', 'Cargo.lock', 'Cargo.toml'],
   rxjs: ['src', 'dist/types', 'dist/bundles', 'dist/esm', 'dist/esm5'],
-  zod: ['src'],
+  zod: ['src', 'v3'],
+  // Everything here imports it; `cjs` is for those that require.
+  hono: ['dist/cjs', 'dist/types', 'dist/adapter', 'dist/jsx'],
   protobufjs: ['dist'],
 };
 
