@@ -10,6 +10,7 @@ const program = new Command('ferry').version(manifest.version, '--version', "pri
 addClientCommands(program);
 addWorkerCommand(program);
 // A release has no servers in it.
-if (import.meta.filename.endsWith('.ts')) addDevCommand(program);
+if (import.meta.filename.endsWith('.ts'))
+  addDevCommand(program, async (how) => (await import('../client/api/run-api.ts')).startApi(how));
 addDbCommand(program);
 await runProgram(program);

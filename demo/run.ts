@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openFerry, type Ferry } from '../client/open-ferry.ts';
 import { loadConfiguration } from '../configuration/load.ts';
+import { processWorker } from '../testbed/process-worker.ts';
 import { NodesUnavailable } from '../testbed/nodes.ts';
 import { seedNodes, startSystem, type PlainSystem } from '../testbed/system.ts';
+import { freePorts } from '../workers/embedded/free-ports.ts';
 import { tellAttachedStory } from './attached-story.ts';
+import { cinderCommand, tellCinderStory } from './cinder-story.ts';
 import { tellEvacuationStory } from './evacuation-story.ts';
 import { directoryDevices, lvmDevices, type Devices } from './devices.ts';
 import { ferryCommand, type FerryCommand } from './ferry.ts';
@@ -14,9 +17,10 @@ import { startHypervisor } from './hypervisor.ts';
 import { screen } from './screen.ts';
 import { tellStory } from './story.ts';
 
-const usage = `npm run demo [-- --attached | --evacuate | --require-lvm] [-- --keep]
+const usage = `npm run demo [-- --cinder | --attached | --evacuate] [-- --require-lvm] [-- --keep]
 
 Moves a volume with real data between two storage nodes on this machine, and shows it. Cleans everything up in the end.
+  --cinder    the same by the stock cinder client, against Ferry's API
   --attached  the volume is in use by a running guest of a libvirt of the demo's own
   --evacuate  a node is emptied of volumes, one of them in use by such a guest, and decommissioned
   --require-lvm  an error instead of back ends of plain files where storage nodes with LVM cannot run
@@ -61,7 +65,7 @@ async function play(starting: Promise<Stage>, interrupt: AbortSignal, options: O
   }
   screen.note(`It took ${Math.round((Date.now() - began) / 1000)} s in all.`);
   if (!options.keep) return;
-  await tellHowToGoOn(system);
+  await tellHowToGoOn(stage);
   await untilAborted(interrupt);
   process.exitCode = 0;
 }
@@ -70,6 +74,8 @@ interface Stage {
   system: PlainSystem;
   /** Why the back ends are not what they should be, and what to do; null when they are. */
   instead: string | null;
+  /** Where Cinder's API is; null: there is none. */
+  apiUrl: string | null;
   tell(ferry: FerryCommand, library: Ferry): Promise<void>;
   stop(): Promise<void>;
 }
@@ -81,7 +87,7 @@ async function startStage(directory: string, interrupt: AbortSignal, options: Op
   );
   try {
     const system = await startSystem({ directory });
-    return detachedStage(system, lvmDevices(system.nodes, interrupt), null);
+    return await detachedStage(system, lvmDevices(system.nodes, interrupt), { instead: null, interrupt, options });
   } catch (error) {
     if (!(error instanceof NodesUnavailable) || options.requireLvm) throw error;
     const instead = `${error.message} With them (x86-64, Debian 12 or 13, an open /dev/net/tun) it is told on real volume groups; with \`-- --require-lvm\` their lack is an error.`;
@@ -90,12 +96,43 @@ async function startStage(directory: string, interrupt: AbortSignal, options: Op
       `So the two nodes are plain processes here, and their back ends directories of sparse files instead of LVM.`,
     );
     const system = await startSystem({ directory, backing: 'directory' });
-    return detachedStage(system, directoryDevices(directory, interrupt), instead);
+    return detachedStage(system, directoryDevices(directory, interrupt), { instead, interrupt, options });
   }
 }
 
-function detachedStage(system: PlainSystem, devices: Devices, instead: string | null): Stage {
-  return { system, instead, tell: (ferry, library) => tellStory(ferry, library, devices), stop: () => system.stop() };
+async function detachedStage(
+  system: PlainSystem,
+  devices: Devices,
+  { instead, interrupt, options }: { instead: string | null; interrupt: AbortSignal; options: Options },
+): Promise<Stage> {
+  try {
+    const api = await startApi(system);
+    return {
+      system,
+      instead,
+      apiUrl: api.url,
+      tell: (ferry, library) =>
+        options.cinder
+          ? tellCinderStory(cinderCommand(api.url, interrupt), devices)
+          : tellStory(ferry, library, devices),
+      async stop() {
+        await api.stop();
+        await system.stop();
+      },
+    };
+  } catch (error) {
+    await system.stop();
+    throw error;
+  }
+}
+
+/** Cinder's API, without Keystone, on loopback. */
+async function startApi({ env, directory }: PlainSystem): Promise<{ url: string; stop(): Promise<void> }> {
+  const [port] = await freePorts(1);
+  const at = `127.0.0.1:${port}`;
+  const api = processWorker(['api', '--listen', at], env, join(directory, 'api.log'));
+  await api.start();
+  return { url: `http://${at}`, stop: () => api.signal('SIGTERM') };
 }
 
 /** Nodes are plain processes here: a hypervisor on this machine does not reach into the network that guests as nodes have. */
@@ -113,6 +150,7 @@ async function startStageWithGuest(directory: string, interrupt: AbortSignal, { 
     return {
       system,
       instead: null,
+      apiUrl: null,
       tell: (ferry, library) =>
         evacuate
           ? tellEvacuationStory(ferry, devices, hypervisor)
@@ -128,15 +166,23 @@ async function startStageWithGuest(directory: string, interrupt: AbortSignal, { 
   }
 }
 
-async function tellHowToGoOn({ temporal, env, directory }: PlainSystem): Promise<void> {
+async function tellHowToGoOn({ system: { temporal, env, directory }, apiUrl }: Stage): Promise<void> {
   const file = join(directory, 'env.sh');
-  const lines = Object.entries(env).map(([name, value]) => `export ${name}='${value}'`);
+  const clients = {
+    OS_AUTH_TYPE: 'noauth',
+    CINDER_ENDPOINT: `${apiUrl}/v3`,
+    OS_USER_ID: 'admin',
+    OS_PROJECT_ID: 'admin',
+  };
+  const lines = Object.entries({ ...env, ...(apiUrl === null ? {} : clients) }).map(
+    ([name, value]) => `export ${name}='${value}'`,
+  );
   await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
   screen.part('It is left running.');
   console.log(`
   Temporal's Web UI:   ${temporal.uiUrl}
   In another shell:    . ${file}
-                       npm run ferry -- host list
+                       npm run ferry -- host list${apiUrl === null ? '' : '\n                       cinder list'}
   Logs:                ${directory}
   Stop and clean up:   Ctrl-C here`);
 }
@@ -164,6 +210,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 }
 
 interface Options {
+  cinder: boolean;
   attached: boolean;
   evacuate: boolean;
   requireLvm: boolean;
@@ -174,6 +221,7 @@ function readArguments(): Options | null {
   try {
     const { values } = parseArgs({
       options: {
+        cinder: { type: 'boolean', default: false },
         attached: { type: 'boolean', default: false },
         evacuate: { type: 'boolean', default: false },
         'require-lvm': { type: 'boolean', default: false },
@@ -181,10 +229,11 @@ function readArguments(): Options | null {
         help: { type: 'boolean', short: 'h' },
       },
     });
-    const { attached, evacuate, keep, 'require-lvm': requireLvm } = values;
+    const { cinder, attached, evacuate, keep, 'require-lvm': requireLvm } = values;
+    if (cinder && (attached || evacuate)) throw new Error('One story at a time: --cinder, --attached or --evacuate.');
     if (requireLvm && (attached || evacuate))
       throw new Error('The stories with a guest are always told on directories; --require-lvm is for the other one.');
-    if (!values.help) return { attached, evacuate, requireLvm, keep };
+    if (!values.help) return { cinder, attached, evacuate, requireLvm, keep };
     console.log(usage);
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);

@@ -4,8 +4,9 @@ import type { FerryCommand } from './ferry.ts';
 import { glanceAt } from './glance.ts';
 import { screen } from './screen.ts';
 
-const from = 'server1@lvmstorage-1';
-const to = 'server2@lvmstorage-2';
+export const storyFrom = 'server1@lvmstorage-1';
+export const storyTo = 'server2@lvmstorage-2';
+const [from, to] = [storyFrom, storyTo];
 const sizeGib = 1;
 /** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
 const randomMib = 128;

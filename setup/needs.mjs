@@ -6,8 +6,8 @@ import { findProgram } from './find-program.mjs';
  * A kind of thing that runs here and what it takes. `postgres`: the embedded one. `directories`: Temporal and workers, with storage
  * nodes whose back ends are directories. `nodes`: storage nodes with a real LVM. `hypervisor`: a libvirt of one's own with a guest.
  * `measures`: what tests compare with, break and look through. `pooler`: PgBouncer. `browser`: a browser. `keystone`: OpenStack's identity
- * service and its clients. `cinder`: Cinder's own database code, and the server that most Cinders have theirs on. `roots`: bare Debian systems.
- * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'cinder' | 'roots'} Part
+ * service and its clients. `clients`: of Cinder alone. `cinder`: Cinder's own database code, and the server that most Cinders have theirs on. `roots`: bare Debian systems.
+ * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'clients' | 'cinder' | 'roots'} Part
  */
 
 /**
@@ -18,7 +18,7 @@ import { findProgram } from './find-program.mjs';
 
 /**
  * What somebody wants to run here.
- * @typedef {'demo' | 'demo -- --require-lvm' | 'demo -- --attached' | 'test:unit' | 'test:registry' | 'test:nodes' | 'test:attached'
+ * @typedef {'demo' | 'demo -- --require-lvm' | 'demo -- --cinder' | 'demo -- --cinder --require-lvm' | 'demo -- --attached' | 'test:unit' | 'test:registry' | 'test:nodes' | 'test:attached'
  *   | 'test' | 'tempest' | 'bench' | 'bare' | 'compose'} Purpose
  */
 
@@ -29,13 +29,26 @@ import { findProgram } from './find-program.mjs';
 export const purposes = {
   demo: { needed: ['postgres', 'directories'], better: ['nodes'] },
   'demo -- --require-lvm': { needed: ['postgres', 'directories', 'nodes'] },
+  'demo -- --cinder': { needed: ['postgres', 'directories', 'clients'], better: ['nodes'] },
+  'demo -- --cinder --require-lvm': { needed: ['postgres', 'directories', 'clients', 'nodes'] },
   'demo -- --attached': { needed: ['postgres', 'directories', 'hypervisor'] },
   'test:unit': { needed: [] },
   'test:registry': { needed: ['postgres', 'pooler'] },
   'test:nodes': { needed: ['postgres', 'directories', 'nodes', 'measures', 'browser', 'keystone', 'cinder'] },
-  'test:attached': { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
+  'test:attached': { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures', 'clients'] },
   test: {
-    needed: ['postgres', 'pooler', 'directories', 'nodes', 'hypervisor', 'measures', 'browser', 'keystone', 'cinder'],
+    needed: [
+      'postgres',
+      'pooler',
+      'directories',
+      'nodes',
+      'hypervisor',
+      'measures',
+      'browser',
+      'keystone',
+      'clients',
+      'cinder',
+    ],
   },
   tempest: { needed: ['postgres', 'directories', 'keystone'] },
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
@@ -81,7 +94,7 @@ export function allNeeds() {
     program('chromium', ['chromium'], ['browser']),
     // The library alone: it starts no service.
     program('keystone-manage', ['python3-keystone'], ['keystone']),
-    program('cinder', ['python3-cinderclient'], ['keystone']),
+    program('cinder', ['python3-cinderclient'], ['keystone', 'clients']),
     program('openstack', ['python3-openstackclient'], ['keystone']),
     // What a Cinder has its volumes in. The libraries and the server alone: they start no service.
     file('/usr/lib/python3/dist-packages/cinder', ['python3-cinder'], ['cinder']),

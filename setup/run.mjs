@@ -69,7 +69,9 @@ function purposeOf(name, args) {
   if (name !== 'demo') return /** @type {import('./needs.mjs').Purpose} */ (name);
   // Both have a guest of a hypervisor.
   if (args.includes('--attached') || args.includes('--evacuate')) return 'demo -- --attached';
-  return args.includes('--require-lvm') ? 'demo -- --require-lvm' : 'demo';
+  const requiresLvm = args.includes('--require-lvm');
+  if (args.includes('--cinder')) return requiresLvm ? 'demo -- --cinder --require-lvm' : 'demo -- --cinder';
+  return requiresLvm ? 'demo -- --require-lvm' : 'demo';
 }
 
 /**

@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { configuration, type NodeConfiguration } from '../configuration/schema.ts';
+import type { Logger } from 'pino';
+import type { ListenAddress } from '../configuration/listen-address.ts';
+import { configuration, type Configuration, type NodeConfiguration } from '../configuration/schema.ts';
 import { openRegistry } from '../registry/open-registry.ts';
 import { connectToTemporal } from './connection.ts';
 import { createControlWorker } from './control.ts';
@@ -15,10 +17,18 @@ export interface DevOptions {
   directory: string;
   port: number;
   uiPort: number;
+  apiPort: number;
 }
 
+/** Serves Cinder's API as configured, until it is closed. */
+export type StartApi = (how: {
+  configuration: Configuration;
+  at: ListenAddress;
+  log: Logger;
+}) => Promise<{ url: string; close(): Promise<void> }>;
+
 /** Runs all of Ferry in this process until it is told to stop. */
-export async function runDev(options: DevOptions): Promise<void> {
+export async function runDev(options: DevOptions, startApi: StartApi): Promise<void> {
   const { directory } = options;
   const nodes = devNodes(directory);
   for (const { backEnds } of nodes) {
@@ -42,14 +52,28 @@ export async function runDev(options: DevOptions): Promise<void> {
         await createControlWorker({ ...deps, orphanGraceSeconds }),
         ...(await Promise.all(nodes.map((node) => createStorageWorker({ ...deps, node, noProgressSeconds })))),
       ];
+      const api = await startApi({
+        configuration: configuration.parse({ databaseUrl: postgres.url, logLevel: 'warn' }),
+        at: { host: '127.0.0.1', port: options.apiPort },
+        log,
+      });
       console.log(`Ferry runs, with the back ends server1@files-1 and server2@files-2. In another shell:
 
   export TEMPORAL_ADDRESS=${temporal.address} FERRY_DATABASE_URL='${postgres.url}'
   npm run ferry -- host list
 
+and for stock clients (python3-cinderclient and the like):
+
+  export OS_AUTH_TYPE=noauth CINDER_ENDPOINT=${api.url}/v3 OS_USER_ID=admin OS_PROJECT_ID=admin
+  cinder list
+
 Temporal's Web UI: ${temporal.uiUrl}
 Everything is kept in ${directory}. Stop with Ctrl-C.`);
-      await runUntilStopped(workers);
+      try {
+        await runUntilStopped(workers);
+      } finally {
+        await api.close();
+      }
     } finally {
       await connection.close();
       await registry.close();

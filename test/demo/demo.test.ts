@@ -48,6 +48,17 @@ test('where nodes cannot run the demo says why, at first and in its last line, a
   assert.match(all, /The same bytes, [0-9a-f]{64}, on server2@lvmstorage-2/);
 });
 
+test('with --cinder it is told by the stock client against the API', async () => {
+  const { all, exitCode } = await demoWithoutTun('--cinder');
+  assert.equal(exitCode, 0, all);
+  assert.match(all, /^\$ cinder migrate [0-9a-f-]{36} server\d@lvmstorage-\d$/m);
+  const [, id] = /^\| id +\| ([0-9a-f-]{36}) \|$/m.exec(all) ?? [];
+  const [, nameId] = /os-vol-mig-status-attr:name_id \| ([0-9a-f-]{36}) \|/.exec(all) ?? [];
+  assert.ok(nameId !== undefined && nameId !== id, all);
+  assert.match(all, /told as its migstat: .*completing, then None/);
+  assert.match(all, /The same bytes, [0-9a-f]{64}, on server\d@lvmstorage-\d/);
+});
+
 test('with --require-lvm that is an error', async () => {
   const { all, exitCode } = await demoWithoutTun('--require-lvm');
   assert.equal(exitCode, 1, all);
