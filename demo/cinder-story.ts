@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import type { Ferry } from '../client/open-ferry.ts';
 import { findProgram } from '../setup/find-program.mjs';
 import type { Devices } from './devices.ts';
+import { glanceAt } from './glance.ts';
 import { screen } from './screen.ts';
-import { storyFrom, storyTo } from './story.ts';
-
-const randomMib = 128;
+import { randomMib, storyFrom, storyTo } from './story.ts';
 
 /** The stock `cinder` command, against an API without Keystone. */
 export interface CinderCommand {
@@ -15,28 +15,26 @@ export interface CinderCommand {
   ask(...args: string[]): Promise<Record<string, string>>;
 }
 
+/** What stock clients need to know of an API without Keystone. */
+export function clientEnv(apiUrl: string): Record<string, string> {
+  return { OS_AUTH_TYPE: 'noauth', CINDER_ENDPOINT: `${apiUrl}/v3`, OS_USER_ID: 'admin', OS_PROJECT_ID: 'admin' };
+}
+
 /** `signal` ends what runs, and lets nothing more begin. */
 export function cinderCommand(apiUrl: string, signal: AbortSignal): CinderCommand {
-  const env = {
-    OS_AUTH_TYPE: 'noauth',
-    CINDER_ENDPOINT: `${apiUrl}/v3`,
-    OS_USER_ID: 'admin',
-    OS_PROJECT_ID: 'admin',
-    PYTHONWARNINGS: 'ignore',
-  };
+  const env = { ...clientEnv(apiUrl), PYTHONWARNINGS: 'ignore' };
   const program = findProgram('cinder');
   if (program === undefined) throw new Error('There is no cinder command here: apt install python3-cinderclient');
   // Debian's Python has it, whatever other is first in the path.
-  const command = ['/usr/bin/python3', program] as const;
-  const [python, ...first] = command;
+  const python = '/usr/bin/python3';
   return {
     async show(...args) {
       signal.throwIfAborted();
       screen.command('$', ['cinder', ...args]);
-      await execa(python, [...first, ...args], { env, cancelSignal: signal, stdio: ['ignore', 'inherit', 'inherit'] });
+      await execa(python, [program, ...args], { env, cancelSignal: signal, stdio: ['ignore', 'inherit', 'inherit'] });
     },
     async ask(...args) {
-      const { stdout } = await execa(python, [...first, ...args], { env, cancelSignal: signal, stdin: 'ignore' });
+      const { stdout } = await execa(python, [program, ...args], { env, cancelSignal: signal, stdin: 'ignore' });
       const rows = stdout.matchAll(/^\| (\S+) +\| (.*?) *\|$/gm);
       return Object.fromEntries([...rows].map(([, name, value]) => [name, value]));
     },
@@ -44,7 +42,7 @@ export function cinderCommand(apiUrl: string, signal: AbortSignal): CinderComman
 }
 
 /** OpenStack's own example of a volume migration, with its own client, as in its documentation. Throws if anything is not as it must be in the end. */
-export async function tellCinderStory(cinder: CinderCommand, devices: Devices): Promise<void> {
+export async function tellCinderStory(cinder: CinderCommand, library: Ferry, devices: Devices): Promise<void> {
   screen.part('1. The back ends, as Cinder shows them');
   await cinder.show('get-pools');
 
@@ -63,14 +61,10 @@ export async function tellCinderStory(cinder: CinderCommand, devices: Devices): 
   await devices.list(from);
 
   screen.part(`4. Migrate it to ${to}: copy, read back and compare, switch, clean up (15-90 s)`);
+  const glance = glanceAt(library, id);
   await cinder.show('migrate', id, to);
-  const seen: string[] = [];
-  const after = await until(cinder, id, (shown) => {
-    const status = shown['os-vol-mig-status-attr:migstat'] ?? 'None';
-    if (status !== seen.at(-1)) seen.push(status);
-    return status === 'None';
-  });
-  screen.note(`Meanwhile cinder show told as its migstat: ${seen.join(', then ')}.`);
+  const after = await until(cinder, id, (shown) => shown['os-vol-mig-status-attr:migstat'] === 'None');
+  screen.note(`Meanwhile its migstat was ${(await glance.end()).join(', then ')}.`);
 
   screen.part('5. The volume afterwards: the same id, on the other back end, its device named after name_id');
   await cinder.show('show', id);

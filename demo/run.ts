@@ -9,7 +9,7 @@ import { NodesUnavailable } from '../testbed/nodes.ts';
 import { seedNodes, startSystem, type PlainSystem } from '../testbed/system.ts';
 import { freePorts } from '../workers/embedded/free-ports.ts';
 import { tellAttachedStory } from './attached-story.ts';
-import { cinderCommand, tellCinderStory } from './cinder-story.ts';
+import { cinderCommand, clientEnv, tellCinderStory } from './cinder-story.ts';
 import { tellEvacuationStory } from './evacuation-story.ts';
 import { directoryDevices, lvmDevices, type Devices } from './devices.ts';
 import { ferryCommand, type FerryCommand } from './ferry.ts';
@@ -113,7 +113,7 @@ async function detachedStage(
       apiUrl: api.url,
       tell: (ferry, library) =>
         options.cinder
-          ? tellCinderStory(cinderCommand(api.url, interrupt), devices)
+          ? tellCinderStory(cinderCommand(api.url, interrupt), library, devices)
           : tellStory(ferry, library, devices),
       async stop() {
         await api.stop();
@@ -168,13 +168,7 @@ async function startStageWithGuest(directory: string, interrupt: AbortSignal, { 
 
 async function tellHowToGoOn({ system: { temporal, env, directory }, apiUrl }: Stage): Promise<void> {
   const file = join(directory, 'env.sh');
-  const clients = {
-    OS_AUTH_TYPE: 'noauth',
-    CINDER_ENDPOINT: `${apiUrl}/v3`,
-    OS_USER_ID: 'admin',
-    OS_PROJECT_ID: 'admin',
-  };
-  const lines = Object.entries({ ...env, ...(apiUrl === null ? {} : clients) }).map(
+  const lines = Object.entries({ ...env, ...(apiUrl === null ? {} : clientEnv(apiUrl)) }).map(
     ([name, value]) => `export ${name}='${value}'`,
   );
   await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });

@@ -9,7 +9,7 @@ export const storyTo = 'server2@lvmstorage-2';
 const [from, to] = [storyFrom, storyTo];
 const sizeGib = 1;
 /** The rest stays as it was made: zeros. Enough to watch, and quick to make. */
-const randomMib = 128;
+export const randomMib = 128;
 
 /** What the stories read of `ferry show --json`. */
 export interface ShownVolume {
