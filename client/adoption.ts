@@ -24,6 +24,19 @@ export const adoption = z.object({
   bootable: z.boolean().default(false),
 });
 
+/** The devices of a registered back end that are none of Ferry's. Asks its node. */
+export async function discoverOn(context: Context, backEnd: string): Promise<UnmanagedDevice[]> {
+  const found = await run<UnmanagedDevice[]>(context, {
+    workflow: 'discoverDevices',
+    name: 'discover',
+    subject: backEnd,
+    summary: `what is on ${backEnd} and none of Ferry's`,
+    input: { backEnd },
+    isAwaited: true,
+  });
+  return found ?? [];
+}
+
 /** For administrators: what is on back ends without being Ferry's. */
 export function adoptionCommands(context: Context) {
   const { registry, identity } = context;
@@ -35,16 +48,7 @@ export function adoptionCommands(context: Context) {
         registry,
         parseInput(z.object({ host: backEndName }), { host: name }).host,
       );
-      const summary = `what is on ${backEnd} and none of Ferry's`;
-      const found = await run<UnmanagedDevice[]>(context, {
-        workflow: 'discoverDevices',
-        name: 'discover',
-        subject: backEnd,
-        summary,
-        input: { backEnd },
-        isAwaited: true,
-      });
-      return found ?? [];
+      return discoverOn(context, backEnd);
     },
 
     /**

@@ -10,6 +10,14 @@ export interface UnmanagedDevice {
   snapshots?: readonly string[];
 }
 
+/** What still keeps a device from becoming a volume that takes its `known` snapshots along; null: nothing. */
+export function obstacleLeft(
+  { obstacle, snapshots = [] }: Pick<UnmanagedDevice, 'obstacle' | 'snapshots'>,
+  known: readonly string[] = [],
+): string | null {
+  return snapshots.length > 0 && snapshots.every((each) => known.includes(each)) ? null : obstacle;
+}
+
 /** Why a device of that size cannot become a volume; null when it can. */
 export function sizeObstacle(sizeBytes: number): string | null {
   const parsed = sizeOfVolume.safeParse(sizeBytes);

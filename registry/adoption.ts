@@ -1,10 +1,9 @@
-import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { volume, type Volume } from '../model/volume.ts';
 import { findBackEnd } from './back-ends.ts';
 import { alreadyBegun, idTaken, removeVolume } from './creation.ts';
 import type { Queries, Registry } from './open-registry.ts';
-import { finishOperation, recordOf, type Ticket } from './operations.ts';
+import { finishOperation, forgottenAmong, recordOf, type Ticket } from './operations.ts';
 import { requireQuota } from './quotas.ts';
 import { holdVolumeType } from './volume-types.ts';
 import { volumeOrNull } from './volumes.ts';
@@ -84,17 +83,6 @@ async function refuseIfForgotten(q: Queries, volumeId: string): Promise<void> {
     `Volume ${volumeId} was Ferry's before and was forgotten or deleted: its id is not used again. Under a new one: ferry manage`,
     { volumeId },
   );
-}
-
-/** Which of these ids were volumes that have been deleted or unmanaged; what is no UUID was none. */
-export async function forgottenAmong(q: Queries, volumeIds: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows = await q.rows(
-    z.object({ volumeId: z.string() }),
-    `SELECT DISTINCT volume_id FROM operations
-     WHERE volume_id::text = ANY ($1::text[]) AND operation IN ('delete', 'unmanage') AND outcome = 'success'`,
-    [volumeIds],
-  );
-  return new Set(rows.map(({ volumeId }) => volumeId));
 }
 
 /** The device is the volume's: `available`. May be repeated. */

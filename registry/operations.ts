@@ -63,6 +63,17 @@ export async function beginOperation(
   throw new FerryError('VolumeBusy', `Volume ${ticket.volumeId} changes too often for ${operation} now. Try again.`);
 }
 
+/** Which of these ids were volumes that have been deleted or unmanaged. */
+export async function forgottenAmong(q: Queries, volumeIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await q.rows(
+    z.object({ volumeId: z.string() }),
+    `SELECT DISTINCT volume_id FROM operations
+     WHERE volume_id = ANY ($1::uuid[]) AND operation IN ('delete', 'unmanage') AND outcome = 'success'`,
+    [volumeIds],
+  );
+  return new Set(rows.map(({ volumeId }) => volumeId));
+}
+
 /** Why the operation may not begin on the volume now; null when it may. */
 export async function reasonAgainst(
   registry: Queries,

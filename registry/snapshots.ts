@@ -93,16 +93,6 @@ export async function snapshotOrNull(
   return found ?? null;
 }
 
-/** The statuses of those of these snapshots that there are; what is no UUID is none. */
-export async function snapshotStatuses(registry: Queries, ids: readonly string[]): Promise<Map<string, string>> {
-  const found = await registry.rows(
-    z.object({ id: z.string(), status: z.string() }),
-    'SELECT id, status FROM snapshots WHERE id::text = ANY ($1::text[])',
-    [ids],
-  );
-  return new Map(found.map(({ id, status }) => [id, status]));
-}
-
 export interface NewSnapshot extends Ticket {
   snapshotId: string;
   name?: string | null | undefined;

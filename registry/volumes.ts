@@ -62,16 +62,6 @@ export async function volumeNames(
   return new Map(named.map(({ id, name }) => [id, name]));
 }
 
-/** The statuses of those of these volumes that there are; what is no UUID is none. */
-export async function volumeStatuses(registry: Queries, ids: readonly string[]): Promise<Map<string, string>> {
-  const found = await registry.rows(
-    z.object({ id: z.string(), status: z.string() }),
-    'SELECT id, status FROM volumes WHERE id::text = ANY ($1::text[])',
-    [ids],
-  );
-  return new Map(found.map(({ id, status }) => [id, status]));
-}
-
 export function volumeNotFound(volumeId: string): FerryError {
   return new FerryError('VolumeNotFound', `Volume ${volumeId} could not be found.`, { volumeId });
 }

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { deviceName } from '../model/names.ts';
 import type { Whereabouts } from '../model/device.ts';
 import type { Queries } from './open-registry.ts';
+import { forgottenAmong } from './operations.ts';
 
 const place = z.object({
   id: z.uuid(),
@@ -32,13 +33,8 @@ export async function whereabouts(registry: Queries, volumeId: string): Promise<
       sizeBytes: found.sizeBytes,
     };
   }
-  const [ended] = await registry.rows(
-    z.object({ operation: z.string() }),
-    `SELECT operation FROM operations
-     WHERE volume_id = $1 AND operation IN ('delete', 'unmanage') AND outcome = 'success' LIMIT 1`,
-    [volumeId],
-  );
-  return { state: ended ? 'deleted' : 'unknown' };
+  const isForgotten = (await forgottenAmong(registry, [volumeId])).size > 0;
+  return { state: isForgotten ? 'deleted' : 'unknown' };
 }
 
 /** The time, by the one clock that all share. ISO 8601. */

@@ -2,10 +2,10 @@ import * as z from 'zod';
 import { deviceName } from '../../model/names.ts';
 import { judgeVolume, type RegistryWord, type Witness } from '../../model/judge-volume.ts';
 import { deviceWitness, type Discrepancy, type FoundDevice, type VolumeRepair } from '../../model/repair.ts';
-import { forgottenAmong } from '../../registry/adoption.ts';
 import { recordDiscrepancies } from '../../registry/discrepancies.ts';
 import { volumeUses } from '../../registry/leftovers.ts';
 import type { Registry } from '../../registry/open-registry.ts';
+import { forgottenAmong } from '../../registry/operations.ts';
 import type { Inventory } from '../storage/inventory.ts';
 
 /** What is to be done about a volume, and the device whose word would be taken. */

@@ -14,7 +14,7 @@ import {
   type Whereabouts,
 } from '../../model/device.ts';
 import { snapshotDeviceName } from '../../model/names.ts';
-import { sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
+import { obstacleLeft, sizeObstacle, type UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import { beating } from '../beating.ts';
 import { stillWanted } from '../warrants/require-warrants.ts';
 import { beatingAtWork } from './activity-work.ts';
@@ -235,10 +235,11 @@ export function createVolumeActivities(deps: {
       ): Promise<{ sizeBytes: number; lost: LostDevice | null }> => {
         const lost = await lostDevice(input);
         if (lost) return { sizeBytes: lost.sizeBytes, lost };
-        const { device, obstacle, snapshots = [] } = await strangerOf(input);
+        const stranger = await strangerOf(input);
+        const { device } = stranger;
+        const obstacle = obstacleLeft(stranger, input.snapshots);
         const cannot = (why: string) => `${device.name} on ${input.backEnd} cannot be managed: ${why}.`;
-        const areKnown = snapshots.length > 0 && snapshots.every((each) => input.snapshots?.includes(each));
-        if (obstacle !== null && !areKnown) throw new FerryError('NotOwned', cannot(obstacle));
+        if (obstacle !== null) throw new FerryError('NotOwned', cannot(obstacle));
         const why = sizeObstacle(device.sizeBytes);
         if (why !== null) throw new FerryError('SizeMismatch', cannot(why), { sizeBytes: device.sizeBytes });
         return { sizeBytes: device.sizeBytes, lost: null };

@@ -1,14 +1,13 @@
 import * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
 import { backEndName } from '../../model/ids.ts';
-import type { UnmanagedDevice } from '../../model/unmanaged-device.ts';
 import type { Capabilities } from '../../model/volume-type.ts';
-import { forgottenAmong } from '../../registry/adoption.ts';
 import { findBackEnd } from '../../registry/back-ends.ts';
-import { snapshotStatuses } from '../../registry/snapshots.ts';
+import { forgottenAmong } from '../../registry/operations.ts';
+import { statusesAmong } from '../../registry/statuses.ts';
 import { addTypeAccess } from '../../registry/volume-type-access.ts';
 import { createVolumeType, listVolumeTypes } from '../../registry/volume-types.ts';
-import { volumeStatuses } from '../../registry/volumes.ts';
+import { discoverOn } from '../adoption.ts';
 import type { Context } from '../context.ts';
 import { requireAdmin } from '../identity.ts';
 import { parseInput } from '../parse-input.ts';
@@ -87,35 +86,29 @@ async function planFor(context: Context, wanted: z.output<typeof request>): Prom
       `back-end: Cinder knows no host ${unknown.join(', ')}. Its hosts are told by: cinder service-list`,
       { fields: ['back-end'] },
     );
-  const ids = cinder.volumes.map(({ id }) => id);
+  const ids = uuidsOf(cinder.volumes);
   // The devices first: what becomes Ferry's meanwhile is then in the registry.
   const known: Known = {
     devices: await discoverAll(context, new Set(mapping.values())),
     capabilities,
     types: new Map((await listVolumeTypes(registry)).map(({ name, extraSpecs }) => [name, extraSpecs])),
-    volumes: await volumeStatuses(registry, ids),
+    volumes: await statusesAmong(registry, 'volumes', ids),
     forgotten: await forgottenAmong(registry, ids),
-    snapshots: await snapshotStatuses(
-      registry,
-      cinder.snapshots.map(({ id }) => id),
-    ),
+    snapshots: await statusesAmong(registry, 'snapshots', uuidsOf(cinder.snapshots)),
   };
   return planImport(cinder, mapping, known);
+}
+
+/** What is none is refused by the plan. */
+function uuidsOf(rows: readonly { id: string }[]): string[] {
+  return rows.map(({ id }) => id).filter((id) => z.uuid().safeParse(id).success);
 }
 
 async function discoverAll(context: Context, backEnds: ReadonlySet<string>): Promise<Known['devices']> {
   const asked = [...backEnds].map(async (backEnd): Promise<[string, FoundOn]> => {
     try {
-      const summary = `what is on ${backEnd} and none of Ferry's`;
-      const found = await run<UnmanagedDevice[]>(context, {
-        workflow: 'discoverDevices',
-        name: 'discover',
-        subject: backEnd,
-        summary,
-        input: { backEnd },
-        isAwaited: true,
-      });
-      return [backEnd, new Map((found ?? []).map((each) => [each.name, each]))];
+      const found = await discoverOn(context, backEnd);
+      return [backEnd, new Map(found.map((each) => [each.name, each]))];
     } catch (error) {
       return [backEnd, { unseen: refusalIn(error) }];
     }
@@ -219,7 +212,7 @@ class Import {
       },
       isAwaited: true,
     });
-    return outcomeOf(begun, async () => (await volumeStatuses(this.#context.registry, [id])).get(id));
+    return outcomeOf(begun, async () => (await statusesAmong(this.#context.registry, 'volumes', [id])).get(id));
   }
 
   async #manageSnapshot(volumeId: string, snapshot: PlannedSnapshot): Promise<Outcome> {
@@ -232,7 +225,7 @@ class Import {
       input: { volumeId, snapshotId: id, deviceName, name, description, metadata, userId, beyondQuota: true },
       isAwaited: true,
     });
-    return outcomeOf(begun, async () => (await snapshotStatuses(this.#context.registry, [id])).get(id));
+    return outcomeOf(begun, async () => (await statusesAmong(this.#context.registry, 'snapshots', [id])).get(id));
   }
 }
 

@@ -124,11 +124,17 @@ function withoutPool(host: string): string {
 /** What becomes of each volume that Cinder has on the hosts that were named. Pure. */
 export function planImport(cinder: CinderRecords, mapping: ReadonlyMap<string, string>, known: Known): ImportPlan {
   const [volumes, elsewhere] = [[] as PlannedVolume[], new Map<string, number>()];
+  const around = {
+    known,
+    byDevice: Map.groupBy(cinder.volumes, placeOf),
+    snapshotsOf: Map.groupBy(cinder.snapshots, (each) => each.volume_id),
+    typeNames: new Map(cinder.types.map(({ id, name }) => [id, name])),
+  };
   for (const volume of cinder.volumes) {
     const backEnd = backEndFor(volume.host, mapping);
     if (backEnd === undefined)
       elsewhere.set(volume.host ?? 'no host', (elsewhere.get(volume.host ?? 'no host') ?? 0) + 1);
-    else volumes.push(planVolume(volume, { cinder, known, backEnd }));
+    else volumes.push(planVolume(volume, { ...around, backEnd }));
   }
   const homesOf = (type: string | null) => {
     const homes = volumes.filter((each) => each.state === 'to import' && each.volumeType === type);
@@ -152,26 +158,35 @@ export function planImport(cinder: CinderRecords, mapping: ReadonlyMap<string, s
   };
 }
 
+/** Where Cinder has the volume's bytes. */
+function placeOf(volume: CinderVolume): string {
+  return `${volume.host}/${deviceName(volume)}`;
+}
+
 interface Surroundings {
-  cinder: CinderRecords;
   known: Known;
+  /** Cinder's records of each device: more than one is a mistake of Cinder's. */
+  byDevice: ReadonlyMap<string, readonly CinderVolume[]>;
+  snapshotsOf: ReadonlyMap<string | null, readonly CinderSnapshot[]>;
+  /** By the type's id. */
+  typeNames: ReadonlyMap<string, string | null>;
   backEnd: string;
 }
 
-function planVolume(volume: CinderVolume, { cinder, known, backEnd }: Surroundings): PlannedVolume {
+function planVolume(volume: CinderVolume, around: Surroundings): PlannedVolume {
+  const { known, backEnd } = around;
   const { id, nameId } = volume;
   const name = deviceName({ id, nameId });
   const devices = known.devices.get(backEnd) ?? { unseen: 'it was not asked' };
   const there = known.volumes.get(id);
-  const snapshots = cinder.snapshots
-    .filter((each) => each.volume_id === id)
+  const snapshots = (around.snapshotsOf.get(id) ?? [])
     .toSorted(byId)
     .map((each) => planSnapshot(each, { known, devices, volume }));
   const kept = tellable(volume);
-  const type = cinder.types.find((each) => each.id === volume.volume_type_id)?.name ?? null;
+  const type = around.typeNames.get(volume.volume_type_id ?? '') ?? null;
   const why =
     there === undefined
-      ? (reasonOfCinder(volume, { cinder, known }) ?? reasonOfDevice(volume, name, { devices, snapshots }))
+      ? (reasonOfCinder(volume, around) ?? reasonOfDevice(volume, name, { devices, snapshots }))
       : reasonUnderWay(there);
   const refused = why !== null;
   return {
@@ -213,10 +228,8 @@ function reasonUnderWay(status: string): string | null {
 }
 
 /** Why Cinder's own record keeps it from Ferry; null when it does not. */
-function reasonOfCinder(volume: CinderVolume, { cinder, known }: Omit<Surroundings, 'backEnd'>): string | null {
-  const twin = cinder.volumes.find(
-    (other) => other.id !== volume.id && other.host === volume.host && deviceName(other) === deviceName(volume),
-  );
+function reasonOfCinder(volume: CinderVolume, { byDevice, known }: Surroundings): string | null {
+  const twin = byDevice.get(placeOf(volume))?.find(({ id }) => id !== volume.id);
   if (twin) return `Cinder has volume ${twin.id} on the same ${deviceName(volume)}`;
   if (known.forgotten.has(volume.id))
     return "it was Ferry's before, and was unmanaged or deleted: its id is not used again; ferry manage takes it under a new one";

@@ -127,10 +127,10 @@ async function readAll(database: CinderDatabase): Promise<CinderRecords> {
   const access = await rows(accessRow, 'volume_type_projects', 'deleted = 0');
   const services = await readServices(database);
 
+  const held = attachments.filter((each) => each.attach_status !== 'detached');
+  const heldBy = Map.groupBy(held, (each) => each.volume_id);
   const usersOf = (id: string) =>
-    attachments
-      .filter((each) => each.volume_id === id && each.attach_status !== 'detached')
-      .map((each) => each.instance_uuid ?? each.attached_host ?? 'somebody');
+    (heldBy.get(id) ?? []).map((each) => each.instance_uuid ?? each.attached_host ?? 'somebody');
   return {
     volumes: volumes.map(({ _name_id: nameId, ...each }) => ({
       ...each,

@@ -1,3 +1,4 @@
+import { obstacleLeft } from '../../../model/unmanaged-device.ts';
 import type { Kin } from '../driver.ts';
 import { deviceExists, deviceInUse, deviceMissing, isFerryTag, isOurs, notAdoptable } from '../refusals.ts';
 import type { LogicalVolume } from './report.ts';
@@ -23,18 +24,16 @@ function obstacleBesidesSnapshots(
 
 /**
  * Why a logical volume cannot become a volume of Ferry's, or, `asSnapshot`, a snapshot; null when it can. And the snapshots that are all that
- * is in the way. `known`: it may have these.
+ * is in the way.
  */
 export function obstacle(
   group: VolumeGroupCommands,
   found: LogicalVolume,
-  { asSnapshot = false, known = [] }: { asSnapshot?: boolean; known?: readonly string[] } = {},
+  { asSnapshot = false } = {},
 ): { obstacle: string | null; snapshots: readonly string[] } {
   const other = obstacleBesidesSnapshots(group, found, { asSnapshot });
   if (other !== null || !found.origin) return { obstacle: other, snapshots: [] };
-  const { snapshots } = found;
-  if (snapshots.length > 0 && snapshots.every((each) => known.includes(each))) return { obstacle: null, snapshots };
-  return { obstacle: 'it has snapshots; delete them first', snapshots };
+  return { obstacle: 'it has snapshots; delete them first', snapshots: found.snapshots };
 }
 
 /** Tags, then renames: a volume is never under Ferry's name without saying whose it is. The caller holds the group's lock. */
@@ -51,7 +50,7 @@ export async function adopt(
   await group.checkNotElsewhere(newName, tags);
   const found = await group.shown(name);
   if (!found) throw deviceMissing(group.where, name);
-  const why = isOurs(found, tags) ? null : obstacle(group, found, { asSnapshot, known: known ?? [] }).obstacle;
+  const why = isOurs(found, tags) ? null : obstacleLeft(obstacle(group, found, { asSnapshot }), known);
   if (why === null && asSnapshot && !(await group.volume(snapshotOf))?.snapshots.includes(name))
     throw notAdoptable(found, `it is no snapshot of ${snapshotOf}`);
   if (why !== null) throw found.open ? deviceInUse(found.path, name) : notAdoptable(found, why);
