@@ -1,5 +1,14 @@
 import type { Reason } from './errors.ts';
-import type { Evidence, MigrationRequest, MigrationState, Outcome, Phase, Proof } from './migration.ts';
+import {
+  comparesMirror,
+  type Evidence,
+  type MigrationRequest,
+  type MigrationState,
+  type Outcome,
+  type Phase,
+  type Proof,
+  type VerifyMode,
+} from './migration.ts';
 import type { RefusedOperation } from './operation-requests.ts';
 import { formatBytes, formatSeconds } from './sizes.ts';
 
@@ -37,8 +46,8 @@ const verifyMeaning = {
   none: 'not at all',
 } as const;
 
-/** Whatever was asked for: the bytes of a disk that is written to meanwhile have no digest. */
-export const guestProof = "a running guest's disk is mirrored by its hypervisor, and nothing is read back or compared";
+/** How a running guest's disk is proven, unless nothing is to be compared. Its bytes change meanwhile, so that they have no digest. */
+export const guestProof = 'both sides of the mirror are read and compared before the guest is turned';
 
 const verifyLeftOpen = 'both where the way is not TLS, else reread';
 
@@ -49,17 +58,22 @@ const proofMeaning: Record<Proof, string> = {
   inline: 'none but the digest of what arrived',
   none: 'none',
   shared: 'nothing was copied: it is the same file',
+  compared: 'both sides of the mirror were read, and were equal',
 };
 
 /** Who has read what was compared; for people. */
-export function evidenceText({ source, destination, copiedAgain }: Evidence): string {
+export function evidenceText({ source, destination, copiedAgain, unprovenBytes = 0 }: Evidence): string {
   const sourceSide = { server: 'its own server, as it sent it', 'second read': 'its node, once more' };
   const destinationSide = {
     copier: 'read back range by range during the copy',
     'second read': 'read back after the copy',
+    comparison: 'read back while a mirror kept both the same',
   };
-  const again = copiedAgain > 0 ? `; ${copiedAgain} ranges copied again, which were not the same at first` : '';
-  return `source: ${source ? sourceSide[source] : 'not read again'}; destination: ${destinationSide[destination]}${again}`;
+  const what = destination === 'comparison' ? 'mirrored' : 'ranges copied';
+  const again = copiedAgain > 0 ? `; ${copiedAgain} ${what} again, which were not the same at first` : '';
+  const unproven =
+    unprovenBytes > 0 ? `; ${formatBytes(unprovenBytes)} left out, which the guest wrote all the time` : '';
+  return `source: ${source ? sourceSide[source] : 'not read again'}; destination: ${destinationSide[destination]}${again}${unproven}`;
 }
 
 /** The Web UI makes a text's frame a line too low. What it cuts off is this: a line with nothing to see (a zero-width space). */
@@ -72,7 +86,7 @@ export function migrationPlan(request: MigrationRequest): string {
     ...(request.newType === null ? [] : [`- **Its type becomes:** ${codeSpan(request.newType)}`]),
     `- **Speed:** ${request.bandwidth === null ? 'no cap' : `at most ${formatBytes(request.bandwidth)}/s`}`,
     request.undoes === null
-      ? `- **Verify:** ${request.verify ?? verifyLeftOpen}; not at all under a running guest`
+      ? `- **Verify:** ${request.verify ?? verifyLeftOpen}; under a running guest ${guestVerify(request.verify)}`
       : `- **Takes back:** migration \`${request.undoes}\`, if the volume has not been written since`,
     ...(request.keepSourceSeconds === null
       ? []
@@ -144,9 +158,11 @@ function factsList(s: MigrationState, request: MigrationRequest, end: MigrationE
 }
 
 function verifyText({ flow, verify }: MigrationState): string {
-  if (flow === 'generic-attached') return `not at all: ${guestProof}`;
+  if (flow === 'generic-attached') return guestVerify(verify);
   return verify === null ? verifyLeftOpen : `${verify}: ${verifyMeaning[verify]}`;
 }
+
+const guestVerify = (verify: VerifyMode | null) => (comparesMirror(verify) ? guestProof : 'not at all');
 
 /** Of many refused operations the last ones tell enough at a look; the query `refusedOperations` has more. */
 const refusalsShown = 5;

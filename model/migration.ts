@@ -24,23 +24,32 @@ export function verifyModeFor(asked: VerifyMode | null, way: { tls: boolean }): 
   return asked === null || asked === 'reread' ? (way.tls ? 'reread' : 'both') : asked;
 }
 
+/** Whether the two sides of a running guest's mirror are compared. Nothing that could be recorded arrives at a node of Ferry's: `inline` is none. */
+export function comparesMirror(asked: VerifyMode | null): boolean {
+  return asked !== 'none' && asked !== 'inline';
+}
+
 /**
  * How a copy was proven, for the audit record. `both`, `reread`, `inline`, `none`: as `VerifyMode`. `cache`: all that was asked for was
  * compared, but some of it could only be read from memory: its file system lets nobody read the medium itself. `shared`: nothing was
- * copied, both devices are one file.
+ * copied, both devices are one file. `compared`: under a running guest, both sides of its mirror were read by their own nodes when they
+ * held the same, and were equal.
  */
-export const proof = z.enum(['both', 'reread', 'cache', 'inline', 'none', 'shared']);
+export const proof = z.enum(['both', 'reread', 'cache', 'inline', 'none', 'shared', 'compared']);
 export type Proof = z.infer<typeof proof>;
 
 /**
  * Who has read what was compared, for the audit record. `server`: the server of the source's export, of all that it sent. `copier`: the
  * destination's, range by range while the rest was on its way. `second read`: that side's node, when all was copied; null: nobody. `copiedAgain`: so
- * often a range was not the same at first, and was copied once more.
+ * often a range was not the same at first, and was copied once more. `comparison`: the destination's node, while the guest's mirror kept both
+ * sides the same; a mirror that was begun anew is one more `copiedAgain`. `unprovenBytes`: the guest wrote these all the time, so that they
+ * were never seen to be equal.
  */
 export const evidence = z.object({
   source: z.enum(['server', 'second read']).nullable(),
-  destination: z.enum(['copier', 'second read']),
+  destination: z.enum(['copier', 'second read', 'comparison']),
   copiedAgain: z.number().int().nonnegative(),
+  unprovenBytes: z.number().int().nonnegative().optional(),
 });
 export type Evidence = z.infer<typeof evidence>;
 
@@ -143,6 +152,8 @@ export const checkpoint = z.object({
    * often a range was not at first, and was copied once more.
    */
   proven: z.object({ copiedAgain: z.number().int().nonnegative() }).optional(),
+  /** Of a comparison with what a guest writes to: so many bytes before `offset` were never seen to be equal, as the guest wrote them all the time. */
+  unproven: z.number().int().nonnegative().optional(),
   /** All before is copied and flushed, though behind `offset` nobody has read it back yet: the next try need not copy it. */
   copied: z.number().int().nonnegative().optional(),
 });

@@ -32,7 +32,7 @@ export const notifications = proxyActivities<NotificationActivities>({
 });
 
 /** The long steps on a storage node. */
-type Transfers = 'pullVolume' | 'copyVolume' | 'digestVolume' | 'unmapZeros';
+type Transfers = 'pullVolume' | 'copyVolume' | 'digestVolume' | 'compareVolume' | 'unmapZeros';
 
 /** What plans of many moves ask of the registry. Planning ten thousand volumes takes longer than one statement. */
 export const moves = proxyActivities<Omit<MoveActivities, 'awaitMigration'>>({

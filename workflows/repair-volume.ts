@@ -1,4 +1,4 @@
-import { ApplicationFailure, ActivityFailure } from '@temporalio/workflow';
+import { ApplicationFailure, ActivityFailure, patched } from '@temporalio/workflow';
 import type { AbandonedClaim } from '../activities/repair/create-repair-activities.ts';
 import type { Reason } from '../model/errors.ts';
 import type { Claim } from '../model/migration.ts';
@@ -124,11 +124,15 @@ function stepsOf(found: AbandonedClaim, direction: 'forward' | 'back'): CleanUpS
   // An undo makes nothing: what is at its destination is still the kept source.
   if (undoes) return [released];
   const { backEnd, deviceName } = destination;
+  const isMirrored = flow === 'generic-attached';
+  const reading: CleanUpStep = { kind: 'removeExport', backEnd: source.backEnd, exportName };
   return [
-    // Of a guest's disk the source was never held.
-    ...(flow === 'generic-attached'
+    // Of a guest's disk the source was never held; it is read to be compared with its mirror.
+    ...(isMirrored
       ? [{ kind: 'removeExport' as const, backEnd, exportName: deviceName, cut: true as const }]
-      : [released, { kind: 'removeExport' as const, backEnd: source.backEnd, exportName }]),
+      : [released]),
+    // In histories of before, a mirror was not compared.
+    ...(!isMirrored || patched('the source of a mirror is read') ? [reading] : []),
     { kind: 'deleteDestination', backEnd, deviceName, migrationId },
   ];
 }

@@ -29,6 +29,8 @@ const made = { ...onDevice, sizeBytes, volumeId, ...ofMigration, generation, lab
 const filled = { ...onDevice, volumeId, owner };
 const from = input({ ...origin.shape, deviceName: fileName, identity: identity.nullable() });
 
+const sourceExport = input({ ...exportAddress, holes: z.boolean().optional(), digests: z.boolean().optional() });
+
 /** What holds a volume, or is going to. */
 const whole = { ...onDevice, volumeId, identity: identity.nullable(), generation, sizeBytes };
 const successor = { ...whole, ...ofMigration, keptBy: z.uuid().optional() };
@@ -58,7 +60,7 @@ export const storageInputs = {
     ...filled,
     sizeBytes,
     origin: from,
-    source: input({ ...exportAddress, holes: z.boolean().optional(), digests: z.boolean().optional() }).nullable(),
+    source: sourceExport.nullable(),
     readsZero: z.boolean(),
     digest: z.boolean(),
     from: transfer.from,
@@ -85,12 +87,13 @@ export const storageInputs = {
   pullVolume: input({
     ...transfer,
     volumeId,
-    source: input({ ...exportAddress, holes: z.boolean().optional(), digests: z.boolean().optional() }),
+    source: sourceExport,
     readsZero: z.boolean(),
     digest: z.boolean(),
     readBack: z.boolean().optional(),
   }),
   digestVolume: input({ ...transfer, volumeId: volumeId.optional(), beside: z.boolean().optional() }),
+  compareVolume: input({ ...transfer, volumeId, source: sourceExport }),
   unmapZeros: input({ ...round, from: transfer.from }),
   endUnmapping: input(round),
   removeExport: input({ backEnd: backEndName, exportName, cut: z.boolean().optional() }),

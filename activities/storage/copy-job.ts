@@ -47,7 +47,21 @@ export interface UnmapJob {
   readonly unless: string;
 }
 
-export type Job = CopyJob | DigestJob | UnmapJob;
+/**
+ * Read a local device from its medium while it follows the source, and compare the two, block by block. Neither is written to. The result's
+ * checkpoint says `unproven`.
+ */
+export interface CompareJob {
+  readonly kind: 'compare';
+  readonly source: SourceExport;
+  readonly tls: TlsFiles | null;
+  readonly device: { readonly path: string; readonly sizeBytes: number };
+  readonly from: Checkpoint;
+  /** Bytes a second; null is no cap. */
+  readonly bandwidth: number | null;
+}
+
+export type Job = CopyJob | DigestJob | UnmapJob | CompareJob;
 
 /** What the copier process tells its worker, one message each. `locked`: it has the destination to itself, and asks whether it may write. */
 export type CopierMessage =

@@ -235,10 +235,12 @@ export function createStorageActivities(deps: StorageDependencies) {
 
     /**
      * Makes the device that a migration copies onto. `readsZero`: it shows nothing but zeros before the first byte comes. `zerosTakeRoom`:
-     * so would zeros that are written to it.
+     * so would zeros that are written to it. `compares`: this node has `compareVolume`.
      */
     prepareDestination: beating(
-      async (input: OnDevice & Made): Promise<{ readsZero: boolean; zerosTakeRoom: boolean; identity: string }> => {
+      async (
+        input: OnDevice & Made,
+      ): Promise<{ readsZero: boolean; zerosTakeRoom: boolean; identity: string; compares?: boolean }> => {
         const tags = [...incomingTags(input.volumeId, input.migrationId, input.generation), ...input.labels];
         const driver = driverOf(input.backEnd);
         const device = await driver.create({
@@ -248,7 +250,7 @@ export function createStorageActivities(deps: StorageDependencies) {
           zero: false,
         });
         const { readsZero, identity } = device;
-        return { readsZero, zerosTakeRoom: driver.zerosTakeRoom, identity };
+        return { readsZero, zerosTakeRoom: driver.zerosTakeRoom, identity, compares: true };
       },
     ),
 
@@ -401,6 +403,20 @@ export function createStorageActivities(deps: StorageDependencies) {
         const tag = volumeId === undefined ? migrationTag(migrationId) : volumeTag(volumeId);
         const device = await deviceOf(input, input.sizeBytes, tag);
         return deps.copier.run({ kind: 'digest', device, from, bandwidth: input.bandwidth }, options);
+      }),
+
+    /**
+     * Reads the destination back from its device while a mirror makes it follow the source, and compares it with what the source's server reads of
+     * that one. Equal, but for what the guest changed all the time: the checkpoint says `unproven`. `ChecksumMismatch`: something differs and stays
+     * so; as it would under a mirror that does not follow any more.
+     */
+    compareVolume: async (
+      input: TransferInput & { volumeId: string; source: SourceExport },
+    ): Promise<{ checkpoint: Checkpoint; finished: boolean }> =>
+      runWithProgress(deps, input, async (from, options) => {
+        const { source, bandwidth } = input;
+        const device = await deviceOf(input, input.sizeBytes, migrationTag(input.migrationId));
+        return deps.copier.run({ kind: 'compare', source, tls: tlsFor(source), device, from, bandwidth }, options);
       }),
 
     /**

@@ -44,6 +44,24 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
       return notItsDestination(m, input) ?? notMovedSo(m!, flow);
     },
   });
+  /** Reads what the source's node has exported of it, and has the destination of a migration that moves so. */
+  const readsSource = (flow: Flow) => ({
+    async objection(input: {
+      migrationId: string;
+      backEnd: string;
+      deviceName: string;
+      volumeId: string;
+      source: Parameters<typeof exportOffer>[0];
+    }) {
+      const m = await migration(input.migrationId);
+      const why = notItsDestination(m, input) ?? notMovedSo(m!, flow);
+      if (why !== null) return why;
+      const from = { volumeId: m!.volumeId, backEnd: m!.source, deviceName: m!.sourceDevice };
+      return (await warrants.isOffered(registry, from, exportOffer(input.source)))
+        ? null
+        : 'the source is not exported there';
+    },
+  });
   const usesSource = {
     objection: async (input: { migrationId: string; backEnd: string; deviceName: string; volumeId: string }) =>
       notItsSource(await migration(input.migrationId), input),
@@ -138,17 +156,8 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         return notItsDestination(m, input) ?? notMovedSo(m!, 'assisted') ?? notItsSource(m, input.source);
       },
     },
-    pullVolume: {
-      async objection(input) {
-        const m = await migration(input.migrationId);
-        const why = notItsDestination(m, input) ?? notMovedSo(m!, 'generic-detached');
-        if (why !== null) return why;
-        const from = { volumeId: m!.volumeId, backEnd: m!.source, deviceName: m!.sourceDevice };
-        return (await warrants.isOffered(registry, from, exportOffer(input.source)))
-          ? null
-          : 'the source is not exported there';
-      },
-    },
+    pullVolume: readsSource('generic-detached'),
+    compareVolume: readsSource('generic-attached'),
     holdSource: usesSource,
     checkSource: 'reads',
     // A migration that the registry has forgotten has no claim to it either.

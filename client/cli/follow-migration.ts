@@ -1,5 +1,4 @@
 import { FerryError } from '../../model/errors.ts';
-import { guestProof } from '../../model/migration-details.ts';
 import type { MigrationRecord } from '../../model/migration.ts';
 import { formatBytes, formatSeconds } from '../../model/sizes.ts';
 import type { MigrationEvent } from '../watch-migration.ts';
@@ -64,7 +63,8 @@ export function resultLine(r: MigrationRecord): string {
   const kept = r.keptUntil
     ? `\nThe source is kept until ${r.keptUntil.toISOString()}. Go back to it: ferry migration undo ${r.volumeId}`
     : '';
-  const proof = r.flow === 'generic-attached' && r.proof === 'none' ? `\nProof: none; ${guestProof}.` : '';
+  const proof =
+    r.flow === 'generic-attached' && r.proof === 'none' ? '\nProof: none; nothing was read back or compared.' : '';
   return `Volume ${r.volumeId} is on ${r.destination} now: ${formatBytes(r.totalBytes)} from ${r.source} in ${duration(seconds)}${sent}.${type}${proof}${kept}`;
 }
 

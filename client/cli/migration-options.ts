@@ -21,7 +21,7 @@ export function addMigrationOptions(command: Command, asked = 'the registry'): C
     .option('--bandwidth <rate>', 'at most so fast, e.g. 100MiB/s', checked('bandwidth', bandwidth))
     .option(
       '--verify <how>',
-      'both: read source and destination once more and compare; reread: only the destination, where the nodes speak TLS, else both (default); inline: only record the digest of what arrived; none. No effect on the disk of a running guest: it is mirrored by its hypervisor, nothing is compared, and the record says proof none',
+      "both: read source and destination once more and compare; reread: only the destination, where the nodes speak TLS, else both (default); inline: only record the digest of what arrived; none. The two sides of a running guest's mirror are compared unless it is inline or none",
       checked('verify', verifyMode),
     )
     .option('--force-host-copy', 'copy from host to host, even if the storage could move it itself')

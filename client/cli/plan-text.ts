@@ -28,7 +28,7 @@ export function planText(plan: MigrationPlan): string {
     `  to     ${facts.destinationName} (${formatBytes(free)} free, ${formatBytes(free - size)} afterwards)`,
     `  bytes  ${formatBytes(size)}`,
     `  flow   ${plan.flow}: ${how[plan.flow]}`,
-    ...(plan.flow === 'generic-attached' ? [`  proof  none, whatever --verify says: ${guestProof}`] : []),
+    ...(plan.flow === 'generic-attached' ? [`  proof  ${guestProof}; with --verify none or inline there is none`] : []),
     ...(plan.unasked ? [`  The nodes were not asked what they see: ${plan.unasked}`] : []),
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -7,11 +7,12 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { type Ferry, openFerry } from '../../client/open-ferry.ts';
 import { loadConfiguration } from '../../configuration/load.ts';
 import { messages } from '../../model/messages.ts';
-import type { MigrationRequestInput, MigrationState } from '../../model/migration.ts';
+import type { MigrationRecord, MigrationRequestInput, MigrationState } from '../../model/migration.ts';
 import { controlQueue, deviceName, migrationWorkflowId } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import type { Attachment, Volume } from '../../model/volume.ts';
 import { listAttachments } from '../../registry/attachments.ts';
+import { findMigration } from '../../registry/migrations.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
 import { findVolume } from '../../registry/volumes.ts';
 import { computeNode } from '../../testbed/compute-node.ts';
@@ -218,6 +219,19 @@ export class AttachedStage {
     const [found] = await listAttachments(this.registry, { volumeId: id });
     assert.ok(found, `volume ${id} has no attachment`);
     return found;
+  }
+
+  /** The volume's last migration, as the registry has it. */
+  migration(id: string): Promise<MigrationRecord> {
+    return findMigration(this.registry, id);
+  }
+
+  /** The file of a back end that was made last. */
+  async newestDeviceOn(backEnd: string): Promise<string> {
+    const folder = this.#file(backEnd, '');
+    const files = (await readdir(folder)).map((name) => join(folder, name));
+    const ages = await Promise.all(files.map(async (path) => ({ path, at: (await stat(path)).birthtimeMs })));
+    return ages.toSorted((a, b) => b.at - a.at)[0]!.path;
   }
 
   /** The file that holds the volume, as the registry has it. */

@@ -100,6 +100,7 @@ function harmful(id: string, of: { migrationId?: string; backEnd?: string } = {}
     ['copyVolume', { ...transfer, volumeId: id, source: live }],
     ['pullVolume', { ...transfer, volumeId: id, source: address }],
     ['digestVolume', { ...transfer, volumeId: id }],
+    ['compareVolume', { ...transfer, volumeId: id, source: address }],
     ['unmapZeros', { ...at, sizeBytes, migrationId, round: 1, from: copyStart }],
     ['endUnmapping', { ...at, sizeBytes, migrationId, round: 1 }],
     ['settleDestination', { ...whole, migrationId, generation: 9 }],

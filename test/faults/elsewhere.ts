@@ -20,6 +20,7 @@ export const attachedSteps = [
   'exportDestination',
   'mirrorDisk',
   'pauseMirror',
+  'compareVolume',
   'beginPivot',
   'pivotDisk',
   'abortMirror',

@@ -49,5 +49,7 @@ test('how its copy is verified is told as soon as it is known', () => {
     /\*\*Verify:\*\* both where the way is not TLS, else reread/,
   );
   assert.match(copying(0, gib, { flow: 'assisted', verify: 'both' }), /\*\*Verify:\*\* both: source and destination/);
-  assert.match(copying(0, gib, { verify: 'both' }), /\*\*Verify:\*\* not at all: a running guest's disk is mirrored/);
+  assert.match(copying(0, gib, { verify: 'both' }), /\*\*Verify:\*\* both sides of the mirror are read and compared/);
+  for (const verify of ['inline', 'none'] as const)
+    assert.match(copying(0, gib, { verify }), /\*\*Verify:\*\* not at all\n/);
 });

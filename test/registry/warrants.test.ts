@@ -342,10 +342,18 @@ describe('the registry is asked before a step is done', () => {
     await refused(storage.pullVolume({ ...mirrored, ...pulled }));
     await refused(storage.copyVolume({ ...mirrored, ...pulled, source: exported }));
     await storage.unmapZeros({ ...mirrored, round: 1 });
+    const source0 = { backEnd: sourceBackEnd, deviceName: deviceName({ id: volumeId, nameId: null }) };
+    const compared = { ...mirrored, bandwidth: null, source: nbd(`migration-${mirrored.migrationId}`).address };
+    await refused(storage.compareVolume(compared));
+    const whole = { ...source0, volumeId, generation: 0, identity: null, sizeBytes: gib };
+    await storage.exportSource({ ...whole, exportName: compared.source.exportName, migrationId: mirrored.migrationId });
+    await storage.compareVolume(compared);
+    await refused(storage.compareVolume({ ...compared, source: nbd(exported.exportName).address }));
 
     const other = await putVolume(registry);
     const copied = await toDestination(other);
     await refused(storage.unmapZeros({ ...copied, round: 1 }));
+    await refused(storage.compareVolume({ ...copied, bandwidth: null, source: compared.source }));
     await refused(storage.exportDestination({ ...copied, exportName: copied.deviceName }));
     const source = { backEnd: sourceBackEnd, deviceName: deviceName({ id: other, nameId: null }) };
     await refused(storage.pullVolume({ ...copied, ...pulled }));

@@ -85,7 +85,7 @@ describe('a volume that a guest has', () => {
   });
 
   for (const verify of ['both', 'inline'] as const) {
-    test(`is recorded without a proof or a digest, also when ${verify} was asked for: nothing was compared`, async () => {
+    test(`is recorded without a proof or a digest where a node cannot compare, also when ${verify} was asked for`, async () => {
       const id = await nodes.attached();
       assert.equal(await failure((await nodes.migrate(id, { verify })).result()), 'success');
       const { outcome, proof, digest } = await findMigration(nodes.registry, id);

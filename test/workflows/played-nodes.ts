@@ -42,12 +42,18 @@ export class PlayedNodes {
   /** Every step on a node since `attached`, in order; repeats by Temporal included. */
   readonly steps: string[] = [];
   verdict: Verdict['kind'] = 'not-started';
+  /** Where a mirror is that is `copying` or `ready`. */
+  position = { bytesDone: 7, totalBytes: 7, speed: 0, paused: false };
   /** What a guest does whose verdict is `park`. */
   writesTo: 'source' | null = null;
   /** What the last look was asked. */
   probed: unknown = null;
   /** Whether what is written to a destination takes room even where it is zeros. */
   zerosTakeRoom = false;
+  /** Whether the destination's node can compare it with what it is mirrored from. */
+  compares = false;
+  /** What that comparison leaves out. Bytes. */
+  unproven = 0;
   /** Where a mirror that is held rests, look by look; after these it does not. */
   rests: (Rest | null)[] = [];
   /** What the storage nodes say is on their back ends. */
@@ -173,7 +179,11 @@ export class PlayedNodes {
       probeDisk: async (input: unknown) => (
         this.steps.push('probeDisk'),
         (this.probed = input),
-        { kind: this.verdict, ...(this.writesTo ? { writesTo: this.writesTo, reason: 'played' } : {}) }
+        {
+          kind: this.verdict,
+          position: this.position,
+          ...(this.writesTo ? { writesTo: this.writesTo, reason: 'played' } : {}),
+        }
       ),
     };
   }
@@ -195,7 +205,12 @@ export class PlayedNodes {
         readsZero: true,
         zerosTakeRoom: this.zerosTakeRoom,
         identity: 'a-device',
+        ...(this.compares && { compares: true }),
       })),
+      compareVolume: this.#step('compareVolume', (input: { sizeBytes: number }) => {
+        const { checkpoint, finished } = transferred(input);
+        return { checkpoint: { ...checkpoint, medium: 'direct', unproven: this.unproven }, finished };
+      }),
       unmapZeros: this.#step('unmapZeros', transferred),
       endUnmapping: this.#step('endUnmapping', undefined),
       exportDestination: this.#step('exportDestination', address),

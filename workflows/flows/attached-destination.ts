@@ -23,6 +23,7 @@ export class AttachedDestination {
   #connection: Connection | null = null;
   #ended = false;
   #zerosTakeRoom = false;
+  #compares = false;
   #identity: string | null = null;
 
   constructor(run: MigrationRun, m: ClaimedMigration, deviceName: string, computeHost: string) {
@@ -49,6 +50,11 @@ export class AttachedDestination {
     return this.#zerosTakeRoom;
   }
 
+  /** Its node can compare it with what it is mirrored from; an older one cannot. */
+  get compares(): boolean {
+    return this.#compares;
+  }
+
   /** What holds the volume from the switch on. */
   get successor(): Successor {
     const { claim, sizeBytes } = this.#m;
@@ -68,6 +74,7 @@ export class AttachedDestination {
       [{ ...this.there, volumeId: claim.volumeId, sizeBytes, generation: claim.epoch, labels: this.#m.labels }],
     );
     this.#zerosTakeRoom = made.zerosTakeRoom;
+    this.#compares = made.compares === true;
     this.#identity = made.identity;
     if (nodeOf(backEnd) === this.#computeHost) {
       const place = await this.#steps().locateVolume({ backEnd, deviceName, volumeId: claim.volumeId, sizeBytes });

@@ -10,7 +10,9 @@ import { AttachedDestination } from './attached-destination.ts';
 import { AttachedEnding } from './attached-ending.ts';
 import { mirrorUntilReady } from './attached-mirror.ts';
 import { unmapUnderHeldMirror } from './attached-unmap.ts';
+import { MirrorComparison } from './compare-mirror.ts';
 import { retiring, type FlowResult } from './generic-detached.ts';
+import { nothingProven, type Proven } from './verify.ts';
 
 /** Where each is disturbed, or its mirror lost, the volume takes its whole size in the end. */
 const mostUnmappings = 5;
@@ -41,10 +43,14 @@ export async function genericAttached(
     { claim, phase: 'copying', migrationStatus: 'migrating' },
   ]);
   const ending = new AttachedEnding(run, claim, disk, destination);
+  const comparison = new MirrorComparison(run, m, disk, destination, undo);
   let transferredBytes = 0;
   let round = 0;
+  let proven: Proven | null = null;
   try {
     do {
+      proven = null;
+      run.enter('copying');
       transferredBytes = await mirrorUntilReady(run, disk, destination);
       while (destination.zerosTakeRoom && round < mostUnmappings) {
         round += 1;
@@ -52,7 +58,8 @@ export async function genericAttached(
         transferredBytes = await mirrorUntilReady(run, disk, destination);
         if (unmapped) break;
       }
-    } while (!(await ending.pivot()));
+      proven = await comparison.prove();
+    } while (!proven || !(await ending.pivot()));
   } catch (error) {
     if ((await ending.retreat()) === 'source') throw error;
   }
@@ -61,9 +68,9 @@ export async function genericAttached(
   await CancellationScope.nonCancellable(() => destination.restoreIfEnded());
 
   return {
+    // Of bytes that change there is none.
     digest: null,
-    // The hypervisor tells what it has mirrored, and nothing that could be compared.
-    proof: 'none',
+    ...(proven ?? nothingProven),
     transferredBytes,
     attachment: { id: attachment.id, connection: { ...destination.connection, ...domainOf(connection) } },
     destination: destination.successor,

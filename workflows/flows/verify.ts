@@ -12,6 +12,8 @@ export interface Proven {
   readonly evidence: Evidence | null;
 }
 
+export const nothingProven: Proven = { proof: 'none', evidence: null };
+
 /**
  * Proves the copy as `run.state.verify` says: reads the destination back from its device, and the source once more, each by its own node
  * and both at once, and compares them with what arrived. `ChecksumMismatch` when they are not all equal. Nothing is read again where the copy

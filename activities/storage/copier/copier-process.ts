@@ -1,12 +1,13 @@
 import { FerryError } from '../../../model/errors.ts';
 import type { CopierCommand, CopierMessage, Job } from '../copy-job.ts';
+import { compare } from './compare.ts';
 import { copy } from './copy.ts';
 import { digest } from './digest.ts';
 import { unmap } from './unmap.ts';
 
 // The process that carries the bytes of one job. It is started by `createCopier` with a channel to its worker.
 
-const performers = { copy, digest, unmap };
+const performers = { compare, copy, digest, unmap };
 
 const stop = new AbortController();
 
