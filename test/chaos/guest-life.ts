@@ -1,3 +1,6 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readRecords, fillImage } from '../../testbed/guest/records.ts';
 import type { Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
 import { type Answer, Violation } from './answers.ts';
@@ -7,6 +10,11 @@ import { computeHost, type GuestsLife, type GuestStep } from './scenario.ts';
 const mib = 1024 ** 2;
 /** How much of the volume has known content, into the first half of which the guest writes its records; the rest are zeros. */
 const filledBytes = 16 * mib;
+
+/** How long its libvirtd, its memory, or its disk is away. Milliseconds. */
+const libvirtdAwayMs = 3_000;
+const savedMs = 3_000;
+const overlayMs = 5_000;
 
 /** A volume that a running guest writes records to, through everything that befalls it. */
 export class GuestLife extends LivingVolume {
@@ -59,15 +67,31 @@ export class GuestLife extends LivingVolume {
       }
       case 'cut the power': {
         await this.#note();
-        await this.#guest!.cutPower();
+        await this.#virsh('its power is cut', 'destroy');
         this.tally.count('guest', 'lost its power');
-        await this.until('its guest starts again', async () => {
-          // It does not while its disk is away.
-          if (!(await this.#guest!.isOn())) await this.#guest!.turnOn();
-          return (await this.#guest!.console.report()).up;
-        });
-        return;
+        return this.#starts();
       }
+      case 'reset':
+        await this.#note();
+        await this.#virsh('it is reset', 'reset');
+        this.tally.count('guest', 'was reset');
+        return this.#starts();
+      case 'suspend':
+        await this.#virsh('it is suspended', 'suspend');
+        await sleep(step.ms);
+        await this.#virsh('it is resumed', 'resume');
+        this.tally.count('guest', 'was suspended');
+        return;
+      case 'save its memory':
+        return this.#saved();
+      case 'write to an overlay':
+        return this.#overlaid();
+      case 'kill libvirtd':
+        await this.#hypervisor.libvirt.crash();
+        await sleep(libvirtdAwayMs);
+        await this.#hypervisor.libvirt.restart();
+        this.tally.count('guest', 'had its libvirtd killed');
+        return;
       case 'migrate':
       case 'cancel':
       case 'pause':
@@ -76,6 +100,61 @@ export class GuestLife extends LivingVolume {
       case 'wait':
         return this.take(step);
     }
+  }
+
+  /** Until libvirtd, which another life may have killed, has done it. */
+  async #virsh(what: string, command: string, ...args: string[]): Promise<string> {
+    let said = '';
+    await this.until(what, async () => {
+      said = await this.#hypervisor.virsh(command, '--domain', this.#guest!.name, ...args);
+      return true;
+    });
+    return said;
+  }
+
+  async #starts(): Promise<void> {
+    await this.until('its guest starts again', async () => {
+      // It does not while its disk is away.
+      if (!(await this.#guest!.isOn())) await this.#guest!.turnOn();
+      return (await this.#guest!.console.report()).up;
+    });
+  }
+
+  /** Its memory goes to a file, and comes back from it a little later. libvirt does not do that while the disk is mirrored. */
+  async #saved(): Promise<void> {
+    await this.#note();
+    const done = await this.#hypervisor.virsh('managedsave', '--domain', this.#guest!.name).then(
+      () => 'had its memory saved',
+      () => 'could not have its memory saved',
+    );
+    this.tally.count('guest', done);
+    await sleep(savedMs);
+    // It goes on where it was: its console says nothing of a start.
+    await this.until('its guest is on again', async () => {
+      if (!(await this.#guest!.isOn())) await this.#guest!.turnOn();
+      return this.#guest!.isOn();
+    });
+  }
+
+  /** As backup tools do: it writes to an overlay for a while, which is then committed. libvirt does not do that while the disk is mirrored. */
+  async #overlaid(): Promise<void> {
+    const [device, file] = [this.#device!, join(this.#hypervisor.libvirt.folder, `overlay-${this.id}`)];
+    const isOverlaid = async () =>
+      (await this.#virsh('its definition is read', 'dumpxml')).includes(`<source file='${file}'`);
+    const how = ['--disk-only', '--no-metadata', '--diskspec', `${device},file=${file}`];
+    await this.#hypervisor.virsh('snapshot-create-as', '--domain', this.#guest!.name, ...how).catch(() => '');
+    const was = await isOverlaid();
+    this.tally.count('guest', was ? 'wrote to an overlay' : 'could not write to an overlay');
+    if (was) await sleep(overlayMs);
+    await this.until('its overlay is committed', async () => {
+      if (!(await isOverlaid())) return true;
+      await this.#hypervisor.virsh(
+        ...(['blockcommit', '--domain', this.#guest!.name, '--path', device] as const),
+        ...['--active', '--wait', '--pivot'],
+      );
+      return !(await isOverlaid());
+    });
+    await rm(file, { force: true });
   }
 
   /** Has the volume attached to the guest, which writes to it. */

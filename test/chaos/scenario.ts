@@ -37,7 +37,12 @@ export type TenantStep =
   | { do: 'extend' | 'snapshot' | 'delete snapshot' };
 
 /** What is done with a volume that a guest writes to all the time. */
-export type GuestStep = SharedStep | { do: 'detach and attach' | 'cut the power' };
+export type GuestStep = SharedStep | { do: 'detach and attach' | 'cut the power' } | HypervisorStep;
+
+/** What is done with the guest, or its hypervisor, without a word to Ferry. */
+export type HypervisorStep =
+  | { do: 'suspend'; ms: number }
+  | { do: 'reset' | 'save its memory' | 'write to an overlay' | 'kill libvirtd' };
 
 export interface VolumeLife {
   user: 'tenant';
@@ -112,6 +117,13 @@ const guestStep: fc.Arbitrary<GuestStep> = fc.oneof(
   { weight: 6, arbitrary: migrate },
   { weight: 4, arbitrary: control },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('detach and attach' as const, 'cut the power') }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('suspend' as const), ms: aMoment }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom('reset' as const, 'save its memory', 'write to an overlay', 'kill libvirtd'),
+    }),
+  },
   { weight: 2, arbitrary: wait },
 );
 const lifeOf = <U extends Life['user'], S>(user: U, step: fc.Arbitrary<S>) =>
