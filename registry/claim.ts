@@ -6,6 +6,7 @@ import { flow, type ClaimedMigration, type MigrationRequest } from '../model/mig
 import { deviceName } from '../model/names.ts';
 import { fenced } from './fenced.ts';
 import { planMigration } from './migration-facts.ts';
+import { enterPhase } from './migration-steps.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { requireQuota } from './quotas.ts';
 import { noColumns } from './rows.ts';
@@ -67,7 +68,9 @@ async function takeClaim(registry: Registry, args: ClaimArguments): Promise<Clai
     .transaction(async (q) => {
       if (await wouldReadLost(q, args)) return undefined;
       const claimed = await (undoes === null ? claimMove(q, args) : claimUndo(q, args));
-      if (claimed?.fresh) await mayKeep(q, volumeId, claimed);
+      if (!claimed?.fresh) return claimed;
+      await mayKeep(q, volumeId, claimed);
+      await enterPhase(q, { volumeId, migrationId, owner, epoch: claimed.epoch }, 'preparing');
       return claimed;
     })
     .catch((error: unknown) => {

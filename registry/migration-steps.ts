@@ -15,10 +15,14 @@ const held = `held AS MATERIALIZED (
 /** $1 to $4 of every statement here. */
 const proof = (claim: Claim) => [claim.volumeId, claim.owner, claim.epoch, claim.migrationId];
 
+/** The phase, entered now. */
+const phaseNow = (name: string, qemu = 'NULL::jsonb') =>
+  `jsonb_strip_nulls(jsonb_build_object('phase', ${name}, 'at', now(), 'qemu', ${qemu}))`;
+
 /** `m.phases` with the phase added, unless it is the one that it is in, with the same `qemu`. */
 const addPhase = (name: string, qemu = 'NULL::jsonb') =>
   `CASE WHEN m.phase = ${name} AND (${qemu} IS NULL OR m.phases -> -1 -> 'qemu' = ${qemu}) THEN m.phases
-        ELSE m.phases || jsonb_strip_nulls(jsonb_build_object('phase', ${name}, 'at', now(), 'qemu', ${qemu})) END`;
+        ELSE m.phases || ${phaseNow(name, qemu)} END`;
 
 /**
  * Records that the migration enters a phase, what `migration_status` says from now on (as it was, if not given), and of an attached volume
@@ -86,7 +90,7 @@ export async function nameDestination(registry: Queries, claim: Claim, nameId: s
 
 /**
  * The point of no return: from its commit on, the volume is on the destination, under the claim's name, and has the new type if it gets
- * one. Everything in one statement: also that the source is kept, if it shall be, and that one which the volume goes back to is kept no
+ * one. It is cleaned up from then on. Everything in one statement: also that the source is kept, if it shall be, and that one which the volume goes back to is kept no
  * more. Where nobody says how the copy was proven, the record says `none`.
  * May be repeated. `Fenced` when the claim is not ours, or the migration is being undone: whichever of the two commits first wins.
  */
@@ -96,8 +100,9 @@ export async function switchVolume(registry: Queries, claim: Claim, found: Switc
     // A repeat must not keep again what was removed in the meantime.
     `WITH ${held}, first AS (SELECT FROM migrations WHERE id = $4 AND switched_at IS NULL), switched AS (
        UPDATE migrations m SET switched_at = coalesce(m.switched_at, now()), allocated_at = coalesce(m.allocated_at, now()),
-         phase = CASE WHEN m.phase = 'cleaning-up' THEN m.phase ELSE 'switching' END,
-         phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases ELSE ${addPhase(`'switching'`)} END,
+         phase = 'cleaning-up',
+         phases = CASE WHEN m.phase = 'cleaning-up' THEN m.phases
+                       ELSE ${addPhase(`'switching'`)} || ${phaseNow(`'cleaning-up'`)} END,
          digest = coalesce($5, m.digest), transferred_bytes = coalesce($6, m.transferred_bytes), proof = coalesce($9, m.proof, 'none'),
          destination_identity = coalesce($10, m.destination_identity), evidence = coalesce($11, m.evidence)
        FROM held WHERE m.id = $4 AND m.volume_id = held.id AND m.outcome IS NULL AND m.phase <> 'undoing'

@@ -265,6 +265,10 @@ export abstract class LivingVolume implements World {
       if (this.past.lost.has(this.id)) throw new Violation(`volume ${this.id} is lost with its disks`);
       return look(nth);
     };
-    return until(what, lookUnlessLost, () => this.ferry.findVolume(this.id));
+    const state = async () => ({
+      ...(await this.ferry.findVolume(this.id)),
+      migration: await this.ferry.migrationState(this.id).catch(() => null),
+    });
+    return until(what, lookUnlessLost, state);
   }
 }

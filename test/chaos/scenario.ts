@@ -85,7 +85,8 @@ export type Upheaval =
       /** How much was forgotten, at least. */
       ageMs: number;
     }
-  | { what: 'the disks of a back end are lost for good'; backEnd: string };
+  | { what: 'the disks of a back end are lost for good'; backEnd: string }
+  | { what: 'a node is renamed, and back again'; node: number };
 
 /** Places of a volume, each of one MiB, that a tenant writes to; the rest stays zero. */
 export const slots = 6;
@@ -235,6 +236,13 @@ const upheaval: fc.Arbitrary<Upheaval> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({ what: fc.constant('the disks of a back end are lost for good' as const), backEnd }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      what: fc.constant('a node is renamed, and back again' as const),
+      node: fc.nat(chaosNodes.length - 1),
+    }),
   },
 );
 

@@ -1,4 +1,4 @@
-import { access, mkdir, rename } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backEndState } from '../../model/back-end.ts';
 import { standingOf } from '../../model/device.ts';
@@ -7,7 +7,7 @@ import type { Victim } from './disturb.ts';
 import { backUpRegistry } from '../end-to-end/registry-backup.ts';
 import { until } from './answers.ts';
 import { makeTrue } from './operator.ts';
-import type { Upheaval } from './scenario.ts';
+import { chaosNodes, type Upheaval } from './scenario.ts';
 
 /** By which a directory says whose it is. */
 const markFile = '.ferry-back-end.json';
@@ -28,6 +28,8 @@ export async function turnUpsideDown(whole: Whole, it: Upheaval): Promise<void> 
       return goBackInTime(whole, it);
     case 'the disks of a back end are lost for good':
       return loseDisks(whole, it.backEnd);
+    case 'a node is renamed, and back again':
+      return renameNode(whole, chaosNodes[it.node]!.name);
   }
 }
 
@@ -85,5 +87,37 @@ async function loseDisks(whole: Whole, backEnd: string): Promise<void> {
     );
     await makeTrue(whole, { mayBeLost });
     tally.count('operator', `lost ${mayBeLost.size === 0 ? 'no volume' : 'volumes'} with disks`);
+  });
+}
+
+/** As docs/operations.md says. Nobody is told: who names its back ends as before is refused meanwhile. */
+async function renameNode(whole: Whole, name: string): Promise<void> {
+  const { stage, ferry, past, workers } = whole;
+  const worker = workers.get(name)!;
+  const file = join(stage.directory, 'nodes', name, 'ferry.json');
+  const rename = async (from: string, to: string) => {
+    await worker.stop();
+    // While its worker is still heard of, or something moves from or to it, that is refused.
+    await until(
+      `${from} is called ${to}`,
+      async () => (await ferry.renameNode(from, to)).length > 0,
+      () => ferry.listMigrations({ running: true }),
+    );
+    const configuration = JSON.parse(await readFile(file, 'utf8')) as { node: object };
+    await writeFile(file, JSON.stringify({ ...configuration, node: { ...configuration.node, name: to } }));
+    worker.mayStart();
+    await until(
+      `${to} is up`,
+      async () => {
+        const found = (await ferry.listBackEnds()).filter(({ node }) => node === to);
+        return found.length > 0 && found.every((each) => backEndState(each, each.asOf) === 'up');
+      },
+      () => ferry.listBackEnds(),
+    );
+  };
+  await past.upheaval(async () => {
+    await rename(name, `${name}-renamed`);
+    await rename(`${name}-renamed`, name);
+    await makeTrue(whole);
   });
 }

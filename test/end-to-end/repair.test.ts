@@ -120,7 +120,7 @@ describe('a migration is terminated, then repaired', () => {
     );
     await terminate(handle);
     await row.release();
-    await poll(async () => (await recordedPhase(id)) === 'switching');
+    await poll(async () => (await recordedPhase(id)) === 'cleaning-up');
     assert.deepEqual(await repaired(id), ['forward', 'repaired']);
     await stage.checker.assertAt(id, { host: server2, contents, outcome: 'success' });
   });
@@ -131,7 +131,7 @@ describe('a migration is terminated, then repaired', () => {
     await worker('server1').signal('SIGSTOP');
     await release();
     await stage.untilPhase(handle, 'cleaning-up');
-    await poll(async () => (await recordedPhase(id)) === 'switching');
+    await poll(async () => (await recordedPhase(id)) === 'cleaning-up');
     await terminate(handle);
     await worker('server1').signal('SIGCONT');
     assert.deepEqual(await repaired(id), ['forward', 'repaired']);

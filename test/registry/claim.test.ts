@@ -48,10 +48,10 @@ describe('claim of a volume', () => {
     assert.equal(volume.host, source);
     const record = await findMigration(registry, args.migrationId);
     assert.equal(record.requestedBy, 'alice');
-    assert.equal(record.phase, 'claiming');
+    assert.equal(record.phase, 'preparing');
     assert.deepEqual(
       record.phases.map((p) => p.phase),
-      ['claiming'],
+      ['claiming', 'preparing'],
     );
     assert.equal(record.destinationNameId, args.destinationNameId);
     assert.equal(record.sourceNameId, null);

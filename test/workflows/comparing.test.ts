@@ -56,7 +56,7 @@ describe('a mirror that is ready', () => {
     const { phases } = await findMigration(nodes.registry, id);
     assert.deepEqual(
       phases.map(({ phase }) => phase),
-      ['claiming', 'copying', 'verifying', 'switching', 'finished'],
+      ['claiming', 'preparing', 'copying', 'verifying', 'switching', 'cleaning-up', 'finished'],
     );
   });
 
