@@ -32,7 +32,7 @@ export type Verdict =
   | { readonly kind: 'libvirtd-down'; readonly reason: string }
   /** It cannot be told at the moment: ask again, clean up nothing. */
   | { readonly kind: 'unknown'; readonly reason: string }
-  /** The guest writes to the source, and QEMU does somebody else's work with the disk: a backup, a commit, a copy to elsewhere. */
+  /** The guest writes to the source, or to an overlay of it, and QEMU does somebody else's work with the disk: a backup, a commit, a copy to elsewhere. */
   | { readonly kind: 'foreign-job'; readonly reason: string }
   /**
    * It cannot be told by machine: both volumes must be kept until an operator has looked. `writesTo`: what the guest does now, where that
@@ -107,9 +107,13 @@ function placed(seen: Observations, source: Place, destination: Place): Verdict 
   }
   const { job, others = [] } = qemu;
   const isOnSource = samePlace(qemu.place, source);
+  // A backup tool's, made since the disk was looked at: it is somebody else's work, and what is below stays as it is.
+  const isOverSource = live.backing.some((below) => samePlace(below, source));
   if (mirror && !samePlace(mirror.place, destination)) {
     const foreign = `a copy to ${describePlace(mirror.place)} (${mirror.job}) runs, which is not the destination`;
-    return isOnSource ? { kind: 'foreign-job', reason: foreign } : park(`The disk is turned, and ${foreign}.`);
+    return isOnSource || isOverSource
+      ? { kind: 'foreign-job', reason: foreign }
+      : park(`The disk is turned, and ${foreign}.`);
   }
   if (!mirror && others.length > 0 && isOnSource)
     return { kind: 'foreign-job', reason: `QEMU works on ${others.join(', ')}` };
@@ -124,6 +128,11 @@ function placed(seen: Observations, source: Place, destination: Place): Verdict 
     return { kind: samePlace(saved?.place ?? null, destination) ? 'done' : 'done-but-saved-xml-is-old' };
   }
   if (isOnSource) return { kind: 'not-started' };
+  if (isOverSource)
+    return {
+      kind: 'foreign-job',
+      reason: `the guest writes to an overlay of it, ${describePlace(live.place)}, which is to be brought down (virsh blockcommit --active --pivot)`,
+    };
   return park(`The disk is on ${describePlace(qemu.place)}: neither source nor destination.`);
 }
 

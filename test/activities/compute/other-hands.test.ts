@@ -148,6 +148,9 @@ describe('a volume of a guest that others have to do with, too', { timeout: 1_80
       ...['--disk-only', '--no-metadata', '--diskspec', spec],
     );
     await refused(detach(guest.name, disk.volume), 'overlay', /blockcommit/);
+    // It came after the look before the migration: the mirror does not begin, and the way back finds the guest over the source.
+    await refused(disk.mirror(), 'foreign-job', /blockcommit/);
+    await disk.abort();
     const holders = await findHolders(hypervisor.virsh, { volumeId: 'of another', source: disk.volume.source.source });
     assert.deepEqual(
       holders.map(({ as }) => as),

@@ -126,6 +126,21 @@ const table: readonly (readonly [string, Observations, Verdict['kind']])[] = [
   ['QEMU runs a guest that libvirt calls off', { ...off, strayQemu: 42 }, 'park'],
   ['QEMU runs a guest that libvirt does not know', { ...none, strayQemu: 42 }, 'park'],
   ['QEMU and libvirt disagree', { ...running, qemu: on(destination) }, 'park'],
+  [
+    'the guest is on an overlay of the source',
+    { ...running, live: { ...diskOn(elsewhere), backing: [source] }, qemu: on(elsewhere) },
+    'foreign-job',
+  ],
+  [
+    'an overlay of the source is brought down',
+    { ...running, live: { ...diskOn(elsewhere, mirrorTo(source)), backing: [source] }, qemu: on(elsewhere, job) },
+    'foreign-job',
+  ],
+  [
+    'the guest is on an overlay of something else',
+    { ...running, live: { ...diskOn(elsewhere), backing: [destination] }, qemu: on(elsewhere) },
+    'park',
+  ],
   ['the guest is on neither', { ...running, live: diskOn(elsewhere), qemu: on(elsewhere) }, 'park'],
   [
     'a copy to somewhere else runs',
