@@ -8,7 +8,7 @@ import { ActivityFailure, ApplicationFailure, WorkflowFailedError } from '@tempo
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { generationTag, liveTags, snapshotTag } from '../../model/device.ts';
 import { copyStart } from '../../model/migration.ts';
-import { controlQueue, deviceName, snapshotDeviceName } from '../../model/names.ts';
+import { controlQueue, deviceName, reconcileSchedule, snapshotDeviceName } from '../../model/names.ts';
 import { gib } from '../../model/sizes.ts';
 import { poll, server1, server2, setStage, type Stage } from './stage.ts';
 
@@ -20,6 +20,8 @@ let worker: Worker;
 let running: Promise<void>;
 before(async () => {
   stage = await setStage({ backing: 'directory', volumeBytes: 64 * 1024 ** 2 });
+  // It would take back within a minute what was begun here without a workflow.
+  await stage.client.schedule.getHandle(reconcileSchedule).pause();
   connection = await NativeConnection.connect({ address: stage.temporal.address });
   worker = await Worker.create({
     connection,
