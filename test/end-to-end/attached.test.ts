@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { messages } from '../../model/messages.ts';
 import { attachedTests } from './attached-tests.ts';
@@ -75,6 +76,22 @@ describe('what the guest will read is what it would have read', () => {
     const { proof, evidence } = await on.stage.migration(volume.id);
     assert.deepEqual([proof, evidence?.copiedAgain], ['compared', 1]);
   });
+});
+
+test('a guest that is overlaid by somebody before its mirror begins: the migration goes back by itself', async () => {
+  const { stage } = on;
+  const volume = keep(await stage.attached());
+  await stage.system.storage['server2']!.signal('SIGSTOP');
+  const handle = await stage.migrate(volume.id);
+  await poll(async () => (await stage.state(handle)).phase === 'preparing');
+  const { virsh, libvirt } = stage.hypervisor;
+  const at = ['--domain', stage.guest.name] as const;
+  const spec = `${volume.device},file=${join(libvirt.folder, 'overlay')}`;
+  await virsh('snapshot-create-as', ...at, '--disk-only', '--no-metadata', '--diskspec', spec);
+  await stage.system.storage['server2']!.signal('SIGCONT');
+  assert.equal(await stage.outcome(handle), 'InstanceNotReady');
+  await virsh('blockcommit', ...at, '--path', volume.device, '--active', '--wait', '--pivot');
+  await stage.assertAt(volume, server1, 'error');
 });
 
 describe('a cancel goes back', () => {
