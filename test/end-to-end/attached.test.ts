@@ -83,7 +83,11 @@ test('a guest that is overlaid by somebody before its mirror begins: the migrati
   const volume = keep(await stage.attached());
   await stage.system.storage['server2']!.signal('SIGSTOP');
   const handle = await stage.migrate(volume.id);
-  await poll(async () => (await stage.state(handle)).phase === 'preparing');
+  // The disk was looked at by then.
+  await poll(async () => {
+    const pending = (await handle.describe()).raw.pendingActivities ?? [];
+    return pending.some(({ activityType }) => activityType?.name === 'prepareDestination');
+  });
   const { virsh, libvirt } = stage.hypervisor;
   const at = ['--domain', stage.guest.name] as const;
   const spec = `${volume.device},file=${join(libvirt.folder, 'overlay')}`;
