@@ -10,6 +10,7 @@ import { copySlots } from '../activities/storage/copy-slots.ts';
 import { createDriver } from '../activities/storage/create-driver.ts';
 import { createStorageActivities } from '../activities/storage/create-storage-activities.ts';
 import { createQemuNbdExports } from '../activities/storage/exports/create-qemu-nbd-exports.ts';
+import { createCutSilent } from '../activities/storage/exports/silent-clients.ts';
 import { storageInputs } from '../activities/inputs/storage.ts';
 import { requireWarrants } from '../activities/warrants/require-warrants.ts';
 import { storageWarrants } from '../activities/warrants/storage-warrants.ts';
@@ -34,6 +35,9 @@ import type { Stoppable } from './run-until-stopped.ts';
 
 /** Steps under way at once, transfers that wait for their slot among them: what a node takes up is never what is waited for. */
 const concurrentSteps = 500;
+
+/** Who is silent in front of an export is cut after three seconds. Milliseconds. */
+const cutSilentEveryMs = 2_000;
 
 /**
  * The worker of one storage node: serves the node's back ends from the node's own queue and reports them to the registry.
@@ -99,6 +103,15 @@ export async function createStorageWorker(deps: {
     () => restoreExports({ drivers, exports, registry, log: deps.log }),
     (error) => deps.log.warn({ error: error.message }, 'the exports of attached volumes could not be looked at'),
   );
+  const cutSilent = createCutSilent(node.exportPorts, runCommand);
+  const cutting = await everyFewSeconds(
+    async () => {
+      for (const client of await cutSilent())
+        deps.log.warn({ client }, 'a connection to an export was cut, on which nothing was said');
+    },
+    (error) => deps.log.warn({ error: error.message }, 'silent connections to exports cannot be cut'),
+    cutSilentEveryMs,
+  );
   const reach = await watchReach({
     connection: deps.connection,
     namespace: deps.namespace,
@@ -118,6 +131,7 @@ export async function createStorageWorker(deps: {
         await worker.run();
       } finally {
         restoring.stop();
+        cutting.stop();
         reporting?.stop();
         reach.stop();
         await copier.dispose();

@@ -11,13 +11,17 @@ const mib = 1024 ** 2;
 /** How much of the volume has known content, into the first half of which the guest writes its records; the rest are zeros. */
 const filledBytes = 16 * mib;
 
-/** How long its libvirtd, its memory, or its disk is away. Milliseconds. */
+/** How long its libvirtd, its memory, or its disk is away; and how long between two looks at who is at it. Milliseconds. */
 const libvirtdAwayMs = 3_000;
+const waitMs = 100;
 const savedMs = 3_000;
 const overlayMs = 5_000;
 
 /** A volume that a running guest writes records to, through everything that befalls it. */
 export class GuestLife extends LivingVolume {
+  /** Lives share one libvirtd: who makes or removes a guest needs it, and it is not killed meanwhile. */
+  static #needs = 0;
+  static #isAway = false;
   readonly #life: GuestsLife;
   readonly #hypervisor: Hypervisor;
   #guest: Guest | null = null;
@@ -36,13 +40,25 @@ export class GuestLife extends LivingVolume {
     try {
       await this.lived(() => this.#used());
     } finally {
-      await this.#guest?.remove();
+      await this.#needingLibvirtd(async () => this.#guest?.remove());
+    }
+  }
+
+  async #needingLibvirtd(work: () => Promise<void>): Promise<void> {
+    while (GuestLife.#isAway) await sleep(waitMs);
+    GuestLife.#needs += 1;
+    try {
+      await work();
+    } finally {
+      GuestLife.#needs -= 1;
     }
   }
 
   async #used(): Promise<void> {
     await fillImage(this.file(await this.place()), filledBytes);
-    this.#guest = await this.#hypervisor.guest(`vm-${this.id}`);
+    await this.#needingLibvirtd(async () => {
+      this.#guest = await this.#hypervisor.guest(`vm-${this.id}`);
+    });
     await this.#attach();
     for (const step of this.#life.steps) await this.#take(step);
     await this.migrated();
@@ -87,9 +103,12 @@ export class GuestLife extends LivingVolume {
       case 'write to an overlay':
         return this.#overlaid();
       case 'kill libvirtd':
+        while (GuestLife.#needs > 0 || GuestLife.#isAway) await sleep(waitMs);
+        GuestLife.#isAway = true;
         await this.#hypervisor.libvirt.crash();
         await sleep(libvirtdAwayMs);
         await this.#hypervisor.libvirt.restart();
+        GuestLife.#isAway = false;
         this.tally.count('guest', 'had its libvirtd killed');
         return;
       case 'migrate':

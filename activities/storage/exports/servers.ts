@@ -141,8 +141,8 @@ async function socketsOf({ pid, port }: Server, state: string): Promise<{ remote
   }
 }
 
-/** An address of the system's table: words of four bytes, the lowest first, in hex. */
-function readAddress(text: string): string {
+/** `address:port` of the system's table: words of four bytes, the lowest first, in hex. */
+export function readAddress(text: string): string {
   const [host = '', port = '0'] = text.split(':');
   const words = host.match(/.{8}/g) ?? [];
   const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex')].toReversed());
