@@ -104,12 +104,16 @@ export async function createStorageWorker(deps: {
     (error) => deps.log.warn({ error: error.message }, 'the exports of attached volumes could not be looked at'),
   );
   const cutSilent = createCutSilent(node.exportPorts, runCommand);
+  let said: string | null = null;
   const cutting = await everyFewSeconds(
     async () => {
       for (const client of await cutSilent())
         deps.log.warn({ client }, 'a connection to an export was cut, on which nothing was said');
     },
-    (error) => deps.log.warn({ error: error.message }, 'silent connections to exports cannot be cut'),
+    ({ message }) => {
+      if (message !== said) deps.log.warn({ error: message }, 'silent connections to exports cannot be cut');
+      said = message;
+    },
     cutSilentEveryMs,
   );
   const reach = await watchReach({

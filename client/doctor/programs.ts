@@ -12,11 +12,14 @@ interface Program {
   readonly version?: readonly string[];
 }
 
+/** To cut connections that hang, or on which nothing is said. */
+const ss: Program = { name: 'ss', package: 'iproute2' };
 const ofStorage: readonly Program[] = [
   { name: 'qemu-nbd', package: 'qemu-utils', version: ['--version'] },
   { name: 'qemu-img', package: 'qemu-utils', version: ['--version'] },
   { name: 'perl', package: 'perl-base' },
   { name: 'flock', package: 'util-linux' },
+  ss,
   { name: 'fincore', package: 'util-linux-extra (Debian 12: util-linux)' },
 ];
 const ofLvm: readonly Program[] = [
@@ -31,10 +34,7 @@ const ofDirectories: readonly Program[] = [
   { name: 'chattr', package: 'e2fsprogs' },
   { name: 'fallocate', package: 'util-linux' },
 ];
-const ofCompute: readonly Program[] = [
-  { name: 'virsh', package: 'libvirt-clients', version: ['--version'] },
-  { name: 'ss', package: 'iproute2' },
-];
+const ofCompute: readonly Program[] = [{ name: 'virsh', package: 'libvirt-clients', version: ['--version'] }, ss];
 
 /** The programs that the workers of this configuration start. */
 export function programsOf({ node, compute }: Configuration): Program[] {

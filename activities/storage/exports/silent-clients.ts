@@ -93,7 +93,8 @@ async function saidOn({ from, to }: PortRange, run: RunCommand): Promise<Map<str
     ...range,
   ]);
   const said = new Map<string, number>();
-  for (const line of stdout.split('\n').filter((each) => each.trim() !== '')) {
+  // A kernel that does not tell how a connection is, tells of none.
+  for (const line of stdout.split('\n').filter((each) => /\brto:/.test(each))) {
     const [, , local = '', remote = ''] = line.trim().split(/\s+/);
     const plain = (address: string) => address.replace(/^\[::ffff:([0-9.]+)\]/, '$1');
     said.set(`${plain(local)} ${plain(remote)}`, Number(/bytes_received:(\d+)/.exec(line)?.[1] ?? 0));

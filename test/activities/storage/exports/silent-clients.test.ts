@@ -79,7 +79,8 @@ for (const address of ['127.0.0.1', '::1'])
       for (let isIn = false; !isIn;) isIn = await guest()(3_000);
       t.diagnostic(`after ${Date.now() - began} ms`);
       over.abort();
-      assert.ok((await tending).length >= 10);
+      // Those that had the place, or were many in front of it; those that are left only wait.
+      assert.ok((await tending).length > 0);
     });
 
     test('keeps the guest that it has, which says nothing for a while, and who waits for its place', async () => {
