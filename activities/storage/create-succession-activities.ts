@@ -251,7 +251,7 @@ export function createSuccessionActivities(
       // It is to hold what it holds now, should the volume come back to it.
       const tags = [volumeTag(volumeId), keptTag(migrationId)];
       const expected = { identity: device.identity, tags };
-      await driverOf(backEnd).hold(deviceName, expected, migrationId, { removable: true });
+      await driverOf(backEnd).hold(deviceName, expected, migrationId);
     }),
   };
 }

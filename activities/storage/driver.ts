@@ -136,9 +136,9 @@ export interface VolumeDriver {
    * Lets nobody begin to write to the device, if it is the expected one, until it is released: it is read-only, and marked as held by the
    * migration. Who has it open for writing already is not kept from it in every case: look at its surroundings afterwards. An inactive
    * one is activated. Held by another migration: taken over. Read-only by somebody else's will: it stays so, and is not marked.
-   * `removable`: for long; an operator can still remove it by hand. Missing: `DeviceMissing`.
+   * Missing: `DeviceMissing`.
    */
-  hold(name: string, expected: Expected, migrationId: string, how?: { removable?: boolean }): Promise<void>;
+  hold(name: string, expected: Expected, migrationId: string): Promise<void>;
 
   /** Ends the hold of the migration: it can be written to, and is as active, as before. Not there, or not held by it: nothing happens. */
   release(name: string, migrationId: string): Promise<void>;

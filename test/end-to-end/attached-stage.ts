@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -15,6 +15,7 @@ import { listAttachments } from '../../registry/attachments.ts';
 import { findMigration } from '../../registry/migrations.ts';
 import { openRegistry, type Registry } from '../../registry/open-registry.ts';
 import { findVolume } from '../../registry/volumes.ts';
+import { removeFolder } from '../../setup/remove-folder.mjs';
 import { computeNode } from '../../testbed/compute-node.ts';
 import { fillImage } from '../../testbed/guest/records.ts';
 import {
@@ -83,7 +84,8 @@ export class AttachedStage {
     const directory = await mkdtemp(join(tmpdir(), 'ferry-attached-'));
     const ends: (() => Promise<unknown>)[] = [];
     ends.push(async () => {
-      if (!process.env['FERRY_KEEP_STAGE']) await rm(directory, { recursive: true, force: true });
+      // A source that a test leaves kept is read-only, for root too.
+      if (!process.env['FERRY_KEEP_STAGE']) removeFolder(directory);
     });
     const configuration = { nodeTimeoutSeconds: 60, noProgressSeconds: 20 };
     try {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { messages } from '../../model/messages.ts';
@@ -153,6 +153,26 @@ describe('around the pivot', () => {
     await on.stage.guest.powerOff();
     await on.stage.guest.start();
     await on.stage.guest.console.progress(volume.device, 5);
+    await on.stage.assertAt(volume, server2, 'success');
+  });
+
+  test('a guest whose definition names the source again, which is kept on its own hypervisor, does not start on it', async () => {
+    const { guest, hypervisor } = on.stage;
+    const volume = keep(await on.stage.attached('server1'));
+    const old = join(hypervisor.libvirt.folder, 'old-definition.xml');
+    await writeFile(old, await hypervisor.virsh('dumpxml', '--domain', guest.name, '--inactive', '--security-info'));
+    const kept = await on.stage.migrate(volume.id, { keepSourceSeconds: 86_400 });
+    assert.equal(await on.stage.outcome(kept), 'success');
+    // Nobody puts it right before the guest is started: as when a hypervisor boots that lost its last seconds.
+    await on.stage.computeOnServer1.signal('SIGKILL');
+    await guest.cutPower();
+    await hypervisor.virsh('define', '--file', old);
+    await assert.rejects(guest.turnOn(), /Operation not permitted|Permission denied/);
+    await on.stage.computeOnServer1.start();
+    await poll(async () => (await hypervisor.virsh('dumpxml', '--domain', guest.name)).includes(`protocol='nbd'`));
+    await guest.start();
+    await guest.console.progress(volume.device, 5);
+    await on.stage.ferry('migration', 'discard', volume.id);
     await on.stage.assertAt(volume, server2, 'success');
   });
 });

@@ -140,12 +140,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
     });
 
   /** The mark comes before what it is the mark of: what a crash leaves is either as before, or says that it was Ferry. */
-  async function hold(
-    found: Found,
-    what: Expected,
-    migrationId: string,
-    { removable = false }: { removable?: boolean },
-  ): Promise<void> {
+  async function hold(found: Found, what: Expected, migrationId: string): Promise<void> {
     const readOnly = await isReadOnly(found.path);
     const holds = holdTags(found.tags);
     if (readOnly && holds.length === 0) return;
@@ -153,8 +148,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
     const others = found.tags.filter((tag) => !holds.includes(tag));
     await what.stillWanted?.();
     await retagged(found, [...others, heldTag(migrationId), modeTag(mode)]);
-    if (removable) await makeMutable(found.path);
-    if (removable || !(await makeImmutable(found.path))) await forbidWriting(found.path, mode);
+    if (!(await makeImmutable(found.path))) await forbidWriting(found.path, mode);
   }
 
   /** Ends the hold of the migration, or any. */
@@ -290,11 +284,11 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
     },
 
-    async hold(name, what, migrationId, how = {}) {
+    async hold(name, what, migrationId) {
       checkName(name);
       checkExpected(what);
       checkTags([heldTag(migrationId)]);
-      await changing(async () => hold(await expected(name, what), what, migrationId, how));
+      await changing(async () => hold(await expected(name, what), what, migrationId));
     },
 
     async release(name, migrationId) {

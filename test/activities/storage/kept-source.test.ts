@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -21,6 +21,7 @@ import {
   volumeTag,
   type Whereabouts,
 } from '../../../model/device.ts';
+import { removeFolder } from '../../../setup/remove-folder.mjs';
 import { ferryError } from '../../registry/world.ts';
 import { runStep } from './run-step.ts';
 
@@ -50,7 +51,7 @@ describe('a device that its volume has left', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ferry-kept-'));
   });
-  after(() => rm(folder, { recursive: true, force: true }));
+  after(() => removeFolder(folder));
   beforeEach(async () => {
     isKept = true;
     now = elsewhere;
@@ -78,6 +79,14 @@ describe('a device that its volume has left', () => {
       line!,
       new RegExp(`kept source of volume ${volumeId}; remove it: ferry migration discard ${volumeId}`),
     );
+  });
+
+  test('is written to by nobody: a guest that finds its old definition does not start on it', async () => {
+    await runStep(activities.keepSource, at);
+    const { path } = (await driver.find(deviceName))!;
+    // As root, as QEMU may be.
+    await assert.rejects(open(path, 'r+'), { code: 'EPERM' });
+    await using _ = await open(path, 'r');
   });
 
   test('is deleted by nothing while the registry keeps it, and then by what removes it', async () => {

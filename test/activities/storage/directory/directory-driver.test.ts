@@ -6,6 +6,7 @@ import {
   link,
   mkdir,
   mkdtemp,
+  mkdtempDisposable,
   open,
   readdir,
   readFile,
@@ -34,7 +35,6 @@ driverConformance('directory', async () => {
     driver: createDirectoryDriver({ path, capacityBytes: 128 * mib }),
     gone: createDirectoryDriver({ path: join(path, 'not-there') }),
     run: runCommand,
-    rootMayWrite: true,
     unitBytes: 4 * mib,
     makeForeign: async (name, sizeBytes) => {
       await mkdir(join(path, 'volumes'), { recursive: true });
@@ -245,13 +245,25 @@ describe('a directory back end', () => {
     }
   });
 
+  /** As where a file cannot be made immutable: then only its permissions change. */
+  async function withoutChattr(action: () => Promise<void>): Promise<void> {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'ferry-programs-'));
+    await writeFile(join(folder.path, 'chattr'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const programs = process.env['PATH'];
+    process.env['PATH'] = `${folder.path}:${programs}`;
+    try {
+      await action();
+    } finally {
+      process.env['PATH'] = programs;
+    }
+  }
+
   test('a write to a held file shows in its time of change', async () => {
     const { path: file } = await make();
     const lastWrite = async () => (await driver.surroundings('volume-1'))?.lastWrite;
     {
       await using writer = await open(file, 'r+');
-      // Where its file system can do more, not even this writer may go on.
-      await driver.hold('volume-1', { tags: [mine] }, 'm1', { removable: true });
+      await withoutChattr(() => driver.hold('volume-1', { tags: [mine] }, 'm1'));
       const before = await lastWrite();
       assert.equal(await lastWrite(), before);
       await writer.write('open before it was held');
