@@ -1,4 +1,11 @@
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, uuid4 } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  patched,
+  uuid4,
+} from '@temporalio/workflow';
 import * as z from 'zod';
 import { refusal, type Reason } from '../model/errors.ts';
 import { migrationRequest, type Claim, type ClaimedMigration } from '../model/migration.ts';
@@ -9,6 +16,7 @@ import { askNodes } from './ask-nodes.ts';
 import { causeOf, cleanUpOrHandOver } from './clean-up-or-hand-over.ts';
 import { keepingSource, type CleanUpStep, type Successor } from './clean-up-steps.ts';
 import { cancelled, failureOf, reasonOf } from './failures.ts';
+import { fenceSource, untilFenced } from './fence-source.ts';
 import { assisted } from './flows/assisted.ts';
 import { genericAttached } from './flows/attached.ts';
 import { genericDetached, type FlowResult } from './flows/generic-detached.ts';
@@ -174,8 +182,12 @@ async function goForward(run: MigrationRun, m: ClaimedMigration, flow: FlowResul
   run.enter('switching');
   await switchVolume();
   run.enter('cleaning-up');
+  const isGuests = m.flow === 'generic-attached' && patched('the source that a guest has left is fenced');
+  const left = isGuests ? flow.cleanUp[0]! : null;
+  const isFenced = left === null || (await fenceSource(run, left));
   const settled = await settleDestination(run, m, destination);
   if (settled !== 'settled') return endReturned(run, m, destination, settled.returned);
+  if (!isFenced) await untilFenced(run, left);
   const { migrationId, volumeId } = claim;
   const keeps = run.request.keepSourceSeconds !== null;
   if (undoes) await tellKeptSource(undoes.migrationId);

@@ -136,6 +136,7 @@ export const storageInputs = {
   settleDestination: input(successor),
   reviveDevice: input(whole),
   deleteDestination: input({ ...onDevice, ...ofMigration }),
+  fenceSource: input(left),
   retireSource: input({ ...left, proof: proof.nullable() }),
   keepSource: input(left),
 

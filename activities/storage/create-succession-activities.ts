@@ -21,7 +21,8 @@ import { lockDevice } from './copier/device-lock.ts';
 import type { StorageDependencies } from './create-storage-activities.ts';
 import type { Device, VolumeDriver } from './driver.ts';
 import { endExport, endExports } from './exports.ts';
-import { refuseIfOrigin } from './guard-device.ts';
+import { stillWanted } from '../warrants/require-warrants.ts';
+import { refuseIfOrigin, refuseIfUsed } from './guard-device.ts';
 import { readEnds } from './read-ends.ts';
 
 interface OnDevice {
@@ -205,6 +206,26 @@ export function createSuccessionActivities(
       // What was live once is no mere copy.
       const not = (['live', 'retired', 'kept'] as const).map(roleTag);
       await driver.delete(input.deviceName, { identity: device.identity, tags: [tag], not });
+    }),
+
+    /**
+     * Nobody writes any more to the device that a guest's volume has left, while it waits to be retired or kept: a definition that names it again
+     * would have the guest start on what is old. Ends its exports. Somebody uses it: `VolumeInUse`. Retired, kept or gone by now: done.
+     */
+    fenceSource: beating(async (input: Left): Promise<void> => {
+      const { backEnd, deviceName, volumeId, migrationId } = input;
+      const driver = driverOf(backEnd);
+      const device = await driver.find(deviceName);
+      if (!device) return;
+      const standing = standingOf(device.tags);
+      if (standing.volumeId !== volumeId || standing.role !== 'live') return;
+      checkIdentity(input, device);
+      if (await deps.isCurrentLocation(backEnd, deviceName))
+        throw new FerryError('NotOwned', `${deviceName} on ${backEnd} holds a volume; it is not fenced off.`);
+      await endExports(deps.exports, device.path);
+      await refuseIfUsed({ driver, exports: deps.exports, name: deviceName });
+      const tags = [volumeTag(volumeId), roleTag('live')];
+      await driver.hold(deviceName, { identity: device.identity, tags, stillWanted }, migrationId);
     }),
 
     /**

@@ -284,6 +284,17 @@ export function storageWarrants(registry: Registry): Warrants<StorageActivities>
         ),
     },
     deleteDestination: { objection: async (input) => stillNeeded(await migration(input.migrationId)) },
+    fenceSource: {
+      async objection(input) {
+        const m = await migration(input.migrationId);
+        const isIts =
+          m?.volumeId === input.volumeId && m.source === input.backEnd && m.sourceDevice === input.deviceName;
+        if (!isIts) return 'no such migration moves the volume from there';
+        return m.isSwitched
+          ? isServing(input.exportName, await concerned(input.exportName))
+          : 'the volume is there still';
+      },
+    },
     retireSource: leaves,
     keepSource: leaves,
 

@@ -156,6 +156,32 @@ describe('around the pivot', () => {
     await on.stage.assertAt(volume, server2, 'success');
   });
 
+  test('nor before its source could be retired: what the guest was told to be written is not left behind', async () => {
+    const { stage } = on;
+    const { guest, hypervisor, system } = stage;
+    const volume = keep(await stage.attached('server1'));
+    const old = join(hypervisor.libvirt.folder, 'older-definition.xml');
+    await writeFile(old, await hypervisor.virsh('dumpxml', '--domain', guest.name, '--inactive', '--security-info'));
+    const handle = await stage.migrate(volume.id, { nodeTimeoutSeconds: 600 });
+    await poll(async () => (await stage.state(handle)).phase === 'switching');
+    await system.storage['server2']!.signal('SIGSTOP');
+    await poll(async () => (await stage.volume(volume.id)).host === server2);
+    const { events } = await handle.fetchHistory();
+    assert.ok(!JSON.stringify(events).includes('retireSource'));
+    await poll(async () => JSON.stringify((await handle.fetchHistory()).events).includes('settleDestination'));
+    await stage.computeOnServer1.signal('SIGKILL');
+    await guest.cutPower();
+    await hypervisor.virsh('define', '--file', old);
+    await assert.rejects(guest.turnOn(), /Operation not permitted|Permission denied/);
+    await system.storage['server2']!.signal('SIGCONT');
+    await stage.computeOnServer1.start();
+    assert.equal(await stage.outcome(handle), 'success');
+    await poll(async () => (await hypervisor.virsh('dumpxml', '--domain', guest.name)).includes(`protocol='nbd'`));
+    await guest.start();
+    await guest.console.progress(volume.device, 5);
+    await stage.assertAt(volume, server2, 'success');
+  });
+
   test('a guest whose definition names the source again, which is kept on its own hypervisor, does not start on it', async () => {
     const { guest, hypervisor } = on.stage;
     const volume = keep(await on.stage.attached('server1'));

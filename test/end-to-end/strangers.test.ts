@@ -108,6 +108,7 @@ function harmful(id: string, of: { migrationId?: string; backEnd?: string } = {}
     ['settleDestination', { ...whole, migrationId, generation: 9 }],
     ['reviveDevice', { ...whole, generation: 9 }],
     ['deleteDestination', { ...at, migrationId }],
+    ['fenceSource', left],
     ['retireSource', { ...left, proof: null }],
     ['keepSource', left],
   ];

@@ -21,6 +21,7 @@ export const attachedSteps = [
   'mirrorDisk',
   'pauseMirror',
   'compareVolume',
+  'fenceSource',
   'beginPivot',
   'pivotDisk',
   'abortMirror',

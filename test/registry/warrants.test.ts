@@ -368,7 +368,10 @@ describe('the registry is asked before a step is done', () => {
     await refused(storage.digestVolume({ ...reading, ...exported }));
     const left = { ...source, exportName, migrationId, identity: null };
     await refused(storage.retireSource({ ...left, volumeId, proof: null }));
+    await refused(storage.fenceSource({ ...left, volumeId: other }));
     await registry.rows(noColumns, 'UPDATE migrations SET switched_at = now() WHERE id = $1', [migrationId]);
+    await refused(storage.fenceSource({ ...left, volumeId }));
+    await storage.fenceSource({ ...left, volumeId: other });
     await refused(storage.pullVolume({ ...copied, ...read }));
     await refused(storage.retireSource({ ...left, volumeId, proof: null }));
     await refused(storage.keepSource({ ...left, volumeId }));

@@ -142,3 +142,23 @@ describe('a mirror that is ready', () => {
     assert.deepEqual(steps(), [...made, ...compared, ...compared, ...turned, ...settled]);
   });
 });
+
+describe('the source that a guest has left', () => {
+  test('is written to by nobody before it goes: somebody who uses it is told, and waited for', async () => {
+    nodes.next('fenceSource', ...Array.from({ length: 3 }, () => 'VolumeInUse' as const));
+    const handle = await nodes.migrate(id);
+    assert.equal((await ended(handle)).outcome, 'success');
+    const { events } = await handle.fetchHistory();
+    const steps = (events ?? []).map((e) => e.activityTaskScheduledEventAttributes?.activityType?.name);
+    const order = steps.filter((step) => step && ['fenceSource', 'settleDestination', 'retireSource'].includes(step));
+    assert.deepEqual([...new Set(order)], ['fenceSource', 'settleDestination', 'retireSource']);
+    assert.ok(order.lastIndexOf('fenceSource') < order.indexOf('retireSource'));
+    assert.ok(order.lastIndexOf('fenceSource') > order.indexOf('settleDestination'));
+  });
+
+  test('is not waited for where its node is away: that is for the clean-up', async () => {
+    nodes.next('fenceSource', 'NotOwned');
+    assert.equal((await migrated()).outcome, 'success');
+    assert.deepEqual(steps(), [...made, ...compared, ...turned, ...settled]);
+  });
+});

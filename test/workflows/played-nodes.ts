@@ -238,6 +238,7 @@ export class PlayedNodes {
       listEverything: this.#step<unknown, string[]>('listEverything', () => this.left),
       removeExport: this.#step('removeExport', undefined),
       deleteDestination: this.#step('deleteDestination', undefined),
+      fenceSource: async () => this.#turn('fenceSource'),
       retireSource: this.#step('retireSource', undefined),
       keepSource: this.#step('keepSource', undefined),
       settleDestination: this.#step('settleDestination', proof),

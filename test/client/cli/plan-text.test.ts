@@ -37,9 +37,12 @@ Volume 6088f80a-f116-4331-ad48-9afb0dfb196c would move; nothing was done.
   );
 });
 
-test("a plan to move a running guest's disk says that nothing will be compared, and no other one does", () => {
+test("a plan to move a running guest's disk says how that is proven, and no other one does", () => {
   const plan = (flow: 'generic-attached' | 'assisted') => planText({ allowed: true, flow, facts, reasons: [] });
-  assert.match(plan('generic-attached'), /^  proof  none, whatever --verify says: /m);
+  assert.match(
+    plan('generic-attached'),
+    /^  proof  both sides of the mirror are read and compared .*; with --verify none or inline there is none$/m,
+  );
   assert.doesNotMatch(plan('assisted'), /proof/);
 });
 
