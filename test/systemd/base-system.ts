@@ -4,7 +4,7 @@ import { makeDebian, type Suite } from '../../setup/bare/bare-system.ts';
 import { inRoot, installPackages } from '../../setup/bare/in-root.ts';
 
 /** What a machine must have to be one: its init, and what its commands look with. */
-const itself = ['systemd', 'systemd-sysv', 'dbus', 'iproute2', 'procps'];
+export const ofEveryMachine = ['systemd', 'systemd-sysv', 'dbus', 'iproute2', 'procps'];
 
 /** Beside Ferry's packages: what they recommend to have, and the servers that a control machine has here. */
 const others = [
@@ -35,7 +35,7 @@ export async function makeBaseSystem(
     if (!roles.length) roles.push(...made.map((name) => join(releasesFolder, version, name)));
   }
   await inRoot(folder, ['apt-get', 'update', '-q']);
-  await installPackages(folder, itself);
+  await installPackages(folder, ofEveryMachine);
   await installPackages(folder, [...roles, ...others], ['--download-only']);
 
   // What is installed from now on is on a machine of its own, whose services are started.

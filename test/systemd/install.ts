@@ -58,19 +58,18 @@ export async function installControl(site: Site): Promise<void> {
   said('Postgres and Temporal, with TLS');
   await startPostgres(control);
   await startTemporal(control);
-  await sql(control, "CREATE ROLE ferry LOGIN CREATEROLE PASSWORD 'owner'", 'CREATE DATABASE ferry OWNER ferry');
+  await sql(control, ["CREATE ROLE ferry LOGIN CREATEROLE PASSWORD 'owner'", 'CREATE DATABASE ferry OWNER ferry']);
   said('a control worker');
   await install(control, 'control', {});
   await must(control.run(documented(keyFor('ferry'))));
   await control.write('/root/owner-url', `${ownerUrl}\n`, 0o600);
   for (const command of ['migrate', 'roles'])
     await must(control.run(documented(`FERRY_DATABASE_URL_FILE=/root/owner-url ferry db ${command}`)));
-  await sql(
-    control,
+  await sql(control, [
     "CREATE ROLE control LOGIN PASSWORD 'secret' IN ROLE ferry_control",
     ...['server1', 'server2'].map((name) => `CREATE ROLE ${name} LOGIN PASSWORD 'secret' IN ROLE ferry_storage`),
     "CREATE ROLE hv1 LOGIN PASSWORD 'secret' IN ROLE ferry_compute",
-  );
+  ]);
   await starts(control, 'control');
   const unit = ['systemctl', 'show', '--property=MainPID', '--value', 'ferry-control'];
   const main = (await must(control.run(unit))).trim();

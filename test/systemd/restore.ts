@@ -1,6 +1,7 @@
 import { check, comes, must, said } from '../../setup/story-checks.ts';
 import { type AttachedGuest, isWhole } from './attached.ts';
 import { documented } from './documented.ts';
+import { sql } from './servers.ts';
 import type { Site } from './site.ts';
 import { digestOf, makeVolume, moves, placeOf } from './volumes.ts';
 
@@ -18,6 +19,12 @@ export async function restoreRegistry(site: Site, { volume, guest }: { volume: s
     await digestOf(site, volume),
     await digestOf(site, made),
   ];
+
+  // As by a newer release: the older one refuses to work with that, until the registry is restored.
+  await sql(control, ['INSERT INTO schema_versions SELECT max(version) + 1 FROM schema_versions'], 'ferry');
+  const refuses = await control.run(['systemctl', 'restart', 'ferry-control']);
+  const log = (await control.run(['journalctl', '--unit', 'ferry-control', '--no-pager', '--lines=10'])).output;
+  check('a worker refuses a newer schema', refuses.exitCode !== 0 && /knows only/.test(log), log);
 
   await run('systemctl stop ferry-control');
   await run('runuser -u postgres -- pg_restore --clean --if-exists --dbname=ferry /var/lib/postgresql/ferry.dump');

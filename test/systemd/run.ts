@@ -36,6 +36,9 @@ try {
   await rm(join(folder, 'releases'), { recursive: true });
   said('machines');
   const site = await makeSite(folder, base);
+  // Whoever ends this ends the machines; what setup/run.mjs sweeps up does not know their control groups.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.once(signal, () => void site.stop().finally(() => process.exit(1)));
   try {
     await story(site, folder);
   } finally {

@@ -34,10 +34,12 @@ export async function startPostgres(machine: Machine): Promise<void> {
   await must(machine.run(['systemctl', 'restart', 'postgresql']));
 }
 
-/** Runs SQL as the administrator of Postgres. */
-export function sql(machine: Machine, ...statements: readonly string[]): Promise<string> {
+/** Runs SQL as the administrator of Postgres, in `postgres` or a database of its. */
+export function sql(machine: Machine, statements: readonly string[], database = 'postgres'): Promise<string> {
   const each = statements.flatMap((statement) => ['--command', statement]);
-  return must(machine.run(['runuser', '-u', 'postgres', '--', 'psql', '-qAt', '-v', 'ON_ERROR_STOP=1', ...each]));
+  return must(
+    machine.run(['runuser', '-u', 'postgres', '--', 'psql', '-qAt', '-d', database, '-v', 'ON_ERROR_STOP=1', ...each]),
+  );
 }
 
 /** Temporal's development server. It has no TLS of its own: that, and the certificates of clients, are HAProxy's. */
