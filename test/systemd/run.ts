@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Suite } from '../../setup/bare/bare-system.ts';
 import { pinnedNode } from '../../setup/npm-packages.mjs';
+import { removeFolder } from '../../setup/remove-folder.mjs';
 import { root } from '../../setup/report.mjs';
 import { said, sumUp } from '../../setup/story-checks.ts';
 import { makeBaseSystem } from './base-system.ts';
@@ -45,6 +46,7 @@ try {
     await site.stop();
   }
 } finally {
-  await rm(folder, { recursive: true, force: true });
+  // Files among it may be locked against changes, where a copy was ended in the middle.
+  removeFolder(folder);
 }
 sumUp();
