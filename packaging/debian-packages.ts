@@ -22,7 +22,14 @@ const roles: readonly Role[] = [
   {
     name: 'ferry-storage',
     summary: 'storage worker: serves the back ends of this node',
-    depends: ['qemu-utils', 'util-linux', 'perl-base', 'iproute2'],
+    depends: [
+      'qemu-utils',
+      'util-linux',
+      'util-linux-extra | util-linux (<< 2.38)',
+      'e2fsprogs',
+      'perl-base',
+      'iproute2',
+    ],
     recommends: ['lvm2', 'thin-provisioning-tools'],
     units: ['ferry-storage.service'],
   },

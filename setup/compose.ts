@@ -9,9 +9,10 @@ import * as z from 'zod';
 import { startEngine } from './compose/engine.ts';
 import { furnish } from './compose/furnish.ts';
 import { makeImages, makePrograms, makeRoots } from './compose/parts.ts';
-import { found, passed, said, story } from './compose/story.ts';
+import { story } from './compose/story.ts';
 import { pinnedNode } from './npm-packages.mjs';
 import { root } from './report.mjs';
+import { said, sumUp } from './story-checks.ts';
 
 console.log(`NOT shown here, as their images cannot be had without a registry:
   Grafana itself: a stand-in looks whether its files, secret and volume are where Grafana looks for them;
@@ -53,7 +54,4 @@ try {
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
-said('the end');
-if (found.length) console.log(`failed: ${found.join('; ')}`);
-console.log(`${passed()} passed, ${found.length} failed`);
-process.exitCode = found.length ? 1 : 0;
+sumUp();

@@ -6,8 +6,9 @@ import { findProgram } from './find-program.mjs';
  * A kind of thing that runs here and what it takes. `postgres`: the embedded one. `directories`: Temporal and workers, with storage
  * nodes whose back ends are directories. `nodes`: storage nodes with a real LVM. `hypervisor`: a libvirt of one's own with a guest.
  * `measures`: what tests compare with, break and look through. `pooler`: PgBouncer. `browser`: a browser. `keystone`: OpenStack's identity
- * service and its clients. `clients`: of Cinder alone. `cinder`: Cinder's own database code, and the server that most Cinders have theirs on. `roots`: bare Debian systems.
- * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'clients' | 'cinder' | 'roots'} Part
+ * service and its clients. `clients`: of Cinder alone. `cinder`: Cinder's own database code, and the server that most Cinders have theirs on. `roots`: bare Debian systems. `machines`: such
+ * with a network, releases to install, and guests.
+ * @typedef {'postgres' | 'directories' | 'nodes' | 'hypervisor' | 'measures' | 'pooler' | 'browser' | 'keystone' | 'clients' | 'cinder' | 'roots' | 'machines'} Part
  */
 
 /**
@@ -19,7 +20,7 @@ import { findProgram } from './find-program.mjs';
 /**
  * What somebody wants to run here.
  * @typedef {'demo' | 'demo -- --require-lvm' | 'demo -- --cinder' | 'demo -- --cinder --require-lvm' | 'demo -- --attached' | 'test:unit' | 'test:registry' | 'test:nodes' | 'test:attached'
- *   | 'test' | 'tempest' | 'bench' | 'bare' | 'compose'} Purpose
+ *   | 'test' | 'tempest' | 'bench' | 'bare' | 'compose' | 'systemd'} Purpose
  */
 
 /**
@@ -54,6 +55,7 @@ export const purposes = {
   bench: { needed: ['postgres', 'directories', 'nodes', 'hypervisor', 'measures'] },
   bare: { needed: ['roots'] },
   compose: { needed: ['roots', 'directories'] },
+  systemd: { needed: ['roots', 'directories', 'machines'] },
 };
 
 /** @returns {Need[]} */
@@ -71,7 +73,7 @@ export function allNeeds() {
     program('lvm', ['lvm2'], ['nodes']),
     program('dmsetup', ['dmsetup'], ['nodes']),
     program('thin_check', ['thin-provisioning-tools'], ['nodes']),
-    program('ip', ['iproute2'], ['nodes']),
+    program('ip', ['iproute2'], ['nodes', 'machines']),
     program('insmod', ['kmod'], ['nodes']),
     program('taskset', ['util-linux'], ['nodes']),
     program('mount', ['mount'], ['nodes', 'hypervisor']),
@@ -109,6 +111,8 @@ export function allNeeds() {
     { ...guestKernel(), packages: ['linux-image-cloud-amd64', 'linux-image-virtual'], parts: ['hypervisor'] },
     program('xz', ['xz-utils'], ['hypervisor']),
     program('debootstrap', ['debootstrap'], ['roots']),
+    program('dpkg-deb', ['dpkg'], ['machines']),
+    program('strip', ['binutils'], ['machines']),
   ];
 }
 

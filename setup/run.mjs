@@ -1,4 +1,4 @@
-// node setup/run.mjs demo|test|test:LANE|matrix|chaos|tempest|check|bench|bare|compose|release [arguments]
+// node setup/run.mjs demo|test|test:LANE|matrix|chaos|tempest|check|bench|bare|compose|systemd|release [arguments]
 // Makes this machine ready for it, then runs it on the Node version that the project pins. Plain JavaScript without
 // dependencies, for any Node since 20: it runs before anything is installed.
 import { spawn } from 'node:child_process';
@@ -26,6 +26,7 @@ const programs = {
   bench: ['bench/run.ts'],
   bare: ['setup/bare.ts'],
   compose: ['setup/compose.ts'],
+  systemd: ['test/systemd/run.ts'],
   release: ['packaging/release.ts'],
 };
 

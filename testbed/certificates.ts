@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 
 /**
- * Makes a folder with an authority of its own, and with certificates for a server of the given addresses and for a client, named as QEMU
+ * Makes a folder with an authority of its own, and with certificates for a server of the given addresses and names and for a client, named as QEMU
  * wants them. They are good for two days.
  */
 export async function makeCertificates(
@@ -27,7 +28,7 @@ export async function makeCertificates(
         'basicConstraints=critical,CA:FALSE',
         'keyUsage=critical,digitalSignature',
         `extendedKeyUsage=${role}Auth`,
-        `subjectAltName=${addresses.map((address) => `IP:${address}`).join(',')}`,
+        `subjectAltName=${addresses.map((address) => `${isIP(address) ? 'IP' : 'DNS'}:${address}`).join(',')}`,
       ),
     );
   }

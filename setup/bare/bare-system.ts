@@ -80,7 +80,8 @@ export async function makeBareSystem(suite: Suite, folder: string): Promise<Bare
 export async function makeDebian(suite: Suite, folder: string): Promise<void> {
   const mirror = debianMirror();
   if (mirror === undefined) throw new Error('This machine has no package source of Debian in /etc/apt.');
-  await execa('debootstrap', ['--variant=minbase', suite, folder, mirror]);
+  // It mounts /proc there: in a mount namespace of its own that is gone with it, also when it is killed.
+  await execa('unshare', ['--mount', 'debootstrap', '--variant=minbase', suite, folder, mirror]);
   const lists = [`${mirror} ${suite}`, `${mirror} ${suite}-updates`, `${mirror}-security ${suite}-security`];
   await writeFile(join(folder, 'etc/apt/sources.list'), lists.map((each) => `deb ${each} main\n`).join(''));
   // Services of packages are not started: this is no machine of its own.

@@ -5,6 +5,7 @@ import { access, cp, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { makeDebian } from '../bare/bare-system.ts';
+import { inRoot, installPackages } from '../bare/in-root.ts';
 import { cacheFolder } from '../cache-folder.mjs';
 import { findProgram } from '../find-program.mjs';
 import { findTemporal } from '../find-temporal.mjs';
@@ -128,14 +129,8 @@ async function importRoot(engine: Engine, root: string, name: string): Promise<v
 }
 
 async function install(root: string, packages: readonly string[]): Promise<void> {
-  const apt = ['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...packages];
-  await inRoot(root, ['env', 'DEBIAN_FRONTEND=noninteractive', ...apt]);
+  await installPackages(root, packages);
   await inRoot(root, ['apt-get', 'clean']);
-}
-
-/** With this machine's network: packages come through it. */
-async function inRoot(root: string, argv: readonly string[]): Promise<void> {
-  await execa('bash', [join(import.meta.dirname, '../bare/enter-root.sh'), root, 'root', ...argv], { stdin: 'ignore' });
 }
 
 async function isThere(file: string): Promise<boolean> {

@@ -1,44 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import type { Commands, Ran } from './engine.ts';
+import type { Commands } from '../namespaces/commands.ts';
+import { check, comes, must, said } from '../story-checks.ts';
 import { ferryProgram, nodes, project } from './furnish.ts';
-
-export const found: string[] = [];
-export const passed = () => count;
-let count = 0;
-
-/** Counts a check, and says how it went. */
-function check(what: string, well: boolean, why = ''): void {
-  console.log(`${well ? '✔' : '✖'} ${what}`);
-  if (well) count += 1;
-  else {
-    found.push(what);
-    if (why) console.log(why.split('\n').slice(-60).join('\n'));
-  }
-}
 
 const secrets = ['postgres-password', 'ferry-database-url', 'temporal-pgpass', 'grafana-password'];
 const jobs = ['databases', 'temporal-schema', 'temporal-namespace', 'ferry-schema'];
 const stays = ['postgres', 'temporal', 'temporal-ui', 'control', 'api', 'prometheus', 'alertmanager', 'grafana'];
-
-const began = Date.now();
-export const said = (text: string) => console.log(`\n${Math.round((Date.now() - began) / 1000)} s: ${text}`);
-
-/** What is one of the lane's own commands must work. */
-async function must(ran: Promise<Ran>): Promise<string> {
-  const { exitCode, output } = await ran;
-  if (exitCode !== 0) throw new Error(`it ended with ${exitCode}:\n${output}`);
-  return output;
-}
-
-/** Waits for a condition; false when it does not come. */
-async function comes(is: () => Promise<boolean>, withinSeconds = 180): Promise<boolean> {
-  for (const deadline = Date.now() + withinSeconds * 1000; Date.now() < deadline; await sleep(500))
-    if (await is()) return true;
-  return false;
-}
 
 function lane(engine: Commands) {
   const compose = (...argv: readonly string[]) =>

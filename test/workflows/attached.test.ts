@@ -371,14 +371,14 @@ describe('its workflow is terminated, and the repair asks the guest', () => {
     nodes.verdict = 'copying';
     const id = await terminatedAt('mirrorDisk');
     assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
-    assert.deepEqual(nodes.steps, ['probeDisk', 'abortMirror', 'removeExport', 'deleteDestination']);
+    assert.deepEqual(nodes.steps, ['probeDisk', 'abortMirror', 'removeExport', 'removeExport', 'deleteDestination']);
     await assertOn(id, source, 'error');
   });
 
   test('before anything was made: back, and no guest is asked', async () => {
     const id = await terminatedAt('prepareDestination');
     assert.deepEqual(await repair(id), [{ direction: 'back', state: 'repaired', note: null }]);
-    assert.deepEqual(nodes.steps, ['removeExport', 'deleteDestination']);
+    assert.deepEqual(nodes.steps, ['removeExport', 'removeExport', 'deleteDestination']);
     await assertOn(id, source, 'error');
   });
 
