@@ -55,9 +55,10 @@ async function begin(
   way: Way,
   order: Order | null,
   { destination = otherSide(disk.host), ...request }: Partial<MigrationRequestInput> = {},
+  others: readonly Order[] = [],
 ): Promise<Begun> {
   const turn = turnedBy[way];
-  const orders = [...(turn ? [held] : []), ...(order ? [order] : [])];
+  const orders = [...others, ...(turn ? [held] : []), ...(order ? [order] : [])];
   const before = await disks.checker.lastMigration(disk.id);
   const migration = await stage.beginMove(disk.id, { source: disk.host, destination }, orders, request);
   if (turn) await stage.askHeld(migration, turn);
@@ -246,9 +247,9 @@ test('a worker that was suspended while another one did its work harms nothing w
 
 describe('the checker finds a planted defect of an attached volume', { concurrency: true }, () => {
   /** In a guest of its own: it does not survive some of them. */
-  const finds = async (name: string, order: Order, complaint: RegExp) => {
+  const finds = async (name: string, [order, ...others]: readonly [Order, ...Order[]], complaint: RegExp) => {
     const disk = await disks.attach(await disks.guest(name), one, 'hv1');
-    const { migration } = await begin(disk, 'forward', order);
+    const { migration } = await begin(disk, 'forward', order, {}, others);
     assert.equal(await stage.ended(migration), 'success');
     await assert.rejects(
       disks.checker.assertAt(disk, { host: two, outcome: 'success' }, { settleMs: 5_000 }),
@@ -257,13 +258,25 @@ describe('the checker finds a planted defect of an attached volume', { concurren
   };
   const nodes = `${stage.stage.directory}/nodes`;
 
+  const notTurned: Order = { step: 'pivotDisk', what: 'does not happen' };
+
   test('the registry says that the guest was turned, and it was not', () =>
-    finds('vm-not-turned', { step: 'pivotDisk', what: 'does not happen' }, /definition does not name/));
+    finds('vm-not-turned', [notTurned, { step: 'fenceSource', what: 'does not happen' }], /definition does not name/));
+
+  test('Ferry finds that itself: the guest is on the source, which is not taken from it', async () => {
+    const disk = await disks.attach(await disks.guest('vm-found'), one, 'hv1');
+    const { handle } = (await begin(disk, 'forward', notTurned)).migration;
+    for (let said: string | null = null; !said?.includes('which the volume has left'); await sleep(200)) {
+      assert.equal((await handle.describe()).status.name, 'RUNNING');
+      said = (await handle.query<MigrationState>(messages.migrationState)).waitingFor;
+    }
+    await handle.terminate('found');
+  });
 
   test('of what the guest wrote some is not there', () =>
     finds(
       'vm-lost',
-      { step: 'settleDestination', what: 'writes lost', path: nodes },
+      [{ step: 'settleDestination', what: 'writes lost', path: nodes }],
       /blocks of the content are lost|missing/,
     ));
 });
