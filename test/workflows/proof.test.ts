@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, open } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -25,6 +25,7 @@ import { needsRepair } from '../../registry/discrepancies.ts';
 import { findMigration } from '../../registry/migrations.ts';
 import { isCurrentLocation, volumeOrNull } from '../../registry/volumes.ts';
 import { registryTime, whereabouts } from '../../registry/whereabouts.ts';
+import { removeFolder } from '../../setup/remove-folder.mjs';
 import { smallFileSystem } from '../activities/storage/copier/volumes.ts';
 import { putBackEnd, putVolume } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
@@ -94,7 +95,7 @@ after(async () => {
   await nodes?.stop();
   await copier?.dispose();
   for (const exports of exporters) for (const { exportName } of await exports.list()) await exports.remove(exportName);
-  await rm(folder, { recursive: true, force: true });
+  removeFolder(folder);
 });
 
 let id: string;
