@@ -35,7 +35,7 @@ const moved: MigrationRecord = {
 };
 
 test("who has moved a running guest's disk is told that nothing was compared", () => {
-  assert.match(resultLine(moved), /\nProof: none; a running guest's disk is mirrored/);
+  assert.match(resultLine(moved), /\nProof: none; nothing was read back or compared/);
   assert.equal(migrationProperties(moved, null)['proof'], 'none');
 });
 
