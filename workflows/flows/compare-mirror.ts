@@ -72,10 +72,11 @@ export class MirrorComparison {
       if (reason.type !== 'ChecksumMismatch' || this.#mirroredAgain >= mostMirrorsAgain) throw error;
       this.#mirroredAgain += 1;
       run.waitFor(`a new mirror: ${reason.message}`);
-      const { computeHost, ...at } = this.#disk;
-      await computeSteps(computeHost, run.request.nodeTimeoutSeconds).abortMirror.executeWithOptions(
-        { summary: `end the mirror of instance ${at.instance}'s disk: ${destination.backEnd} holds other bytes` },
-        [{ ...at, destination: this.#destination.source }],
+      await this.#hypervisor().abortMirror.executeWithOptions(
+        {
+          summary: `end the mirror of instance ${this.#disk.instance}'s disk: ${destination.backEnd} holds other bytes`,
+        },
+        [this.#move()],
       );
       return null;
     }
@@ -133,14 +134,22 @@ export class MirrorComparison {
 
   /** Whether the mirror has brought all that the guest has written: what differs then does so for good. `MirrorFailed`: it follows no more. */
   async #isInSync(): Promise<boolean> {
-    const { computeHost, ...at } = this.#disk;
-    const stands = await computeSteps(computeHost, this.#run.request.nodeTimeoutSeconds).probeDisk.executeWithOptions(
-      { summary: `does the mirror of instance ${at.instance}'s disk follow?` },
-      [{ ...at, destination: this.#destination.source }],
+    const stands = await this.#hypervisor().probeDisk.executeWithOptions(
+      { summary: `does the mirror of instance ${this.#disk.instance}'s disk follow?` },
+      [this.#move()],
     );
     if (stands.kind === 'unknown' || stands.kind === 'libvirtd-down') return false;
     if ((stands.kind !== 'ready' && stands.kind !== 'copying') || stands.position.paused)
       throw ApplicationFailure.nonRetryable('The mirror does not follow the source any more.', 'MirrorFailed');
     return stands.kind === 'ready' && stands.position.bytesDone === stands.position.totalBytes;
+  }
+
+  #move() {
+    const { computeHost: _, ...at } = this.#disk;
+    return { ...at, destination: this.#destination.source };
+  }
+
+  #hypervisor() {
+    return computeSteps(this.#disk.computeHost, this.#run.request.nodeTimeoutSeconds);
   }
 }

@@ -3,13 +3,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { FerryError } from '../../../model/errors.ts';
 import type { Checkpoint } from '../../../model/migration.ts';
 import type { CompareJob } from '../copy-job.ts';
-import { digestsOf } from '../exports/digests-of.ts';
 import { tellsHoles } from '../file-system.ts';
 import { BufferPool } from './aligned-buffers.ts';
 import { inspectDevice } from './block-device.ts';
 import { checkStart } from './check-start.ts';
 import type { JobOptions } from './copy.ts';
-import { blockDigest, digestBytes, isZero, zeroBlockDigest } from './digest-chain.ts';
+import { blockDigest, digestBytes } from './digest-chain.ts';
 import { fileHoles } from './file-holes.ts';
 import { blockBytes, rangeBytes } from './geometry.ts';
 import { Halt } from './halt.ts';
@@ -19,6 +18,7 @@ import { openMedium, weaker, type Medium } from './open-medium.ts';
 import { Progress, type JobResult, type Position } from './progress.ts';
 import { RangeLedger } from './range-ledger.ts';
 import { readBlock } from './read-block.ts';
+import { connectDigests, digestAt, readDigest, sameDigest } from './source-digests.ts';
 import { createThrottle, type Throttle } from './token-bucket.ts';
 
 /** Blocks that are read at once. */
@@ -44,21 +44,17 @@ export async function compare(job: CompareJob, { signal, onProgress, limits }: J
   const facts = await inspectDevice(path, sizeBytes);
   const halt = new Halt(signal);
   const opened = await openMedium(facts);
-  const sources: NbdSource[] = [];
-  const connect = async (exportName: string) => {
-    const address = { ...job.source, exportName };
-    const source = await connectNbd({ address, tls: job.tls, signal: halt.signal, ...(limits && { limits }) });
-    sources.push(source);
-    return source;
-  };
+  const way = { address: job.source, tls: job.tls, signal: halt.signal, ...(limits && { limits }) };
+  let bytes: NbdSource | null = null;
+  let digests: NbdSource | null = null;
   try {
-    const bytes = await connect(job.source.exportName);
+    bytes = await connectNbd(way);
     if (bytes.sizeBytes !== sizeBytes)
       throw new FerryError(
         'SizeMismatch',
         `The source's export has ${bytes.sizeBytes} bytes, ${path} has ${sizeBytes}`,
       );
-    const digests = job.source.digests ? await connect(digestsOf(job.source.exportName)).catch(nullIfNotOffered) : null;
+    digests = job.source.digests ? await connectDigests(way) : null;
     // What its device gives past the page cache nobody knows of a source that tells no digests.
     const medium = weaker(job.from.medium, digests && opened.medium === 'direct' ? 'direct' : 'cache');
     const holes = (await tellsHoles(path)) ? new HoleMap(fileHoles(path), sizeBytes) : null;
@@ -73,15 +69,11 @@ export async function compare(job: CompareJob, { signal, onProgress, limits }: J
       return { checkpoint: job.from, finished: false };
     throw error;
   } finally {
-    for (const source of sources) source.close();
+    bytes?.close();
+    digests?.close();
     halt.end();
     await opened.file.close();
   }
-}
-
-function nullIfNotOffered(error: unknown): null {
-  if (error instanceof FerryError && error.details['why'] === 'no such export') return null;
-  throw error;
 }
 
 interface Parts {
@@ -155,13 +147,14 @@ class Comparison {
 
   /** Those that are not what the source's server says of its; all of them where it says nothing. */
   async #different(blocks: readonly Block[]): Promise<readonly Block[]> {
-    const { digests } = this.#parts;
+    const { digests, file, halt, holes, job } = this.#parts;
+    const own = { file, path: job.device.path, pool: this.#pool, halt };
     const expected = new Uint8Array(blocks.length * digestBytes);
     const first = blocks[0]!.offset / blockBytes;
     const [found] = await Promise.all([
       atMost(readers, blocks, async (block) => {
         await this.#throttle(block.length);
-        const digest = digests && (await this.#digest(block));
+        const digest = digests && (await readDigest(own, block, holes));
         this.#ledger.arrive(block.length);
         return digest;
       }),
@@ -169,22 +162,8 @@ class Comparison {
     ]);
     return blocks.filter((_, n) => {
       const digest = found[n];
-      return !digest || Buffer.compare(digest, expected.subarray(n * digestBytes, (n + 1) * digestBytes)) !== 0;
+      return !digest || !sameDigest(digest, digestAt(expected, n));
     });
-  }
-
-  async #digest({ offset, length }: Block): Promise<Uint8Array> {
-    const { file, holes, job, halt } = this.#parts;
-    // Stopped: what is asked for no more need not be read.
-    if (halt.halted || (await holes?.isHole(offset, length))) return zeroBlockDigest(length);
-    const buffer = await this.#pool.take();
-    try {
-      const block = buffer.subarray(0, length);
-      await readBlock(file, job.device.path, block, offset);
-      return isZero(block) ? zeroBlockDigest(length) : blockDigest(block);
-    } finally {
-      this.#pool.give(buffer);
-    }
   }
 
   /** Looks at the pages of these blocks until all were equal once, or will not be. Answers the bytes that a guest has changed all the time. */

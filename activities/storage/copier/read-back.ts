@@ -2,20 +2,19 @@ import type { FileHandle } from 'node:fs/promises';
 import { FerryError } from '../../../model/errors.ts';
 import type { Checkpoint } from '../../../model/migration.ts';
 import type { CopyJob } from '../copy-job.ts';
-import { digestsOf } from '../exports/digests-of.ts';
 import { tellsHoles } from '../file-system.ts';
 import { BufferPool } from './aligned-buffers.ts';
 import type { Destination } from './destination.ts';
-import { blockDigest, digestBytes, isZero, zeroBlockDigest } from './digest-chain.ts';
+import { digestBytes } from './digest-chain.ts';
 import { fileHoles } from './file-holes.ts';
 import { blockBytes, rangeBytes } from './geometry.ts';
 import type { Halt } from './halt.ts';
 import { HoleMap } from './hole-map.ts';
-import { connectNbd, type NbdLimits, type NbdSource } from './nbd/connection.ts';
+import type { NbdLimits, NbdSource } from './nbd/connection.ts';
 import { openMedium } from './open-medium.ts';
 import type { Position } from './progress.ts';
 import { RangeLedger } from './range-ledger.ts';
-import { readBlock } from './read-block.ts';
+import { connectDigests, digestAt, readDigest, sameDigest } from './source-digests.ts';
 
 /** Blocks of the destination that are read back at once. */
 const buffers = 8;
@@ -52,10 +51,9 @@ export async function openReadBack(
   if (!job.readBack || 'devicePath' in source || !source.digests) return null;
   const { file, medium } = await openMedium(destination.facts);
   try {
-    const address = { ...source, exportName: digestsOf(source.exportName) };
     const digests =
       medium === 'direct'
-        ? await connectNbd({ address, tls, signal: halt.signal, ...(limits && { limits }) }).catch(nullIfNotOffered)
+        ? await connectDigests({ address: source, tls, signal: halt.signal, ...(limits && { limits }) })
         : null;
     if (digests) return new ReadBack({ ...parts, digests, file, tellsHoles: await tellsHoles(destination.facts.path) });
   } catch (error) {
@@ -64,11 +62,6 @@ export async function openReadBack(
   }
   await file.close();
   return null;
-}
-
-function nullIfNotOffered(error: unknown): null {
-  if (error instanceof FerryError && error.details['why'] === 'no such export') return null;
-  throw error;
 }
 
 /**
@@ -183,17 +176,18 @@ export class ReadBack {
   }
 
   async #prove(start: number, holes: HoleMap | null): Promise<void> {
-    const { halt, destination } = this.#parts;
+    const { file, halt, destination } = this.#parts;
+    const own = { file, path: destination.facts.path, pool: this.#pool, halt };
     const blocks = this.#blocksFrom(start);
     const found = new Uint8Array(blocks.length * digestBytes);
     let open = blocks;
     for (let copies = 0; ; copies += 1) {
       const [expected] = await Promise.all([
         this.#sourceDigests(blocks),
-        Promise.all(open.map(async (block) => found.set(await this.#digest(block, holes), block.n * digestBytes))),
+        Promise.all(open.map(async (block) => found.set(await readDigest(own, block, holes), block.n * digestBytes))),
       ]);
       if (halt.halted) return;
-      open = blocks.filter(({ n }) => !same(digestAt(expected, n), digestAt(found, n)));
+      open = blocks.filter(({ n }) => !sameDigest(digestAt(expected, n), digestAt(found, n)));
       if (open.length === 0) break;
       if (copies === mostCopies)
         throw this.#mismatch(open, digestAt(expected, open[0]!.n), digestAt(found, open[0]!.n));
@@ -229,20 +223,6 @@ export class ReadBack {
     return digests;
   }
 
-  async #digest({ offset, length }: { offset: number; length: number }, holes: HoleMap | null): Promise<Uint8Array> {
-    if (holes && (await holes.isHole(offset, length))) return zeroBlockDigest(length);
-    const buffer = await this.#pool.take();
-    try {
-      const block = buffer.subarray(0, length);
-      // Stopped: what is asked for no more need not be read.
-      if (this.#parts.halt.halted) return zeroBlockDigest(length);
-      await readBlock(this.#parts.file, this.#parts.destination.facts.path, block, offset);
-      return isZero(block) ? zeroBlockDigest(length) : blockDigest(block);
-    } finally {
-      this.#pool.give(buffer);
-    }
-  }
-
   /** All of it, zeros too: nobody knows any more what the destination shows there. */
   async #copyAgain({ offset, length }: { offset: number; length: number }): Promise<void> {
     const buffer = await this.#pool.take();
@@ -270,6 +250,4 @@ export class ReadBack {
 }
 
 const lastRangeOf = (sizeBytes: number) => Math.max(0, Math.ceil(sizeBytes / rangeBytes) - 1) * rangeBytes;
-const digestAt = (digests: Uint8Array, n: number) => digests.subarray(n * digestBytes, (n + 1) * digestBytes);
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
