@@ -36,7 +36,7 @@ const roles: readonly Role[] = [
   {
     name: 'ferry-compute',
     summary: 'compute worker: attaches and mirrors the disks of the guests of this libvirtd',
-    depends: ['libvirt-clients', 'iproute2'],
+    depends: ['libvirt-clients', 'iproute2', 'nftables'],
     recommends: ['libvirt-daemon-system', 'qemu-system-x86 | qemu-system-arm'],
     units: ['ferry-compute.service'],
   },

@@ -11,9 +11,11 @@ const guestDisk = z.object({
   connection,
   /** The devices that the volume was on before, as the records of its migrations have them. */
   left: z.array(z.string()),
+  /** A migration or an operation is at its volume. */
+  busy: z.boolean(),
 });
 
-/** An attachment of Ferry's own that stands, as the registry has it: neither a migration nor an operation is at its volume. */
+/** An attachment of Ferry's own that stands, as the registry has it. */
 export type GuestDisk = z.infer<typeof guestDisk>;
 
 /** Those of the hypervisor's guests; or the one of that id, if it still is one. */
@@ -26,10 +28,11 @@ export function listGuestDisks(
     guestDisk,
     `SELECT a.id AS attachment_id, v.id AS volume_id, a.instance_id, a.mode, a.connection,
        ARRAY(SELECT 'volume-' || coalesce(m.source_name_id, m.volume_id) FROM migrations m
-             WHERE m.volume_id = v.id AND m.switched_at IS NOT NULL) AS left
+             WHERE m.volume_id = v.id AND m.switched_at IS NOT NULL) AS left,
+       v.migration_owner IS NOT NULL OR v.operation IS NOT NULL AS busy
      FROM attachments a JOIN volumes v ON v.id = a.volume_id
      WHERE a.compute_host = $1 AND ($2::uuid IS NULL OR a.id = $2) AND a.status = 'attached' AND a.connection ? 'protocol'
-       AND v.migration_owner IS NULL AND v.operation IS NULL AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)
+       AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)
      ORDER BY a.created_at, a.id`,
     [computeHost, attachmentId],
   );

@@ -93,6 +93,7 @@ export function allNeeds() {
     program('fish', ['fish'], ['measures']),
     program('mkfs.ext4', ['e2fsprogs'], ['measures']),
     program('ss', ['iproute2'], ['directories', 'nodes', 'hypervisor', 'measures']),
+    program('nft', ['nftables'], ['hypervisor']),
     program('chromium', ['chromium'], ['browser']),
     // The library alone: it starts no service.
     program('keystone-manage', ['python3-keystone'], ['keystone']),

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { createComputeActivities } from '../activities/compute/create-compute-activities.ts';
 import { createCutConnection } from '../activities/compute/cut-connection.ts';
 import { findQemuProcess } from '../activities/compute/qemu-process.ts';
+import { createRedirectExports, redirectTable } from '../activities/compute/redirect-exports.ts';
 import { resumeStoppedGuests } from '../activities/compute/resume-guest.ts';
 import { createVirsh } from '../activities/compute/virsh.ts';
 import { computeInputs } from '../activities/inputs/compute.ts';
@@ -78,7 +79,8 @@ export async function createComputeWorker(deps: {
     onChange: (why) =>
       log.warn({ why }, why === null ? 'work reaches this worker again' : 'no work reaches this worker'),
   });
-  const tend = createTending({ virsh, registry, name: compute.name, log });
+  const redirect = createRedirectExports({ table: redirectTable(compute), run: runCommand, findQemuProcess });
+  const tend = createTending({ virsh, redirect, registry, name: compute.name, log });
   const rounds = [
     reach,
     await everyFewSeconds(

@@ -1,4 +1,5 @@
 import type { RunCommand } from '../storage/run-command.ts';
+import { tellAddress } from './address.ts';
 import type { DiskSource } from './disk-source.ts';
 import type { LocatedDisk } from './find-domain.ts';
 import { askMonitor } from './observe-disk.ts';
@@ -12,8 +13,7 @@ export type CutConnection = (source: DiskSource) => Promise<void>;
 export function createCutConnection(run: RunCommand): CutConnection {
   return async (source) => {
     if (source.kind !== 'nbd') return;
-    const { host, port } = source.address;
-    await run(['ss', '--kill', '--no-header', 'dst', host, 'dport', '=', `:${port}`]);
+    await run(['ss', '--kill', '--no-header', 'dst', tellAddress(source.address)]);
   };
 }
 

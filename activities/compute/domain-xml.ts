@@ -1,3 +1,4 @@
+import type { Address } from './address.ts';
 import { XMLParser } from 'fast-xml-parser';
 import type { Place } from './disk-source.ts';
 
@@ -12,7 +13,7 @@ export interface DomainDisk {
   /** `raw` of all that Ferry attaches; an overlay has another. */
   readonly format: string | null;
   /** Of an export: where it is served. */
-  readonly address: { readonly host: string; readonly port: number } | null;
+  readonly address: Address | null;
   /** What lies below it, the nearest first, as far as libvirt tells: an overlay's, when it runs. */
   readonly backing: readonly Place[];
   readonly readOnly: boolean;

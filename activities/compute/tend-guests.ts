@@ -9,6 +9,8 @@ import { type Domain, type DomainDisk, parseDomain } from './domain-xml.ts';
 import { domainOf, type DomainName, listDomains } from './find-domain.ts';
 import { canonical } from './find-holders.ts';
 import { attachFile } from './late-attach.ts';
+import type { Address } from './address.ts';
+import type { MovedExport } from './redirect-exports.ts';
 import { whyUnreachable } from './reach-export.ts';
 import { guestRuns, isFerrysPlace } from './resume-guest.ts';
 import { saveSource } from './saved-definition.ts';
@@ -20,6 +22,7 @@ export type Finding =
   | { readonly kind: 'save-source'; readonly device: string; readonly was: string }
   | { readonly kind: 'give-back'; readonly device: string }
   | { readonly kind: 'end-mirror'; readonly live: DomainDisk }
+  | { readonly kind: 'redirect'; readonly from: Address }
   | { readonly kind: 'tell'; readonly what: string };
 
 /** A volume's disk as its guest and its definition have it now. */
@@ -45,10 +48,7 @@ export function findingsOf(disk: GuestDisk, { live, saved, active, persistent }:
     findings.push({ kind: 'end-mirror', live });
   if (live && !samePlace(live.place, place) && isPlain(live))
     tell(`the guest writes to ${describePlace(live.place)}, and the volume is ${describePlace(place)}`);
-  else if (live && isElsewhere(live, source))
-    tell(
-      `the guest looks for its export at ${addressOf(live)}, and it is at ${addressIn(source)} now; a restart of the guest helps`,
-    );
+  else if (live?.address && isElsewhere(live, source)) findings.push({ kind: 'redirect', from: live.address });
   const device = saved?.device ?? live?.device;
   if (device === undefined) {
     tell(active ? 'neither the guest nor its definition has the disk' : 'the definition does not have the disk');
@@ -83,14 +83,6 @@ function isElsewhere({ place, address }: DomainDisk, source: DiskSource): boolea
   return address.port !== source.address.port || address.host !== source.address.host;
 }
 
-function addressOf({ address }: DomainDisk): string {
-  return `${address?.host}:${address?.port}`;
-}
-
-function addressIn(source: DiskSource): string {
-  return source.kind === 'nbd' ? `${source.address.host}:${source.address.port}` : source.path;
-}
-
 export interface TendingTools {
   readonly virsh: Virsh;
   /** Whether the registry says the same of it still, just before something is changed. */
@@ -107,12 +99,17 @@ export interface Tended {
 }
 
 /**
- * Goes once over the attached volumes of the hypervisor that nobody works on, and puts right what does not fit: a definition that names
- * another place, a disk that a guest let go of after its detach had failed, a mirror whose migration is over. For the compute worker to
- * call again and again. What it cannot put right it tells.
+ * Goes once over the attached volumes of the hypervisor. Where nobody works on one it puts right what does not fit: a definition that
+ * names another place, a disk that a guest let go of after its detach had failed, a mirror whose migration is over. For the compute worker
+ * to call again and again. What it cannot put right it tells. `moved`: of all of them, those whose guest looks for its export where that
+ * is not any more.
  */
-export async function tendGuests(tools: TendingTools, disks: readonly GuestDisk[]): Promise<Tended[]> {
-  if (disks.length === 0) return [];
+export async function tendGuests(
+  tools: TendingTools,
+  disks: readonly GuestDisk[],
+): Promise<{ tended: Tended[]; moved: MovedExport[] }> {
+  const moved: MovedExport[] = [];
+  if (disks.length === 0) return { tended: [], moved };
   const domains = await listDomains(tools.virsh);
   const persistent = new Set((await listDomains(tools.virsh, '--all', '--persistent')).map(({ uuid }) => uuid));
   const tended: Tended[] = [];
@@ -121,6 +118,7 @@ export async function tendGuests(tools: TendingTools, disks: readonly GuestDisk[
     const { instanceId: instance, volumeId, connection } = disk;
     const named = domainOf(domains, { instance, volumeId, domain: connection.domain });
     if (!named) {
+      if (disk.busy) continue;
       tended.push({ volumeId, instance, what: 'this hypervisor has no such instance any more', done: false });
       continue;
     }
@@ -135,9 +133,12 @@ export async function tendGuests(tools: TendingTools, disks: readonly GuestDisk[
     };
     const findings = findingsOf(disk, seen);
     if (!connection.domain && (seen.live ?? seen.saved)) findings.push({ kind: 'note-domain', domain: named.uuid });
-    for (const finding of findings) tended.push(...(await putRight(tools, disk, named.uuid, finding)));
+    for (const finding of findings) {
+      if (finding.kind === 'redirect') moved.push({ disk, guest: named, from: finding.from });
+      else if (!disk.busy) tended.push(...(await putRight(tools, disk, named.uuid, finding)));
+    }
   }
-  return tended;
+  return { tended, moved };
 }
 
 async function definitions(
@@ -165,7 +166,12 @@ async function diskIn({ disks }: Domain, { volumeId, connection }: GuestDisk): P
   return samePlace(await canonical(disk.place), await canonical(place)) ? { ...disk, place } : disk;
 }
 
-async function putRight(tools: TendingTools, disk: GuestDisk, domain: string, finding: Finding): Promise<Tended[]> {
+async function putRight(
+  tools: TendingTools,
+  disk: GuestDisk,
+  domain: string,
+  finding: Exclude<Finding, { kind: 'redirect' }>,
+): Promise<Tended[]> {
   const { volumeId, instanceId: instance, connection, mode } = disk;
   const told = (what: string, done: boolean): Tended[] => [{ volumeId, instance, what, done }];
   if (finding.kind === 'tell') return told(finding.what, false);

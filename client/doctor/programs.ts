@@ -34,7 +34,12 @@ const ofDirectories: readonly Program[] = [
   { name: 'chattr', package: 'e2fsprogs' },
   { name: 'fallocate', package: 'util-linux' },
 ];
-const ofCompute: readonly Program[] = [{ name: 'virsh', package: 'libvirt-clients', version: ['--version'] }, ss];
+const ofCompute: readonly Program[] = [
+  { name: 'virsh', package: 'libvirt-clients', version: ['--version'] },
+  ss,
+  // To send a guest to where its export is now.
+  { name: 'nft', package: 'nftables' },
+];
 
 /** The programs that the workers of this configuration start. */
 export function programsOf({ node, compute }: Configuration): Program[] {

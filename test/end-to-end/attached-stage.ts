@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { redirectTable } from '../../activities/compute/redirect-exports.ts';
 import { type Ferry, openFerry } from '../../client/open-ferry.ts';
 import { loadConfiguration } from '../../configuration/load.ts';
 import { messages } from '../../model/messages.ts';
@@ -101,7 +103,10 @@ export class AttachedStage {
       const worker = async (name: string) => {
         const at = { name, directory: join(directory, 'compute'), libvirtUri: hypervisor.libvirt.uri };
         const made = await computeNode({ ...at, configuration, env: system.env });
-        ends.push(() => made.signal('SIGKILL'));
+        ends.push(async () => {
+          await made.signal('SIGKILL');
+          await execa('nft', ['delete', 'table', 'inet', redirectTable(at)], { reject: false });
+        });
         await made.start();
         return made;
       };

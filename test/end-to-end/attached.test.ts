@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { open, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { redirectTable } from '../../activities/compute/redirect-exports.ts';
+import { runCommand } from '../../activities/storage/run-command.ts';
+import { nbdConnection } from '../../model/connection.ts';
 import { messages } from '../../model/messages.ts';
+import type { AttachedVolume } from './attached-stage.ts';
 import { attachedTests } from './attached-tests.ts';
 import { poll, server1, server2 } from './stage.ts';
 
@@ -156,6 +162,31 @@ describe('around the pivot', () => {
     await on.stage.assertAt(volume, server2, 'success');
   });
 
+  test('a guest whose export cannot have its port again goes on where that is now, and after it was powered off', async () => {
+    const { stage } = on;
+    const volume = keep(await stage.attached());
+    const { port } = await connectionOf(volume);
+    const silent = createServer((socket) => socket.on('error', () => undefined).unref());
+    const worker = stage.system.storage['server1']!;
+    await worker.signal('SIGSTOP');
+    process.kill(await stage.serverOf(server1, /volume-/), 'SIGKILL');
+    await poll(() => listening(silent, port));
+    await worker.signal('SIGCONT');
+    try {
+      await stage.guest.console.progress(volume.device, 5);
+      assert.notEqual((await connectionOf(volume)).port, port);
+      assert.equal(await stage.outcome(await stage.migrate(volume.id)), 'success');
+      await stage.guest.powerOff();
+      await stage.guest.start();
+      await stage.guest.console.progress(volume.device, 5);
+      const table = redirectTable({ name: 'hv1', libvirtUri: stage.hypervisor.libvirt.uri });
+      await poll(async () => !(await runCommand(['nft', 'list', 'tables'])).stdout.includes(table));
+    } finally {
+      silent.close();
+    }
+    await stage.assertAt(volume, server2, 'success');
+  });
+
   test('nor before its source could be retired: what the guest was told to be written is not left behind', async () => {
     const { stage } = on;
     const { guest, hypervisor, system } = stage;
@@ -229,3 +260,17 @@ describe('what cannot be done is refused before anything is made', () => {
     await on.stage.ferry('delete', id);
   });
 });
+
+async function connectionOf({ id }: AttachedVolume) {
+  return nbdConnection.parse((await on.stage.attachment(id)).connection);
+}
+
+/** Whether a server has the port now. */
+async function listening(server: Server, port: number): Promise<boolean> {
+  try {
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+    return true;
+  } catch {
+    return false;
+  }
+}

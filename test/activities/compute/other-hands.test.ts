@@ -281,6 +281,7 @@ describe('a volume of a guest that others have to do with, too', { timeout: 1_80
       instanceId: guest.name,
       mode: 'rw',
       left: [destination.exportName],
+      busy: false,
       connection: { protocol: 'nbd', ...source.source.address, backEnd: 'server1@one', device: source.exportName },
     };
     const noted: string[] = [];
@@ -294,7 +295,7 @@ describe('a volume of a guest that others have to do with, too', { timeout: 1_80
           },
           [attached],
         )
-      ).map(({ what, done }) => `${done}: ${what}`);
+      ).tended.map(({ what, done }) => `${done}: ${what}`);
     assert.deepEqual(await tend(), []);
     const domain = await guest.uuid();
     assert.deepEqual(noted, [domain]);

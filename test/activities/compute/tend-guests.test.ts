@@ -12,6 +12,7 @@ const disk: GuestDisk = {
   instanceId: 'vm-1',
   mode: 'rw',
   left: ['volume-before', 'volume-kept'],
+  busy: false,
   connection: {
     protocol: 'nbd',
     host: '10.0.0.2',
@@ -70,7 +71,7 @@ describe('an attached volume that nobody works on', () => {
   it('whose definition names an older address of the same export, too', () => {
     const moved = at(nbd('volume-here'), { address: { host: '10.0.0.2', port: 10809 } });
     assert.deepEqual(kinds({ saved: moved }), ['save-source']);
-    assert.deepEqual(kinds({ saved: moved, live: moved }), ['tell', 'save-source']);
+    assert.deepEqual(kinds({ saved: moved, live: moved }), ['redirect', 'save-source']);
   });
 
   it('is never put in the place of an overlay, or of what is not a device of Ferry', () => {
