@@ -50,14 +50,23 @@ export function startsGuests(file) {
  */
 export const longest = [
   'test/faults/attached.test.ts',
-  'test/end-to-end/thin.test.ts',
-  'test/faults/matrix.test.ts',
   'test/end-to-end/destination-faults.test.ts',
   'test/end-to-end/attached.test.ts',
   'test/end-to-end/attached-mid-mirror.test.ts',
+  'test/workflows/attach-detach.test.ts',
+  'test/end-to-end/thin.test.ts',
+  'test/faults/matrix.test.ts',
+  'test/workflows/attached.test.ts',
   'test/demo/demo.test.ts',
-  'test/end-to-end/assisted.test.ts',
+  'test/end-to-end/zombies.test.ts',
+  'test/end-to-end/lost-destination.test.ts',
+  'test/end-to-end/repair.test.ts',
+  'test/end-to-end/gone-hypervisor.test.ts',
+  'test/end-to-end/source-faults.test.ts',
+  'test/end-to-end/registry-behind.test.ts',
   'test/end-to-end/operations.test.ts',
+  'test/end-to-end/assisted.test.ts',
+  'test/workflows/many-volumes.test.ts',
 ];
 
 /**

@@ -1,16 +1,27 @@
 // npm test [-- FILE or FOLDER...]: the checks and all tests, or just the tests in what is named. npm run test:LANE: those of a lane.
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { runChecks } from './checks.ts';
 import { laneOf, lanes, longest, startsGuests, testFiles } from './lanes.mjs';
 import { WrongUsage } from './report.mjs';
 
-/** They also wait for servers and time limits, so three at a time are right even on two cpus. Those whose nodes are guests wait less. */
-const concurrency = 3;
+/**
+ * Files at a time. They also wait for servers and time limits, so that three are right even on two cpus, and more as long as cpus have
+ * nothing to do. Each has some gigabytes of servers.
+ */
+const atLeast = 3;
+const atMost = 6;
+/** Files whose nodes are guests wait less. */
 const guestsAtOnce = 2;
+/** Cpus that were idle for more than this share of the last seconds can take another file. */
+const idleEnough = 0.25;
+/** A file has begun to take its part by then. Milliseconds. */
+const settleMs = 8_000;
 const root = join(import.meta.dirname, '..');
 const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */
@@ -33,7 +44,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-await runFiles(byRank, concurrency, first);
+await runFiles(byRank, { atLeast, atMost }, first);
 const checked = await checking;
 const total = { passed: checked.passed, failed: checked.failed.length };
 const failed = byRank.filter((file) => !first.get(file)?.success);
@@ -42,7 +53,7 @@ if (failed.length) {
   // Tells what fails by itself from what fails beside others or by chance. It has failed either way.
   console.log(`\nOnce more, one at a time: ${failed.join(', ')}\n`);
   const second = new Map<string, FileResult>();
-  await runFiles(failed, 1, second);
+  await runFiles(failed, { atLeast: 1, atMost: 1 }, second);
   flaky.push(...failed.filter((file) => second.get(file)?.success));
 }
 for (const file of files) {
@@ -77,26 +88,57 @@ function tellSlowestAndFailed(): void {
 }
 
 /**
- * Runs test files, so many at once, but of those whose nodes are guests never more than two: a third makes all of them slower. Prints what each
- * said when it ended, and notes in `byFile` how it did; a file that came to no end is missing there.
+ * Runs test files beside each other: `atLeast` so many at any time, more while cpus are idle, but of those whose nodes are guests never more
+ * than two: a third makes all of them slower. Prints what each said when it ended, and notes in `byFile` how it did; a file that came to
+ * no end is missing there.
  */
-async function runFiles(which: readonly string[], atOnce: number, byFile: Map<string, FileResult>): Promise<void> {
+async function runFiles(
+  which: readonly string[],
+  { atLeast: few, atMost: many }: { atLeast: number; atMost: number },
+  byFile: Map<string, FileResult>,
+): Promise<void> {
   const waiting = [...which];
   const running = new Map<string, Promise<void>>();
   const mayBegin = (file: string) =>
     !startsGuests(file) || [...running.keys()].filter(startsGuests).length < guestsAtOnce;
+  let isIdle = false;
   while (waiting.length || running.size) {
-    const next = running.size < atOnce ? waiting.findIndex(mayBegin) : -1;
-    if (next === -1) {
-      await Promise.race(running.values());
-      continue;
+    const next = running.size < few || (isIdle && running.size < many) ? waiting.findIndex(mayBegin) : -1;
+    if (next !== -1) {
+      const [file = ''] = waiting.splice(next, 1);
+      running.set(
+        file,
+        runFile(file, byFile).finally(() => running.delete(file)),
+      );
     }
-    const [file = ''] = waiting.splice(next, 1);
-    running.set(
-      file,
-      runFile(file, byFile).finally(() => running.delete(file)),
-    );
+    isIdle = false;
+    if (running.size < few && waiting.some(mayBegin)) continue;
+    const before = cpuTimes();
+    const oneEnds = Promise.race(running.values()).then(() => true);
+    const enough = new AbortController();
+    const settled = sleep(settleMs, false, { signal: enough.signal }).catch(() => true);
+    if (await Promise.race([oneEnds, settled])) enough.abort();
+    else isIdle = idleShare(before, cpuTimes()) > idleEnough;
   }
+}
+
+interface CpuTimes {
+  readonly idle: number;
+  readonly all: number;
+}
+
+/** Of all cpus together, since the machine was started. */
+function cpuTimes(): CpuTimes {
+  const times = cpus().map((cpu) => cpu.times);
+  const sum = (of: (time: (typeof times)[number]) => number) => times.reduce((total, time) => total + of(time), 0);
+  return {
+    idle: sum(({ idle }) => idle),
+    all: sum(({ user, nice, sys, idle, irq }) => user + nice + sys + idle + irq),
+  };
+}
+
+function idleShare(from: CpuTimes, to: CpuTimes): number {
+  return (to.idle - from.idle) / Math.max(to.all - from.all, 1);
 }
 
 async function runFile(path: string, byFile: Map<string, FileResult>): Promise<void> {
