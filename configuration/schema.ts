@@ -45,6 +45,8 @@ const label = (what: string) =>
 const tls = z.strictObject({
   /** Folder with ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem, as QEMU names them. */
   directory: z.string().startsWith('/', 'must be an absolute path'),
+  /** Who opens an export: the machine that it is for, by the name in its certificate, or any with a certificate of the same authority. */
+  peers: z.enum(['named', 'any']).default('named'),
 });
 
 const node = z.strictObject({

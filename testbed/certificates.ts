@@ -4,37 +4,52 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 
 /**
- * Makes a folder with an authority of its own, and with certificates for a server of the given addresses and names and for a client, named as QEMU
- * wants them. They are good for two days.
+ * Makes a folder with an authority of its own, and with certificates for a server of the given addresses and names and for a client that
+ * is all of these machines, named as QEMU wants them. They are good for two days.
  */
 export async function makeCertificates(
   folder: string,
   addresses: readonly string[] = ['127.0.0.1'],
+  clients: readonly string[] = ['client'],
 ): Promise<{ directory: string; client: { ca: string; cert: string; key: string } }> {
   await mkdir(folder, { recursive: true });
-  const request = async (name: string, ...args: string[]) => {
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc'];
-    const files = ['-keyout', `${name}-key.pem`, '-out', `${name}-cert.pem`];
-    const all = ['req', '-x509', ...key, '-days', '2', '-subj', `/CN=${name}`, ...files, ...args];
-    await execa('openssl', all, { cwd: folder, env: { LC_ALL: 'C' } });
-  };
-  const extensions = (...lines: string[]) => lines.flatMap((line) => ['-addext', line]);
-  await request('ca', ...extensions('keyUsage=critical,keyCertSign'));
-  for (const role of ['server', 'client']) {
-    await request(
-      role,
-      ...['-CA', 'ca-cert.pem', '-CAkey', 'ca-key.pem'],
-      ...extensions(
-        'basicConstraints=critical,CA:FALSE',
-        'keyUsage=critical,digitalSignature',
-        `extendedKeyUsage=${role}Auth`,
-        `subjectAltName=${addresses.map((address) => `${isIP(address) ? 'IP' : 'DNS'}:${address}`).join(',')}`,
-      ),
-    );
-  }
+  await openssl(folder, 'ca', ['ca'], [...extensions('keyUsage=critical,keyCertSign')]);
+  await makeServerCertificate(folder, folder, addresses);
+  await makeClientCertificate(folder, folder, clients);
   const at = (name: string) => join(folder, name);
   return {
     directory: folder,
     client: { ca: at('ca-cert.pem'), cert: at('client-cert.pem'), key: at('client-key.pem') },
   };
+}
+
+/** A server's certificate for those addresses and names, by the authority of `from`, put into `folder`. */
+export async function makeServerCertificate(from: string, folder: string, addresses: readonly string[]): Promise<void> {
+  const names = `subjectAltName=${addresses.map((address) => `${isIP(address) ? 'IP' : 'DNS'}:${address}`).join(',')}`;
+  await openssl(folder, 'server', ['server'], [...authorityOf(from), ...extensions(...usage('server'), names)]);
+}
+
+/** A client's certificate with those names, by the authority of `from`, put into `folder`. */
+export async function makeClientCertificate(from: string, folder: string, names: readonly string[]): Promise<void> {
+  await openssl(folder, 'client', names, [...authorityOf(from), ...extensions(...usage('client'))]);
+}
+
+function authorityOf(folder: string): string[] {
+  return ['-CA', join(folder, 'ca-cert.pem'), '-CAkey', join(folder, 'ca-key.pem')];
+}
+
+async function openssl(folder: string, file: string, names: readonly string[], args: readonly string[]): Promise<void> {
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc'];
+  const files = ['-keyout', `${file}-key.pem`, '-out', `${file}-cert.pem`];
+  const subject = names.map((name) => `/CN=${name}`).join('');
+  const all = ['req', '-x509', ...key, '-days', '2', '-subj', subject, ...files, ...args];
+  await execa('openssl', all, { cwd: folder, env: { LC_ALL: 'C' } });
+}
+
+function usage(role: 'server' | 'client'): string[] {
+  return ['basicConstraints=critical,CA:FALSE', 'keyUsage=critical,digitalSignature', `extendedKeyUsage=${role}Auth`];
+}
+
+function extensions(...lines: string[]): string[] {
+  return lines.flatMap((line) => ['-addext', line]);
 }

@@ -207,6 +207,9 @@ function startStorage(options: SystemOptions & { backing?: Backing }, around: Su
   return inGuests(directory, specs, options.tls ?? false, around);
 }
 
+/** What tests call their hypervisors, where these are no storage nodes too. */
+const hypervisors = ['hv1'];
+
 /** Where a system whose nodes are directories has its certificates: for the hypervisors of a test. */
 export function certificateFolder(nodesDirectory: string): string {
   return join(nodesDirectory, '..', 'certificates');
@@ -219,7 +222,13 @@ async function inDirectories(
   { common, reach, stops }: Surroundings,
 ): Promise<Storage> {
   const storage: Storage = { nodes: null, workers: {}, metricsUrls: {} };
-  const certificates = tls ? await makeCertificates(certificateFolder(directory)) : null;
+  const certificates = tls
+    ? await makeCertificates(
+        certificateFolder(directory),
+        ['127.0.0.1'],
+        [...specs.map(({ name }) => name), ...hypervisors],
+      )
+    : null;
   for (const spec of specs) {
     const own = join(directory, spec.name);
     await mkdir(own, { recursive: true });
@@ -251,7 +260,8 @@ async function inGuests(
   insideUrl.hostname = gateway;
   const insideEnv = { TEMPORAL_ADDRESS: `${gateway}:${temporalPort}`, FERRY_DATABASE_URL: insideUrl.href };
   const addresses = specs.map(({ name }) => nodes.address(name));
-  const certificates = tls ? await makeCertificates(join(nodes.share, 'certificates'), addresses) : null;
+  const names = specs.map(({ name }) => name);
+  const certificates = tls ? await makeCertificates(join(nodes.share, 'certificates'), addresses, names) : null;
   const storage: Storage = { nodes, workers: {}, metricsUrls: {} };
   for (const spec of specs) {
     await makeThinPools(nodes, spec);

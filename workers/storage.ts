@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { exportPeers } from '../registry/export-peers.ts';
 import { Client } from '@temporalio/client';
 import { activityInfo } from '@temporalio/activity';
 import { Worker, type NativeConnection } from '@temporalio/worker';
@@ -68,6 +69,7 @@ export async function createStorageWorker(deps: {
     address: node.address,
     ports: node.exportPorts,
     tls: node.tls ?? null,
+    peersOf: node.tls?.peers === 'named' ? (exportName) => exportPeers(registry, exportName) : undefined,
     insecureNetwork: node.insecureNetwork,
     run: runCommand,
   });

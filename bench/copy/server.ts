@@ -24,7 +24,13 @@ export async function whileServed(
   const address = { host: '127.0.0.1', port, exportName: 'volume', tls: false, holes: true, digests: kind === 'own' };
   const [program, ...args] =
     kind === 'own'
-      ? readerCommand(path.dirname(file), { ...address, address: address.host, path: file, tlsDirectory: null })
+      ? readerCommand(path.dirname(file), {
+          ...address,
+          address: address.host,
+          path: file,
+          tlsDirectory: null,
+          peers: null,
+        })
       : qemuCommand(port, file);
   const server = execa(program, args, { reject: false, env: { UV_THREADPOOL_SIZE: '8' } });
   try {

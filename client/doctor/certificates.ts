@@ -1,3 +1,4 @@
+import { isNamed } from '../../model/peer-names.ts';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,6 +16,22 @@ export async function examineCertificates(directory: string, now = new Date()): 
   if (authority instanceof Error) return [unreadable('ca-cert.pem', authority)];
   const roles = await Promise.all(['server', 'client'].map((role) => examineRole(directory, role, authority, now)));
   return [dates('ca-cert.pem', authority, now), ...roles.flat()];
+}
+
+/** Whether the client's certificate lets a machine of that name in where exports ask for the names of their peers. */
+export async function examineClientName(directory: string, machine: string): Promise<Finding[]> {
+  const certificate = await readCertificate(directory, 'client-cert.pem');
+  // That it cannot be read is told already.
+  if (certificate instanceof Error) return [];
+  const names = [certificate.toLegacyObject().subject.CN].flat().filter((name) => name !== undefined);
+  if (isNamed(names, [machine])) return [ok("client's name", names.join(', '))];
+  return [
+    fault(
+      "client's name",
+      `client-cert.pem is that of ${names.join(', ') || 'nobody'}, and other nodes let ${machine} in`,
+      `make it anew with the common name ${machine}, or say "peers": "any" in node.tls everywhere; ${docs}`,
+    ),
+  ];
 }
 
 async function examineRole(directory: string, role: string, authority: X509Certificate, now: Date): Promise<Finding[]> {

@@ -1,5 +1,5 @@
 import type { Configuration } from '../../configuration/schema.ts';
-import { examineCertificates } from './certificates.ts';
+import { examineCertificates, examineClientName } from './certificates.ts';
 import type { Finding } from './finding.ts';
 import { examineLibvirt, examineNode } from './host.ts';
 import { examineProgram, programsOf } from './programs.ts';
@@ -15,6 +15,7 @@ export async function examine(configuration: Configuration): Promise<Finding[]> 
     Promise.all(programsOf(configuration).map((program) => examineProgram(program))),
     node ? examineNode(node) : [],
     node?.tls ? examineCertificates(node.tls.directory) : [],
+    node?.tls?.peers === 'named' ? examineClientName(node.tls.directory, node.name) : [],
     compute ? examineLibvirt(compute).then((finding) => [finding]) : [],
     examinePostgres(databaseUrl),
     examineTemporal().then((finding) => [finding]),

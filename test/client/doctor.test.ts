@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
-import { examineCertificates } from '../../client/doctor/certificates.ts';
+import { examineCertificates, examineClientName } from '../../client/doctor/certificates.ts';
 import type { Finding } from '../../client/doctor/finding.ts';
 import { examineNode } from '../../client/doctor/host.ts';
 import { examineProgram, programsOf } from '../../client/doctor/programs.ts';
@@ -141,6 +141,16 @@ describe('certificates', () => {
       'server-key.pem fault',
       'client-cert.pem fault',
     ]);
+  });
+
+  test('that name another machine', async () => {
+    const own = join(directory, 'named');
+    await makeCertificates(own, ['127.0.0.1'], ['server1.example.org', 'hv1']);
+    const at = async (machine: string) => (await examineClientName(own, machine)).map(({ state }) => state);
+    assert.deepEqual(await at('server1'), ['ok']);
+    assert.deepEqual(await at('hv1'), ['ok']);
+    assert.deepEqual(await at('server2'), ['fault']);
+    assert.deepEqual(await examineClientName(join(directory, 'nowhere'), 'server1'), []);
   });
 
   test('that are not there', async () => {

@@ -26,7 +26,7 @@ export async function exportServers(folder: string): Promise<ExportServer[]> {
 
 /** Each kind of server is told of it in its own way. */
 function portOf(argv: readonly string[]): number {
-  const told = argv.map((argument) => /^(?:--port=|--description=\S+ )(\d+)$/.exec(argument)?.[1]).find(Boolean);
+  const told = argv.map((argument) => /^(?:--port=|--description=\S+ )(\d+)(?: |$)/.exec(argument)?.[1]).find(Boolean);
   if (told === undefined) throw new Error(`a server of no known port: ${argv.join(' ')}`);
   return Number(told);
 }

@@ -53,6 +53,7 @@ describe('over TLS', () => {
       server.argv.some((argument) => argument.startsWith('--tls-directory=')),
       'it is exported over TLS',
     );
+    assert.ok(server.argv.includes('--peers=server2'), 'to the node that copies, and to nobody else');
     process.kill(server.pid, 'SIGKILL');
     await secured.hurry(handle);
     assert.equal(await secured.outcome(handle), 'success');

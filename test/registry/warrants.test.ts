@@ -20,6 +20,7 @@ import { exportOffer } from '../../model/warrants.ts';
 import { beginAttach, failAttach, finishAttach } from '../../registry/attachments.ts';
 import { claimVolume } from '../../registry/claim.ts';
 import { beginCreate, finishCreate } from '../../registry/creation.ts';
+import { exportPeers } from '../../registry/export-peers.ts';
 import { findOrigin } from '../../registry/origins.ts';
 import { recordOffer } from '../../registry/warrants.ts';
 import { reportComputeNode } from '../../registry/compute-nodes.ts';
@@ -32,6 +33,7 @@ import {
   claimArguments,
   destination,
   ferryError,
+  putAttachment,
   putBackEnd,
   putVolume,
   source as sourceBackEnd,
@@ -44,6 +46,29 @@ interface Named {
 }
 
 const address = { host: '10.0.0.1', port: 10_809, tls: true };
+
+test('whom an export is for is known by its name', async () => {
+  const registry = await testRegistry();
+  for (const backEnd of [sourceBackEnd, destination]) await putBackEnd(registry, backEnd);
+  const peers = (exportName: string) => exportPeers(registry, exportName);
+  const volumeId = await putVolume(registry, { status: 'in-use' });
+  assert.deepEqual(await peers(`volume-${volumeId}`), []);
+  assert.deepEqual(await peers(copyExportName(volumeId)), [nodeOf(sourceBackEnd)]);
+
+  const connection = { exportName: `volume-${volumeId}` };
+  const attachmentId = await putAttachment(registry, volumeId, { compute_host: 'hv7', connection });
+  assert.deepEqual(await peers(`attachment-${attachmentId}`), ['hv7']);
+  assert.deepEqual(await peers(`volume-${volumeId}`), ['hv7']);
+  assert.deepEqual(await peers(`attachment-${randomUUID()}`), []);
+
+  const moved = await putVolume(registry);
+  const args = claimArguments(moved);
+  const { claim } = await claimVolume(registry, args);
+  assert.deepEqual(await peers(`migration-${claim.migrationId}`), [nodeOf(destination)]);
+  const name = deviceName({ id: moved, nameId: args.destinationNameId });
+  await putAttachment(registry, moved, { compute_host: 'hv8' });
+  assert.deepEqual(await peers(name), ['hv8'], 'whose guest is being mirrored to it');
+});
 
 describe('the registry is asked before a step is done', () => {
   let registry: Awaited<ReturnType<typeof testRegistry>>;

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeCertificates } from '../../testbed/certificates.ts';
+import { makeCertificates, makeClientCertificate, makeServerCertificate } from '../../testbed/certificates.ts';
 import type { Ran } from '../../setup/namespaces/commands.ts';
 import { bootMachine, type Machine } from './machine.ts';
 import { makeNetwork } from './network.ts';
@@ -18,7 +18,7 @@ export interface Site extends Readonly<Record<Host, Machine>> {
   stop(): Promise<void>;
 }
 
-/** Boots them, with certificates in /etc/pki/ferry of each. */
+/** Boots them, each with certificates of its own in /etc/pki/ferry. */
 export async function makeSite(folder: string, base: string): Promise<Site> {
   const network = await makeNetwork();
   const machines: Machine[] = [];
@@ -27,14 +27,19 @@ export async function makeSite(folder: string, base: string): Promise<Site> {
     await network.stop();
   };
   try {
-    const certificates = await makeCertificates(join(folder, 'certificates'), Object.entries(hosts).flat());
+    const { directory } = await makeCertificates(join(folder, 'certificates'));
     const booted = {} as Record<Host, Machine>;
     for (const [name, address] of Object.entries(hosts) as [Host, string][]) {
       const machine = await bootMachine({ name, address, base, folder, network, hosts });
       machines.push(machine);
       booted[name] = machine;
+      const own = join(directory, name);
+      await mkdir(own);
+      await copyFile(join(directory, 'ca-cert.pem'), join(own, 'ca-cert.pem'));
+      await makeServerCertificate(directory, own, [name, address]);
+      await makeClientCertificate(directory, own, [name]);
       for (const file of ['ca-cert', 'server-cert', 'server-key', 'client-cert', 'client-key']) {
-        const pem = await readFile(join(certificates.directory, `${file}.pem`), 'utf8');
+        const pem = await readFile(join(own, `${file}.pem`), 'utf8');
         await machine.write(`/etc/pki/ferry/${file}.pem`, pem, file.endsWith('key') ? 0o600 : 0o644);
       }
     }

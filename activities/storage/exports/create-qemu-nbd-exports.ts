@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { BlockList } from 'node:net';
 import { join, resolve } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
+import { peerName } from '../../../model/peer-names.ts';
 import { checkName, checkTags } from '../device-name.ts';
 import { type ExportAddress, type Exports, isOfCopy } from '../exports.ts';
 import { withNamedLock } from '../file-lock.ts';
@@ -20,6 +21,10 @@ export interface QemuNbdExportsOptions {
   readonly ports: PortRange;
   /** Folder of the certificates; null is no TLS. */
   readonly tls: { readonly directory: string } | null;
+  /**
+   * With TLS: which machines an export is for. Not given: all whose certificate is good. None is nobody, and refused.
+   */
+  readonly peersOf?: ((exportName: string) => Promise<readonly string[]>) | undefined;
   readonly insecureNetwork: boolean;
   readonly run: RunCommand;
 }
@@ -53,6 +58,21 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     ...(digests && { digests }),
   });
 
+  async function peersOf(exportName: string): Promise<readonly string[] | null> {
+    if (tlsDirectory === null || !options.peersOf) return null;
+    const peers = await options.peersOf(exportName);
+    if (peers.length === 0)
+      throw new FerryError('InvalidInput', `the registry knows nobody whom the export ${exportName} is for`, {
+        exportName,
+      });
+    const odd = peers.find((peer) => !peerName.safeParse(peer).success);
+    if (odd === undefined) return peers;
+    throw new FerryError(
+      'InvalidInput',
+      `no certificate can have the name of the machine that the export ${exportName} is for: ${odd}`,
+    );
+  }
+
   /** One at a time for a name, so that two that ensure the same get the same server. */
   async function alone<T>(exportName: string, action: () => Promise<T>): Promise<T> {
     await records.prepare();
@@ -82,7 +102,8 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
       checkName(exportName, 'export');
       checkTags(tags);
       if (!path.startsWith('/')) throw new FerryError('InvalidInput', `${path} is not an absolute path`);
-      const wanted = { exportName, path, writable, address, tlsDirectory };
+      const peers = await peersOf(exportName);
+      const wanted = { exportName, path, writable, address, tlsDirectory, peers };
       return alone(exportName, async () => {
         const running = await runningServers(folder);
         const named = running.filter((server) => server.exportName === exportName);
@@ -150,7 +171,9 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
 }
 
 function serves(server: Server, wanted: Omit<ServerSettings, 'port'>): boolean {
-  return (['path', 'writable', 'address', 'tlsDirectory'] as const).every((key) => server[key] === wanted[key]);
+  // One of an earlier version lets more of them in: it is not taken away from its guest for that.
+  const lets = server.peers === null || wanted.peers === null || server.peers.join() === wanted.peers.join();
+  return lets && (['path', 'writable', 'address', 'tlsDirectory'] as const).every((key) => server[key] === wanted[key]);
 }
 
 const loopback = new BlockList();

@@ -1,6 +1,7 @@
 import { extname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { FerryError } from '../../../model/errors.ts';
+import { authorization } from './authorization.ts';
 
 /** What a server is told with its arguments, and can be asked about by them for as long as it runs. */
 export interface ServerSettings {
@@ -11,6 +12,8 @@ export interface ServerSettings {
   readonly port: number;
   /** Folder with ca-cert.pem, server-cert.pem and server-key.pem; null is no TLS. */
   readonly tlsDirectory: string | null;
+  /** The machines that it is for, by their certificates; null: any whose certificate is good, or nobody has one. */
+  readonly peers: readonly string[] | null;
 }
 
 export type Aio = 'io_uring' | 'threads';
@@ -74,12 +77,13 @@ const anyReader = /\/exports\/server\/reader-process\.[jt]s$/;
 
 /** The command of a server of our own, which reads only. It stays in the foreground. */
 export function readerCommand(folder: string, settings: Omit<ServerSettings, 'writable'>): [string, ...string[]] {
-  const { exportName, path, address, port, tlsDirectory } = settings;
+  const { exportName, path, address, port, tlsDirectory, peers } = settings;
   return [
     process.execPath,
     readerProgram,
     '--read-only',
     ...(tlsDirectory === null ? [] : [`--tls-directory=${tlsDirectory}`]),
+    ...(peers === null ? [] : [`--peers=${peers.join(',')}`]),
     `--export-name=${exportName}`,
     `--bind=${address}`,
     `--port=${port}`,
@@ -95,10 +99,19 @@ export function parseReaderArguments(
 ): Omit<ServerSettings, 'writable'> & { readonly pidFile: string } {
   const { values, positionals } = parseArgs({ ...parsed, args: [...args] });
   const { 'export-name': exportName, 'pid-file': file, bind: address, port, 'tls-directory': tls = null } = values;
+  const { peers } = values;
   const [path] = positionals;
   if (typeof exportName !== 'string' || typeof file !== 'string' || typeof address !== 'string' || path === undefined)
     throw new FerryError('InvalidInput', 'It is not told what to serve');
-  return { exportName, path, address, port: Number(port), tlsDirectory: tls as string | null, pidFile: file };
+  return {
+    exportName,
+    path,
+    address,
+    port: Number(port),
+    tlsDirectory: tls as string | null,
+    peers: readPeers(peers),
+    pidFile: file,
+  };
 }
 
 const parsed = {
@@ -111,14 +124,19 @@ const parsed = {
     bind: { type: 'string' },
     port: { type: 'string' },
     'read-only': { type: 'boolean' },
-    object: { type: 'string' },
+    object: { type: 'string', multiple: true },
     'tls-directory': { type: 'string' },
+    peers: { type: 'string' },
   },
 } as const;
 
+function readPeers(said: unknown): readonly string[] | null {
+  return typeof said === 'string' ? said.split(',') : null;
+}
+
 /** The command of a server that is handed its socket, and goes into the background. */
 export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
-  const { exportName, path, writable, address, port, tlsDirectory } = settings;
+  const { exportName, path, writable, address, port, tlsDirectory, peers } = settings;
   return [
     'qemu-nbd',
     '--fork',
@@ -134,9 +152,10 @@ export function serverCommand(folder: string, settings: ServerSettings, aio: Aio
           `--object=tls-creds-x509,id=tls,dir=${optionValue(tlsDirectory)},endpoint=server,verify-peer=on`,
           '--tls-creds=tls',
         ]),
+    ...(peers === null ? [] : [`--object=${JSON.stringify(authorization('peers', peers))}`, '--tls-authz=peers']),
     `--export-name=${exportName}`,
     // It is handed its socket, and may not be told where that listens. This is for those who read its command line.
-    `--description=${address} ${port}`,
+    `--description=${[address, port, ...(peers === null ? [] : [peers.join(',')])].join(' ')}`,
     `--pid-file=${pidFile(folder, exportName)}`,
     '--',
     path,
@@ -154,10 +173,12 @@ export function parseServerCommand(
   const { 'export-name': exportName, 'pid-file': file, description, object, 'tls-directory': ownTls } = values;
   const [path] = positionals;
   // Servers of an earlier version were told where to listen; they may run for as long as their guests do.
-  const [address, port] = typeof description === 'string' ? description.split(' ') : [values.bind, values.port];
+  const [address, port, peers] =
+    typeof description === 'string' ? description.split(' ') : [values.bind, values.port, values.peers];
   if (typeof exportName !== 'string' || typeof address !== 'string' || path === undefined) return null;
   if (file !== pidFile(folder, exportName)) return null;
-  const dir = typeof object === 'string' ? /,dir=((?:[^,]|,,)*)/.exec(object)?.[1] : undefined;
+  const objects = Array.isArray(object) ? object.map(String) : [];
+  const dir = objects.map((each) => /^tls-creds-x509,.*?\bdir=((?:[^,]|,,)*)/.exec(each)?.[1]).find(Boolean);
   return {
     exportName,
     path,
@@ -165,6 +186,7 @@ export function parseServerCommand(
     address,
     port: Number(port),
     tlsDirectory: typeof ownTls === 'string' ? ownTls : (dir?.replaceAll(',,', ',') ?? null),
+    peers: readPeers(peers),
     digests: isReader,
   };
 }

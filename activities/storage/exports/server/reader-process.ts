@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import net from 'node:net';
 import { join } from 'node:path';
+import { isNamed } from '../../../../model/peer-names.ts';
 import { deviceFacts } from '../../copier/block-device.ts';
 import { openMedium } from '../../copier/open-medium.ts';
 import { tellsHoles } from '../../file-system.ts';
@@ -20,7 +21,7 @@ async function main(): Promise<void> {
   const settings = parseReaderArguments(process.argv.slice(2));
   // By this name it is looked for; its arguments must stay as they are.
   writeFileSync('/proc/self/comm', readerName);
-  const { exportName, path, address, port, tlsDirectory, pidFile } = settings;
+  const { exportName, path, address, port, tlsDirectory, peers, pidFile } = settings;
   // As qemu-nbd does, for who looks for the servers that a node has left.
   writeFileSync(pidFile, `${process.pid}\n`);
   const facts = await deviceFacts(path);
@@ -29,7 +30,7 @@ async function main(): Promise<void> {
   // Digests are of the medium or of nothing.
   const proves = medium === 'direct';
   const offered = new Map([[exportName, device], ...(proves ? [[digestsOf(exportName), digests] as const] : [])]);
-  const startTls = tlsDirectory === null ? null : await startTlsWith(tlsDirectory);
+  const startTls = tlsDirectory === null ? null : await startTlsWith(tlsDirectory, peers);
   const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 }, (socket) =>
     serveClient(socket, { offered, startTls }),
   );
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
   });
 }
 
-async function startTlsWith(directory: string): Promise<StartTls> {
+async function startTlsWith(directory: string, peers: readonly string[] | null): Promise<StartTls> {
   // Loaded only where it is needed: everybody else starts faster.
   const { default: tls } = await import('node:tls');
   const [ca, cert, key] = await Promise.all(
@@ -52,7 +53,11 @@ async function startTlsWith(directory: string): Promise<StartTls> {
   );
   const options = { ca, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
   return (plain, onSecure) => {
-    const server = tls.createServer(options, onSecure);
+    const server = tls.createServer(options, (secure) => {
+      const isMeant = peers === null || isNamed(secure.getPeerCertificate().subject.CN, peers);
+      if (isMeant) onSecure(secure);
+      else plain.destroy();
+    });
     server.on('tlsClientError', () => plain.destroy());
     server.emit('connection', plain);
   };

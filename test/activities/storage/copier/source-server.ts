@@ -62,7 +62,7 @@ export async function ownServer(
   tlsDirectory: string | null = null,
 ): Promise<SourceServer> {
   const port = await freePort();
-  const settings = { exportName: 'volume', path, address: '127.0.0.1', port, tlsDirectory };
+  const settings = { exportName: 'volume', path, address: '127.0.0.1', port, tlsDirectory, peers: null };
   const folder = await scratchFolder(t);
   const server = await serve(t, port, readerCommand(folder, settings), tlsDirectory !== null);
   return { ...server, address: { ...server.address, digests: true } };

@@ -22,7 +22,7 @@ import {
 } from '../../../../activities/storage/exports/server-command.ts';
 import { endExports, type ExportAddress, writersThroughExports } from '../../../../activities/storage/exports.ts';
 import { runCommand, toolFailed } from '../../../../activities/storage/run-command.ts';
-import { makeCertificates } from '../../../../testbed/certificates.ts';
+import { makeCertificates, makeClientCertificate } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
 import { refuses } from '../driver-conformance.ts';
 
@@ -566,6 +566,38 @@ describe('exports by qemu-nbd', () => {
   });
 });
 
+describe('an export that is for one machine', () => {
+  for (const [what, exportName] of [
+    ['what guests use', 'volume-1'],
+    ['what copies read', 'migration-1'],
+  ] as const)
+    test(`lets in that one and no other: ${what}`, async () => {
+      const { directory, client } = await makeCertificates(join(folder, `pki-${exportName}`), ['127.0.0.1'], ['hv1']);
+      const of = async (name: string) => {
+        const own = join(directory, name);
+        await mkdir(own);
+        await execa('cp', [client.ca, own]);
+        await makeClientCertificate(directory, own, [name]);
+        return own;
+      };
+      const meant = (names: readonly string[]) => exportsOf({ tls: { directory }, peersOf: async () => names });
+      const address = await meant(['hv1']).ensure({ ...readOnly(), exportName });
+      const seen = (certificates: string) =>
+        execa('nbdinfo', [
+          '--size',
+          `nbds://127.0.0.1:${address.port}/${exportName}?tls-certificates=${encodeURIComponent(certificates)}`,
+        ]);
+      await seen(directory);
+      await seen(await of('hv1.example.org'));
+      for (const name of ['hv2', 'hv11', 'xhv1', 'hv1-old', 'HV1']) await assert.rejects(seen(await of(name)), name);
+      assert.deepEqual(await exportsOf({ tls: { directory } }).ensure({ ...readOnly(), exportName }), address);
+      await assert.rejects(meant([]).ensure({ ...readOnly(), exportName }), { type: 'InvalidInput' });
+      await assert.rejects(meant(['*']).ensure({ ...readOnly(), exportName }), { type: 'InvalidInput', message: /\*/ });
+      await meant(['hv2']).ensure({ ...readOnly(), exportName });
+      await assert.rejects(seen(directory), 'it is for another machine now');
+    });
+});
+
 describe('a server’s command line', () => {
   const settings: ServerSettings = {
     exportName: 'migration-1',
@@ -574,6 +606,7 @@ describe('a server’s command line', () => {
     address: '127.0.0.1',
     port: 10809,
     tlsDirectory: null,
+    peers: null,
   };
   const cases: Partial<ServerSettings>[] = [
     {},
@@ -583,6 +616,8 @@ describe('a server’s command line', () => {
     { tlsDirectory: '/etc/p,k=i/x' },
     { address: '::1' },
     { writable: true, tlsDirectory: '/a,,endpoint=client' },
+    { writable: true, tlsDirectory: '/etc/pki', peers: ['hv1'] },
+    { tlsDirectory: '/etc/pki', peers: ['server1', 'hv-2'] },
   ];
   for (const change of cases) {
     test(`says what it serves: ${JSON.stringify(change)}`, () => {

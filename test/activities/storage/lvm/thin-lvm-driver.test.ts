@@ -122,6 +122,7 @@ describe('a thin LVM back end', () => {
       address: '127.0.0.1',
       port: 10_809,
       tlsDirectory: null,
+      peers: null,
     };
     await run(listeningServerCommand('/run', settings, 'threads'));
     try {
