@@ -21,7 +21,7 @@ export async function refusesStrangers(site: Site): Promise<void> {
 
   // One that nobody has connected to: it takes one client at a time.
   const { id } = await site.asked<{ id: string }>('create', '--size', '64MiB', '--host', 'server1@files');
-  const { connection } = await site.asked<Attached>('attach', id, 'guest', 'nowhere');
+  const { connection } = await site.asked<Attached>('attach', id, 'guest', 'server2');
   const url = `nbd://${connection.host}:${connection.port}/${connection.exportName}`;
   const without = await site.server2.run(['timeout', '30', 'qemu-img', 'info', url]);
   check('an export takes nobody without it', without.exitCode === 1 && /TLS/.test(without.output), without.output);
@@ -30,7 +30,9 @@ export async function refusesStrangers(site: Site): Promise<void> {
   const image = `driver=nbd,host=${host},port=${port},export=${exportName},tls-creds=tls`;
   const client = ['timeout', '30', 'qemu-img', 'info', '--object', tls, '--image-opts', image];
   const withIt = await site.server2.run(client);
-  check('and a client with its certificate', withIt.exitCode === 0, withIt.output);
+  check('and the machine that it is for, with its certificate', withIt.exitCode === 0, withIt.output);
+  const another = await site.server1.run(client);
+  check('and no other machine with one', another.exitCode === 1, another.output);
   await must(site.ferry('detach', id));
   await must(site.ferry('delete', id));
 }
