@@ -14,6 +14,8 @@ export class Parking {
   readonly #run: MigrationRun;
   #reason: Reason | null = null;
   #resolution: Resolution | null = null;
+  /** Nobody has said a word for a while, and it looks again by itself. */
+  #looking = false;
 
   constructor(run: MigrationRun) {
     this.#run = run;
@@ -53,20 +55,31 @@ export class Parking {
   close(): void {
     this.#reason = null;
     this.#resolution = null;
+    this.#looking = false;
     this.#run.waitFor(null);
   }
 
-  /** Waits for the operator's word, for as long as it takes: a cancel changes nothing. */
-  async wait(reason: Reason): Promise<Resolution> {
+  /**
+   * Waits for the operator's word: a cancel changes nothing. Null when none was said for so many seconds: then what was not known is looked
+   * at again, and a word is taken meanwhile, until `wait` or `close`. No number of seconds: for as long as it takes.
+   */
+  async wait(reason: Reason, seconds: number | null): Promise<Resolution | null> {
     const { volumeId } = this.#run.request;
     this.#reason = reason;
-    this.#resolution = null;
-    this.#run.parked(
-      `an operator: ${reason.message} Look at the guest, then: ferry migration resolve ${volumeId} source|destination|probe`,
-    );
-    await CancellationScope.nonCancellable(() => condition(() => this.#resolution !== null));
-    this.#reason = null;
-    this.#run.waitFor(null);
-    return this.#resolution!;
+    const waitingFor = `an operator: ${reason.message} Look at the guest, then: ferry migration resolve ${volumeId} source|destination|probe`;
+    if (this.#looking) this.#run.waitFor(waitingFor);
+    else {
+      this.#resolution = null;
+      this.#run.parked(waitingFor);
+    }
+    const isSaid = () => this.#resolution !== null;
+    await CancellationScope.nonCancellable(async () => {
+      if (seconds === null) await condition(isSaid);
+      else await condition(isSaid, `${seconds}s`);
+    });
+    const word = this.#resolution;
+    this.#looking = word === null;
+    if (word !== null) this.close();
+    return word;
   }
 }

@@ -20,7 +20,7 @@ const ofStorage: readonly Program[] = [
   { name: 'perl', package: 'perl-base' },
   { name: 'flock', package: 'util-linux' },
   ss,
-  { name: 'fincore', package: 'util-linux-extra (Debian 12: util-linux)' },
+  { name: 'fincore', package: 'util-linux-extra' },
 ];
 const ofLvm: readonly Program[] = [
   { name: 'lvm', package: 'lvm2', version: ['version'] },

@@ -290,6 +290,32 @@ describe('it cannot be told which side the guest writes to', () => {
     await assertOn(id, destination, 'success');
   });
 
+  test('nobody says a word: it looks again by itself, and goes on when it can be told', async () => {
+    const { id, handle, waiting } = await parked('ParkedForOperator');
+    assert.match(waiting, /an operator/);
+    assert.equal(await failure(handle.result()), 'success');
+    assert.deepEqual(nodes.steps.slice(0, 7), [...made, ...turn, 'pivotDisk']);
+    assert.equal((await nodes.state(handle)).waitingFor, null);
+    await assertOn(id, destination, 'success');
+  });
+
+  test('a word that is said while it looks again is taken', async () => {
+    const look = untilCancelled();
+    const looks = async () => {
+      await look.turn();
+      throw new FerryError('ParkedForOperator', 'nobody knows');
+    };
+    const { id, handle } = await parked('ParkedForOperator', looks);
+    await look.begun;
+    assert.match((await nodes.state(handle)).waitingFor ?? '', /an operator/);
+    await resolveAs(handle, 'source');
+    nodes.verdict = 'off-on-source';
+    nodes.next('abortMirror', 'ParkedForOperator');
+    look.goOn();
+    assert.equal(await failure(handle.result()), 'ParkedForOperator');
+    await assertOn(id, source, 'error');
+  });
+
   test('an operator finds it on the source: all goes back', async () => {
     const { id, handle } = await parked('ParkedForOperator');
     nodes.next('abortMirror', 'ParkedForOperator');

@@ -1,4 +1,4 @@
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, patched } from '@temporalio/workflow';
 import type { Reason } from '../../model/errors.ts';
 import type { Claim } from '../../model/migration.ts';
 import type { QemuIdentity } from '../../model/qemu-identity.ts';
@@ -19,6 +19,10 @@ const abortPatience = 150;
 /** A look that an operator waits for. Seconds. */
 const lookPatience = 30;
 
+/** What could not be told is looked at again by itself after so long, and then twice as long each time. Seconds. */
+const firstLookAgain = 30;
+const longestLookAgain = 1800;
+
 /**
  * The end of a mirror, one way or the other. Nothing in here can be cancelled: what was begun is carried on until it is known which side
  * the guest writes to, by machine or by an operator.
@@ -34,6 +38,7 @@ export class AttachedEnding {
   #asked: QemuIdentity | null = null;
   /** The operator's word, once it is given. */
   #word: Side | null = null;
+  #lookAgain = firstLookAgain;
 
   constructor(run: MigrationRun, claim: Claim, disk: AttachedDisk, destination: AttachedDestination) {
     this.#run = run;
@@ -52,7 +57,7 @@ export class AttachedEnding {
     );
     run.throwIfCancelled();
     run.enter('switching');
-    return CancellationScope.nonCancellable(async () => {
+    return this.#known(async () => {
       // The last moment at which a claim that is not ours any more can still stop us.
       await registry.enterPhase.executeWithOptions({ summary: 'record: switching' }, [
         { claim: this.#claim, phase: 'switching', qemu },
@@ -92,7 +97,7 @@ export class AttachedEnding {
 
   /** Ends the mirror, and tells which side the guest is on. On `source` nothing of the hypervisor reaches the destination any more. */
   retreat(): Promise<Side> {
-    return CancellationScope.nonCancellable(async () => {
+    return this.#known(async () => {
       for (;;) {
         try {
           await this.#steps(abortPatience, abortAway).abortMirror.executeWithOptions(
@@ -116,11 +121,28 @@ export class AttachedEnding {
     });
   }
 
-  /** An operator's word, unless the guest's QEMU plainly contradicts it. */
+  /** Carries on until it is known. Then no operator is waited for any more, be it his word that told or a look. */
+  async #known<T>(look: () => Promise<T>): Promise<T> {
+    try {
+      return await CancellationScope.nonCancellable(look);
+    } finally {
+      if (this.#run.parking.reason) this.#run.parking.close();
+    }
+  }
+
+  /** How long an operator's word is waited for until it is looked again by itself. Seconds. */
+  #untilLook(): number | null {
+    if (!patched('what an operator is asked for is looked at again')) return null;
+    const seconds = this.#lookAgain;
+    this.#lookAgain = Math.min(seconds * 2, longestLookAgain);
+    return seconds;
+  }
+
+  /** An operator's word, unless the guest's QEMU plainly contradicts it; `again` when he wants another look, or says nothing. */
   async #ask(reason: Reason): Promise<Side | 'again'> {
     for (let why = reason; ;) {
-      const word = await this.#run.parking.wait(why);
-      if (word === 'probe') return 'again';
+      const word = await this.#run.parking.wait(why, this.#untilLook());
+      if (word === null || word === 'probe') return 'again';
       const stands = await this.#look();
       if (stands === null || stands.on === word) return (this.#word = word);
       const first = stands.mayHaveBeen ? ' Turn it off first, so that it writes no more to the source.' : '';
