@@ -117,6 +117,8 @@ const api = z.strictObject({
   keystone: keystone.optional(),
   /** JSON: which roles may do what, where that is not as in Cinder. */
   policyFile: absolutePath.optional(),
+  /** The type of volumes that are asked for without one, if a type of that name is there: Cinder's `default_volume_type`. */
+  defaultVolumeType: z.string().min(1).max(255).default('__DEFAULT__'),
   /** PEM files: the certificate with its chain, and its key, which needs no password. Renewed, they are used from then on. Without them: http. */
   tls: z.strictObject({ certificateFile: absolutePath, keyFile: absolutePath }).optional(),
   /** Without Keystone, listens on other addresses than loopback: only on a network that nobody else can reach. */

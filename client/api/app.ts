@@ -25,6 +25,8 @@ export interface ApiParts {
   authentication: Authentication;
   policy: Policy;
   log: Logger;
+  /** See `api.defaultVolumeType` of the configuration. */
+  defaultVolumeType: string;
   /** Where requests are counted; nowhere if not given. */
   metrics?: ApiMetrics;
 }
@@ -199,6 +201,7 @@ function askedOf(
     },
     minor,
     site: siteOf(c.req.raw, project),
+    defaultVolumeType: parts.defaultVolumeType,
     path: path.slice('/v3/'.length),
   };
 }

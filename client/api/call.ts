@@ -21,6 +21,8 @@ export interface Asked<Body = unknown> {
   /** The minor number of the microversion. */
   readonly minor: number;
   readonly site: Site;
+  /** The name of the type of volumes that are asked for without one, if there is such a type. */
+  readonly defaultVolumeType: string;
   /** The path that was asked for, from `/v3` on, without the query. */
   readonly path: string;
 }

@@ -39,7 +39,7 @@ export async function startApi({
   at: ListenAddress;
   log: Logger;
 }): Promise<ServedApi> {
-  const { tls } = configuration.api;
+  const { tls, defaultVolumeType } = configuration.api;
   const identity = await configuredIdentity(configuration, { host: at.host, log });
   await using starting = new AsyncDisposableStack();
   const metrics = new ApiMetrics();
@@ -49,7 +49,7 @@ export async function startApi({
   }
   const ferry = await openForCallers({ configuration, answers: 'when begun', maxConnections });
   starting.defer(() => ferry.close());
-  const app = createApi({ ferry, ...identity, log, metrics });
+  const app = createApi({ ferry, ...identity, log, metrics, defaultVolumeType });
   const served = await serveApi(app, { ...at, tls: tls && { ...tls, log } });
   const ends = starting.move();
   return {

@@ -33,11 +33,20 @@ export async function makeTrue(world: World, { mayBeLost = new Set() }: Losses =
       }
       if (mayBeLost.size > 0) await giveUpDestinations(world);
       await removeByHand(world, last);
-      const isTrue = last.volumes.length === 0 && last.unseen.length === 0;
+      // A volume that something is done with is told only when that is over.
+      const isTrue = last.volumes.length === 0 && last.unseen.length === 0 && !(await isAnyBusy(world, mayBeLost));
       calm = isTrue ? calm + 1 : 0;
       return calm >= calmReports;
     },
     async () => last,
+  );
+}
+
+async function isAnyBusy({ ferry }: World, volumeIds: ReadonlySet<string>): Promise<boolean> {
+  if (volumeIds.size === 0) return false;
+  const volumes = await ferry.listVolumes();
+  return volumes.some(
+    ({ id, operation, migrationOwner }) => volumeIds.has(id) && (operation ?? migrationOwner) !== null,
   );
 }
 

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { call, type Asked, type Call } from '../call.ts';
+import { findDefaultType } from '../default-volume-type.ts';
 import { flag, text } from '../fields.ts';
 import { Fault, badRequest, notFound, type Refusals } from '../fault.ts';
 import { listQuery, nextLinks, page } from '../list-query.ts';
@@ -106,11 +107,13 @@ export const volumeTypeCalls: readonly Call[] = [
   call({
     method: 'get',
     path: '/types/default',
-    summary: 'Show the default volume type: there is none',
+    summary: 'Show the default volume type',
     rule: 'volume_extension:type_get',
     status: 200,
-    handle() {
-      throw notFound('Default volume type can not be found.');
+    async handle(asked) {
+      const found = await findDefaultType(asked);
+      if (!found) throw notFound('Default volume type can not be found.');
+      return { body: { volume_type: presentVolumeType(found, asked) } };
     },
   }),
   call({
@@ -151,7 +154,10 @@ export const volumeTypeCalls: readonly Call[] = [
     status: 202,
     refusals,
     async handle(asked) {
-      await asked.admin.deleteVolumeType((await find(asked)).id);
+      const { id, name } = await find(asked);
+      if (name === asked.defaultVolumeType)
+        throw badRequest(`The volume type ${name} is a default volume type and cannot be deleted.`);
+      await asked.admin.deleteVolumeType(id);
       return {};
     },
   }),

@@ -3,6 +3,7 @@ import { gib } from '../../../model/sizes.ts';
 import { snapshotStatusOf } from '../../../model/snapshot.ts';
 import type { Volume } from '../../../model/volume.ts';
 import { call, type Asked, type Call } from '../call.ts';
+import { findDefaultType } from '../default-volume-type.ts';
 import { flag, metadata, positiveInteger, text } from '../fields.ts';
 import { badRequest, invalidInput, notFound, policyForbids, type Refusals } from '../fault.ts';
 import { labelOf } from '../label.ts';
@@ -76,7 +77,7 @@ async function create(asked: Asked<z.output<ReturnType<typeof createBody>>>): Pr
     name: labelOf('name', wanted.name ?? wanted.display_name),
     description: labelOf('description', wanted.description ?? wanted.display_description),
     metadata: wanted.metadata ?? {},
-    volumeType: wanted.volume_type ?? null,
+    volumeType: wanted.volume_type || (isCopy ? null : ((await findDefaultType(asked))?.name ?? null)),
     ...(zone === undefined ? {} : { availabilityZone: zone }),
   });
   return volume;

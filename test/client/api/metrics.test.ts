@@ -40,6 +40,7 @@ test('every request counts for one path of a call, whatever volume or project it
       authenticate: () => Promise.resolve({ userId: 'u', projectId: 'p', roles: ['admin', 'member'] }),
     },
     policy: builtInPolicy,
+    defaultVolumeType: '__DEFAULT__',
     log: pino({ level: 'silent' }),
     metrics: new Heard(),
   });

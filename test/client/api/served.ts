@@ -42,7 +42,13 @@ export async function startApi(databaseUrl: string, authentication: Authenticati
     answers: 'when begun',
     maxConnections: 4,
   });
-  const app = createApi({ ferry, authentication, policy: builtInPolicy, log: pino({ level: 'silent' }) });
+  const app = createApi({
+    ferry,
+    authentication,
+    policy: builtInPolicy,
+    defaultVolumeType: '__DEFAULT__',
+    log: pino({ level: 'silent' }),
+  });
   const served = await serveApi(app, { host: '127.0.0.1', port: 0 });
   return {
     url: served.url,

@@ -127,6 +127,22 @@ test('a volume that is retyped by a move is of the new type when it is over, not
   assert.match(volume['os-vol-host-attr:host'], new RegExp(`@${name}#`));
 });
 
+test('a volume that is asked for without a type gets the default one, once there is one', async () => {
+  const typeOf = async (id: string) => (await show(id)).body.volume.volume_type;
+  assert.equal((await api.ask(member, 'GET', '/v3/types/default')).status, 404);
+  assert.equal(await typeOf(await made()), null);
+  const volume_type = { name: '__DEFAULT__', description: 'Default Volume Type' };
+  const type = (await api.ask(admin, 'POST', '/v3/types', { body: { volume_type } })).body.volume_type;
+  assert.equal((await api.ask(member, 'GET', '/v3/types/default')).body.volume_type.id, type.id);
+  assert.equal(await typeOf(await made()), '__DEFAULT__');
+  const refused = await api.ask(admin, 'DELETE', `/v3/types/${type.id}`);
+  assert.equal(refused.status, 400);
+  assert.match(refused.body.badRequest.message, /is a default volume type and cannot be deleted/);
+  const renamed = await api.ask(admin, 'PUT', `/v3/types/${type.id}`, { body: { volume_type: { name: 'usual' } } });
+  assert.equal(renamed.status, 200);
+  assert.equal(await typeOf(await made()), null);
+});
+
 test('a volume goes with its snapshots where that is asked for', async () => {
   const id = await made();
   const snapshots: string[] = [];
