@@ -54,6 +54,7 @@ export const longest = [
   'test/end-to-end/attached.test.ts',
   'test/end-to-end/attached-mid-mirror.test.ts',
   'test/workflows/attach-detach.test.ts',
+  'test/client/cli/commands.test.ts',
   'test/end-to-end/thin.test.ts',
   'test/faults/matrix.test.ts',
   'test/workflows/attached.test.ts',
