@@ -37,6 +37,7 @@ export async function runDev(options: DevOptions, startApi: StartApi): Promise<v
   const { orphanGraceSeconds, noProgressSeconds } = configuration.parse({});
   const log = installRuntime({ logLevel: 'warn' });
   const temporal = await startTemporal({
+    survivesPowerLoss: true,
     directory: path.join(directory, 'temporal'),
     port: options.port,
     uiPort: options.uiPort,
