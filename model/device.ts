@@ -260,6 +260,8 @@ export type Whereabouts =
       identity: string | null;
       generation: number;
       sizeBytes: number;
+      /** Of the migration that was asked about: its epoch, and where it took the volume away. Null: none, or not known. */
+      left?: { epoch: number; backEnd: string } | null;
     }
   | { state: 'deleted' }
   | { state: 'unknown' };

@@ -29,6 +29,8 @@ export interface VolumeFacts {
   /** It has no row because it was deleted or unmanaged; that is on record. */
   isDeleted: boolean;
   devices: readonly Witness[];
+  /** By which migrations on record the volume left which back end for which. */
+  moves: readonly { epoch: number; source: string; destination: string }[];
   /** Who may write to the registry's own device although no attachment is known, in words; null: nobody. */
   unknownWriter: string | null;
   /** Nodes and back ends that did not answer: a newer device may be there. */
@@ -49,6 +51,8 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
   const ask = (why: string): Judgement => ({ direction: 'ask', to: null, why });
   if (newest && f.registry && isRegistrys(newest, f.registry) && equals.length === 0) {
     if (f.unknownWriter !== null) return ask(`${f.unknownWriter}; stop the guest that uses it, then end that process`);
+    const stranger = live.find((device) => device !== newest && !isLeft(device, f));
+    if (stranger) return ask(unexplained(stranger));
     return judgeSize(f, newest, f.registry);
   }
   if (!newest) {
@@ -75,6 +79,23 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
       ? `its live device of the highest generation (${newest.generation}) is elsewhere; the registry is behind (${f.registry.generation})`
       : 'the registry has lost the volume',
   };
+}
+
+/**
+ * A migration on record has left it, and its clean-up is still to come. What became live after all that are known of may hold what was
+ * written since, whatever its generation: a registry that went back in time gives the same generations again.
+ */
+function isLeft({ backEnd, generation }: Witness, { moves, registry }: VolumeFacts): boolean {
+  // By a device's word, or an operator's, who knew of what there was.
+  if (!moves.some(({ epoch }) => epoch === registry?.generation)) return true;
+  return moves.some(
+    ({ epoch, source, destination }) =>
+      (backEnd === source && generation < epoch) || (backEnd === destination && generation <= epoch),
+  );
+}
+
+function unexplained({ backEnd, deviceName, generation }: Witness): string {
+  return `${deviceName} on ${backEnd} says too that it holds it (generation ${generation}), and no migration is known that left it there; look at both, then: ferry repair --volume … --device …, or remove the other one by hand`;
 }
 
 /** Of the device that holds the volume as the registry says. A larger one: the registry has lost the end of an extension. */

@@ -3,11 +3,18 @@ import { discrepancy, type Discrepancy } from '../model/repair.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import { noColumns } from './rows.ts';
 
-/** Whether the devices of a back end do not agree with the registry, as far as the last look told. */
-export async function needsRepair(registry: Queries, backEnd: string): Promise<boolean> {
-  return (
-    (await registry.rows(noColumns, 'SELECT FROM discrepancies WHERE back_end = $1 LIMIT 1', [backEnd])).length > 0
+/** Whether the devices of a back end, or those of a volume, do not agree with the registry, as far as the last look told. */
+export async function needsRepair(
+  registry: Queries,
+  backEnd: string,
+  volumeId: string | null = null,
+): Promise<boolean> {
+  const found = await registry.rows(
+    noColumns,
+    'SELECT FROM discrepancies WHERE back_end = $1 OR volume_id = $2 LIMIT 1',
+    [backEnd, volumeId],
   );
+  return found.length > 0;
 }
 
 /** What does not fit, of one volume or of all. */

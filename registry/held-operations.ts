@@ -14,6 +14,8 @@ const heldOperation = z.object({
   owner: z.string(),
   since: z.date(),
   host: z.string(),
+  /** Absent: told by an older worker. */
+  nameId: z.uuid().nullable().optional(),
   /** Of an attach: the attachment that it makes. */
   attachmentId: z.uuid().nullable(),
   instanceId: z.string().nullable(),
@@ -32,7 +34,7 @@ export function listHeldOperations(
 ): Promise<HeldOperation[]> {
   return registry.rows(
     heldOperation,
-    `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host,
+    `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host, v.name_id,
        a.id AS attachment_id, a.instance_id, a.compute_host,
        EXISTS (SELECT FROM compute_nodes c WHERE c.name = a.compute_host)
          AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id) AS has_compute_worker

@@ -100,6 +100,17 @@ const volumeUse = z.object({
 /** A volume, as far as it tells whether something of it may be removed. */
 export type VolumeUse = z.infer<typeof volumeUse>;
 
+const move = z.object({ volumeId: z.uuid(), epoch: z.number(), source: z.string(), destination: z.string() });
+
+/** Every migration on record of these volumes. */
+export function movesOf(registry: Queries, volumeIds: readonly string[]): Promise<z.infer<typeof move>[]> {
+  return registry.rows(
+    move,
+    'SELECT volume_id, epoch, source, destination FROM migrations WHERE volume_id = ANY ($1::uuid[]) AND switched_at IS NOT NULL',
+    [volumeIds],
+  );
+}
+
 /** Those of these volumes that there are. */
 export function volumeUses(registry: Queries, volumeIds: readonly string[]): Promise<VolumeUse[]> {
   return registry.rows(

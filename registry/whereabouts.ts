@@ -11,17 +11,25 @@ const place = z.object({
   sizeBytes: z.number(),
   deviceIdentity: z.string().nullable(),
   generation: z.number(),
+  epoch: z.number().nullable(),
+  source: z.string().nullable(),
 });
 
 /**
  * Where the volume is, as far as the registry knows now: asked before anything of the volume is deleted. A volume without a row is
- * `deleted` only when it is on record who deleted it; else the registry may be one from before it was made.
+ * `deleted` only when it is on record who deleted it; else the registry may be one from before it was made. `leftBy`: the migration by
+ * which it has left a device, about which is asked as well.
  */
-export async function whereabouts(registry: Queries, volumeId: string): Promise<Whereabouts> {
+export async function whereabouts(
+  registry: Queries,
+  volumeId: string,
+  leftBy: string | null = null,
+): Promise<Whereabouts> {
   const [found] = await registry.rows(
     place,
-    'SELECT id, name_id, host, size_bytes, device_identity, generation FROM volumes WHERE id = $1',
-    [volumeId],
+    `SELECT v.id, v.name_id, v.host, v.size_bytes, v.device_identity, v.generation, m.epoch, m.source
+     FROM volumes v LEFT JOIN migrations m ON m.id = $2 AND m.volume_id = v.id WHERE v.id = $1`,
+    [volumeId, leftBy],
   );
   if (found) {
     return {
@@ -31,6 +39,7 @@ export async function whereabouts(registry: Queries, volumeId: string): Promise<
       identity: found.deviceIdentity,
       generation: found.generation,
       sizeBytes: found.sizeBytes,
+      left: found.epoch === null || found.source === null ? null : { epoch: found.epoch, backEnd: found.source },
     };
   }
   const isForgotten = (await forgottenAmong(registry, [volumeId])).size > 0;

@@ -18,7 +18,7 @@ import { observeRegistry } from './observe-registry.ts';
 import { ownVersion } from './deployment.ts';
 import { promoteFirst } from './promote-first.ts';
 import type { Stoppable } from './run-until-stopped.ts';
-import { isRunning, removeSchedule } from './schedule-reconcile.ts';
+import { hasCompleted, isRunning, removeSchedule } from './schedule-reconcile.ts';
 import { stepLog } from './step-log.ts';
 import { tellEvents } from './tell-events.ts';
 import { watchReach } from './temporal-reach.ts';
@@ -62,6 +62,7 @@ export async function createControlWorker(deps: {
         registry,
         orphanGraceSeconds,
         isRunning: (workflowId) => isRunning(client, workflowId),
+        hasCompleted: (workflowId) => hasCompleted(client, workflowId),
       }),
       ...createNotificationActivities({ registry, webhooks }),
     },

@@ -35,6 +35,16 @@ export async function removeSchedule(client: Client, scheduleId: string): Promis
   }
 }
 
+/** Whether the last run of the workflow has come to its own end, and that was no failure. Not known to Temporal: no. */
+export async function hasCompleted(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'COMPLETED';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
 /** Whether a run of the workflow is under way. Not known to Temporal: no. */
 export async function isRunning(client: Client, workflowId: string): Promise<boolean> {
   try {

@@ -98,7 +98,12 @@ async function moveClaimed(
   try {
     flow = await run.scope.run(async () => {
       const moved = await runFlow(run, m, undo);
-      if (m.flow !== 'generic-attached') await proveDestination(run, moved);
+      if (m.flow === 'generic-attached') return moved;
+      const { untilSwitch = (last) => last() } = moved;
+      await untilSwitch(async () => {
+        await proveDestination(run, moved);
+        run.throwIfCancelled();
+      });
       return moved;
     });
     // A guest that was turned to the destination stays there.

@@ -1,5 +1,12 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ApplicationFailure, executeChild, metricMeter, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  executeChild,
+  metricMeter,
+  patched,
+  setCurrentDetails,
+  workflowInfo,
+} from '@temporalio/workflow';
 import * as z from 'zod';
 import type {
   AbandonedClaim,
@@ -7,7 +14,7 @@ import type {
 } from '../activities/repair/create-repair-activities.ts';
 import { nodeOf } from '../model/ids.ts';
 import { metrics } from '../model/metrics.ts';
-import { attachmentExportName, repairWorkflowId } from '../model/names.ts';
+import { attachmentExportName, deviceName, repairWorkflowId } from '../model/names.ts';
 import {
   repairRequest,
   type AbandonedMigration,
@@ -21,7 +28,7 @@ import {
   type VolumeRepair,
 } from '../model/repair.ts';
 import type { JudgedVolume } from '../activities/repair/judge-volumes.ts';
-import { computeSteps, repair, storageSteps } from './activities.ts';
+import { computeSteps, registry, repair, storageSteps } from './activities.ts';
 import type { KeptDevice } from '../model/kept-source.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
@@ -92,7 +99,7 @@ async function repairMigration(
     });
     if (done === null) return { ...told, state: 'none', note: 'it was over in the meantime' };
     if (done.direction === 'parked')
-      return { ...told, direction: 'parked', state: 'none', note: parkedNote(volumeId, done.why) };
+      return { ...told, direction: 'parked', state: 'none', note: parkedNote(found, done.why) };
     if (!('handedOver' in done)) return { ...told, direction: done.direction, state: 'repaired', note: done.why };
     const handedOver =
       done.handedOver.length > 0 ? `left to a clean-up that waits for its node: ${done.handedOver.join('; ')}` : null;
@@ -104,8 +111,11 @@ async function repairMigration(
 }
 
 /** It is asked again at every look: an operator is needed only where no hypervisor will answer any more. */
-function parkedNote(volumeId: string, why: string): string {
-  return `a guest may write to either side, nothing was deleted: ${why} Asked again every minute; or: ferry migration resolve ${volumeId} source|destination`;
+function parkedNote({ claim, flow, source }: AbandonedClaim, why: string): string {
+  const resolve = `ferry migration resolve ${claim.volumeId}`;
+  if (flow === 'generic-attached')
+    return `a guest may write to either side, nothing was deleted: ${why} Asked again every minute; or: ${resolve} source|destination`;
+  return `nothing was deleted: ${why} Asked again every minute. If the destination is lost for good, the volume goes back to what it was on ${source.backEnd}: ${resolve} source`;
 }
 
 /** Takes the devices' word for where a volume is: only when an operator asks for the repair, and where it is unambiguous. */
@@ -162,6 +172,8 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
       if (left.length > 0)
         return { ...told, state: 'failed', note: `the attachment's export on ${host} could not be ended; tried again` };
     }
+    if (operation === 'manage' && (await cameToBe(held)))
+      return { ...told, state: 'repaired', note: 'its device holds it: it is a volume' };
     const message = `The ${operation} was terminated: its workflow was ended from outside.`;
     await repair.failAbandonedOperation({ held, reason: { type: 'Terminated', message } });
     if (operation === 'manage') await disownVolume({ volumeId, backEnd: host, name: null });
@@ -169,6 +181,22 @@ async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<Abando
   } catch (error) {
     return { ...told, ...failed(error) };
   }
+}
+
+/**
+ * Whether a device was made the volume's before the workflow ended: then it is a volume, and may have been used as one since by all that a
+ * registry knows that has lost its last commits.
+ */
+async function cameToBe({ volumeId, owner, host, nameId }: HeldByNobody): Promise<boolean> {
+  if (nameId === undefined || !patched('a device is asked before a volume that was managed is given up')) return false;
+  const name = deviceName({ id: volumeId, nameId });
+  const device = await storageSteps(nodeOf(host), exportPatienceSeconds).lookAtDevice.executeWithOptions(
+    { summary: `what does ${name} on ${host} say of itself?` },
+    [{ backEnd: host, deviceName: name }],
+  );
+  if (device?.volumeId !== volumeId || device.role !== 'live') return false;
+  await registry.finishManage({ volumeId, owner, identity: device.identity });
+  return true;
 }
 
 /** Null: the hypervisor has said that the guest has not got the disk. Else why that cannot be said. */

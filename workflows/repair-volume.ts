@@ -85,7 +85,7 @@ async function decideForGood(
       direction = guest.on === 'destination' ? 'forward' : 'back';
     }
     if (direction === 'back' && found.flow !== 'generic-attached') {
-      const told = await askDevices(found);
+      const told = await askDevices(found, word);
       if (typeof told !== 'string') {
         // As before any way back: whatever the dead workflow's last step still does, it switches nothing.
         if (told.direction === 'left') await registry.enterPhase({ claim, phase: 'undoing' });
@@ -148,9 +148,10 @@ const lookSeconds = 20;
 
 /**
  * The registry knows of no switch, but it may be one that has forgotten it: a standby that took over without the last commits. The
- * devices tell. `back`: the source says that it holds the volume, and no newer device is seen.
+ * devices tell, and Temporal's history. `back`: the source says that it holds the volume, no newer device is seen, and the migration did not
+ * end well.
  */
-async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | NoWay> {
+async function askDevices(found: AbandonedClaim, word: GuestSide | null): Promise<'forward' | 'back' | NoWay> {
   const { claim, source, destination } = found;
   const look = ({ backEnd, deviceName }: typeof source) =>
     storageSteps(nodeOf(backEnd), lookSeconds)
@@ -167,10 +168,15 @@ async function askDevices(found: AbandonedClaim): Promise<'forward' | 'back' | N
     await registry.switchVolume({ claim, identity: there.device.identity });
     return 'forward';
   }
-  if (here.device?.volumeId === claim.volumeId && here.device.role === 'live') return 'back';
+  const isHere = here.device?.volumeId === claim.volumeId && here.device.role === 'live';
+  // An operator who knows that the destination is lost says so.
+  if (isHere && (!found.completed || word === 'source')) return 'back';
   // The source was never more than read, and the destination answers that it is not the volume: it goes back as soon as the source is seen.
   if (here.device === undefined) return { direction: 'parked', why: here.why };
-  const why = `${source.deviceName} on ${source.backEnd} does not say that it holds the volume.`;
+  // The third witness: it has moved, and may have been written to since.
+  const why = isHere
+    ? "By Temporal's history the migration has ended well."
+    : `${source.deviceName} on ${source.backEnd} does not say that it holds the volume.`;
   if (there.device === undefined) return { direction: 'parked', why: `${why} ${there.why}` };
   return {
     direction: 'left',

@@ -64,6 +64,7 @@ const heldOperation = input({
   instanceId: instanceId.nullable(),
   computeHost: nodeName.nullable(),
   hasComputeWorker: z.boolean(),
+  nameId: z.uuid().nullable().optional(),
 });
 
 /** What the activities of repair take. */

@@ -29,6 +29,8 @@ export interface RepairDependencies {
   readonly registry: Registry;
   /** Whether a run of that workflow is under way, as Temporal has it now. */
   readonly isRunning: (workflowId: string) => Promise<boolean>;
+  /** Whether the last run of the workflow has come to its own end, and that was no failure. */
+  readonly hasCompleted: (workflowId: string) => Promise<boolean>;
   readonly orphanGraceSeconds: number;
 }
 
@@ -42,6 +44,8 @@ export interface AbandonedClaim {
   flow: Flow;
   /** The volume is on its destination. */
   switched: boolean;
+  /** By Temporal's history its workflow has ended well: the registry has forgotten that. Absent: an older worker answered. */
+  completed?: boolean;
   source: { backEnd: string; deviceName: string; identity: string | null };
   destination: { backEnd: string; deviceName: string; identity: string | null };
   /** The source is to be kept; the repairs that began before there was such a thing do not know. */
@@ -62,7 +66,7 @@ export type AbandonedOperation = Omit<HeldOperation, 'since'> & { since: string 
 export type RepairActivities = ReturnType<typeof createRepairActivities>;
 
 /** What repair asks of the registry and of Temporal. All may be repeated. */
-export function createRepairActivities({ registry, isRunning, orphanGraceSeconds }: RepairDependencies) {
+export function createRepairActivities({ registry, isRunning, hasCompleted, orphanGraceSeconds }: RepairDependencies) {
   /**
    * Asked by the workflow's id alone, not by its run: a run that was reset goes on as another run, under the first one's claim. An owner
    * that is no workflow is a stranger of whom nothing is known: he is left alone.
@@ -77,6 +81,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
   };
   const withRecord = async ({ since, phase, switched, asked, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
     const record = await findMigration(registry, claim.migrationId);
+    const workflowId = workflowIdOf(claim.owner);
     const [attachment] = await listAttachments(registry, { volumeId: claim.volumeId });
     const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
     return {
@@ -86,6 +91,7 @@ export function createRepairActivities({ registry, isRunning, orphanGraceSeconds
       asked,
       flow: record.flow,
       switched,
+      completed: workflowId !== null && (await hasCompleted(workflowId)),
       source: { backEnd: record.source, deviceName: device(record.sourceNameId), identity: record.sourceIdentity },
       destination: {
         backEnd: record.destination,

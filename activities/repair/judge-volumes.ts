@@ -3,7 +3,7 @@ import { deviceName } from '../../model/names.ts';
 import { judgeVolume, type RegistryWord, type Witness } from '../../model/judge-volume.ts';
 import { deviceWitness, type Discrepancy, type FoundDevice, type VolumeRepair } from '../../model/repair.ts';
 import { recordDiscrepancies } from '../../registry/discrepancies.ts';
-import { volumeUses } from '../../registry/leftovers.ts';
+import { movesOf, volumeUses } from '../../registry/leftovers.ts';
 import type { Registry } from '../../registry/open-registry.ts';
 import { forgottenAmong } from '../../registry/operations.ts';
 import type { Inventory } from '../storage/inventory.ts';
@@ -38,6 +38,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
   const ids = [...witnesses.keys()];
   const rows = new Map((await volumeUses(registry, ids)).map((row) => [row.id, row]));
   const deleted = await forgottenAmong(registry, ids);
+  const moves = Map.groupBy(await movesOf(registry, ids), ({ volumeId }) => volumeId);
   const mismatched = new Set(found.mismatches.map(({ volumeId }) => volumeId));
   const judged = ids.flatMap((volumeId): JudgedVolume[] => {
     const row = rows.get(volumeId);
@@ -65,6 +66,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
       isDeleted: !row && deleted.has(volumeId),
       unknownWriter: found.mismatches.find((m) => m.volumeId === volumeId && m.isWritten)?.why ?? null,
       devices,
+      moves: moves.get(volumeId) ?? [],
       unseen:
         word && !found.backEnds.includes(word.backEnd) ? [...new Set([...found.unseen, word.backEnd])] : found.unseen,
     });

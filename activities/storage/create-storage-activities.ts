@@ -46,10 +46,13 @@ export interface StorageDependencies {
   readonly isKeptSource: (backEnd: string, deviceName: string) => Promise<boolean>;
   /** Which devices of a back end hold volumes, as the registry has it. */
   readonly currentDevices: InventoryDependencies['currentDevices'];
-  /** Where a volume is, by the registry: asked before anything that its volume has left is deleted. */
-  readonly whereabouts: (volumeId: string) => Promise<Whereabouts>;
-  /** Whether the devices of a back end and the registry do not agree: nothing is deleted there meanwhile. */
-  readonly needsRepair: (backEnd: string) => Promise<boolean>;
+  /** Where a volume is, by the registry, and by which migration it has left a device: asked before that is deleted. */
+  readonly whereabouts: (volumeId: string, leftBy?: string) => Promise<Whereabouts>;
+  /**
+   * Whether the devices of a back end and the registry do not agree, or those of the volume, wherever they are: nothing is deleted there, or
+   * of it, meanwhile.
+   */
+  readonly needsRepair: (backEnd: string, volumeId: string | null) => Promise<boolean>;
   /** The time by Postgres' clock. ISO 8601. */
   readonly registryTime: () => Promise<string>;
   /** Tells the migration's workflow, seldom, where its copy is. */

@@ -73,16 +73,16 @@ export function createSuccessionActivities(
   driverOf: (backEnd: string) => VolumeDriver,
 ) {
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks; and nothing where it may be behind. */
-  const refuseIfWanted = async (at: OnDevice): Promise<void> => {
+  const refuseIfWanted = async (at: OnDevice, volumeId: string | null): Promise<void> => {
     const where = `${at.deviceName} on ${at.backEnd}`;
     if (await deps.isCurrentLocation(at.backEnd, at.deviceName))
       throw new FerryError('NotOwned', `${where} holds a volume; it is not deleted.`);
     if (await deps.isKeptSource(at.backEnd, at.deviceName))
       throw new FerryError('NotOwned', `${where} is a kept source; it is not deleted.`);
-    if (!(await deps.needsRepair(at.backEnd))) return;
+    if (!(await deps.needsRepair(at.backEnd, volumeId))) return;
     throw new FerryError(
       'NeedsRepair',
-      `${where} is not deleted: ${at.backEnd} needs repair, its devices and the registry do not agree. See: ferry repair --dry-run`,
+      `${where} is not deleted: ${at.backEnd} or the volume needs repair, the devices and the registry do not agree. See: ferry repair --dry-run`,
       { ...at },
     );
   };
@@ -202,7 +202,7 @@ export function createSuccessionActivities(
       const [driver, tag] = [driverOf(input.backEnd), migrationTag(input.migrationId)];
       const device = await driver.find(input.deviceName);
       if (!device?.tags.includes(tag)) return;
-      await refuseIfWanted(input);
+      await refuseIfWanted(input, standingOf(device.tags).volumeId);
       // What was live once is no mere copy.
       const not = (['live', 'retired', 'kept'] as const).map(roleTag);
       await driver.delete(input.deviceName, { identity: device.identity, tags: [tag], not });
@@ -243,7 +243,7 @@ export function createSuccessionActivities(
       checkIdentity(input, device);
       if (standing.volumeId !== volumeId)
         throw new FerryError('NotOwned', `${deviceName} on ${backEnd} is not of volume ${volumeId}: it is left alone.`);
-      await refuseIfWanted(input);
+      await refuseIfWanted(input, volumeId);
       await checkProof(deps, volumeId, standing, proof, input);
       await refuseIfOrigin(driver, deviceName);
       // The one through which a guest had it: a repair does not know its name.
@@ -303,16 +303,28 @@ function checkSuccessor(to: Successor, device: Device): void {
 }
 
 /** Throws `NotProven` unless the volume is known to be elsewhere, in a newer device, or to be deleted. */
+/**
+ * Whether it can be the device that this migration has left: its source was of an older generation, or, where the volume went back, what it
+ * had made itself. A device that became live later holds what was written since, whatever a registry from before that says.
+ */
+function wasLeft(
+  { generation }: DeviceStanding,
+  { backEnd }: OnDevice,
+  left: { epoch: number; backEnd: string },
+): boolean {
+  return backEnd === left.backEnd ? generation < left.epoch : generation <= left.epoch;
+}
+
 async function checkProof(
   deps: Pick<StorageDependencies, 'whereabouts' | 'registryTime'>,
   volumeId: string,
   old: DeviceStanding,
   proof: LiveProof | null,
-  at: OnDevice,
+  at: Left,
 ): Promise<void> {
   const notProven = (why: string) =>
     new FerryError('NotProven', `${at.deviceName} on ${at.backEnd} stays: ${why}`, { ...at, volumeId });
-  const now = await deps.whereabouts(volumeId);
+  const now = await deps.whereabouts(volumeId, at.migrationId);
   if (now.state === 'deleted') return;
   if (now.state === 'unknown')
     throw notProven(`the registry knows nothing of volume ${volumeId}. See: ferry repair --dry-run`);
@@ -327,6 +339,10 @@ async function checkProof(
   if (old.generation >= proof.generation)
     throw notProven(
       `it is of generation ${old.generation}, and what holds the volume on ${proof.backEnd} only of ${proof.generation}. See: ferry repair --dry-run`,
+    );
+  if (now.left && !wasLeft(old, at, now.left))
+    throw notProven(
+      `it became live, of generation ${old.generation}, after the migration ${at.migrationId} of generation ${now.left.epoch} had left it: that migration is not the one that took its volume away. See: ferry repair --dry-run`,
     );
   const age = Date.parse(await deps.registryTime()) - Date.parse(proof.provenAt);
   if (!(age <= proofSeconds * 1000)) throw notProven('the proof is too old; it is asked for again.');

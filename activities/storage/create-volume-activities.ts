@@ -271,7 +271,9 @@ export function createVolumeActivities(deps: {
     disownVolume: beating(async (input: { backEnd: string; volumeId: string; name: string | null }): Promise<void> => {
       const driver = driverOf(input.backEnd);
       const tag = volumeTag(input.volumeId);
-      for (const device of (await driver.list()).filter(({ tags }) => tags.includes(tag)))
+      // One of a later generation has moved since: whoever has forgotten that, it is a volume.
+      const isItsFirst = ({ tags }: Device) => tags.includes(tag) && standingOf(tags).generation === 0;
+      for (const device of (await driver.list()).filter(isItsFirst))
         await driver.disown(device.name, input.name ?? device.name, tag, stillWanted);
     }),
 

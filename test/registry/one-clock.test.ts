@@ -13,7 +13,12 @@ import { testRegistry } from './database.ts';
 import { anOwner, destination, putBackEnd, putVolume, source } from './world.ts';
 
 const repairOf = (registry: Registry) =>
-  createRepairActivities({ registry, isRunning: async () => false, orphanGraceSeconds: 60 });
+  createRepairActivities({
+    registry,
+    isRunning: async () => false,
+    hasCompleted: async () => false,
+    orphanGraceSeconds: 60,
+  });
 
 describe('what has a heartbeat or a time in the registry is judged by Postgres’ clock', () => {
   afterEach(() => mock.timers.reset());

@@ -98,5 +98,12 @@ export async function assisted(
   );
   const [copied] = await Promise.all([copying, record()]);
   const proven = await guard.keepingCopy(() => verify(run, m, there.deviceName, copied));
-  return { digest: digest ? copied.chain : null, ...proven, transferredBytes: copied.transferred, ...moved };
+  const { untilSwitch } = guard;
+  return {
+    digest: digest ? copied.chain : null,
+    ...proven,
+    transferredBytes: copied.transferred,
+    ...moved,
+    untilSwitch,
+  };
 }

@@ -28,6 +28,8 @@ export interface FlowResult {
   destination: Successor;
   /** To be done when that has said so, in order. */
   cleanUp: CleanUpStep[];
+  /** Does what comes between the proof and the switch; when that fails, a copy stays whose source is lost. None: there is no copy. */
+  untilSwitch?: (last: () => Promise<void>) => Promise<void>;
 }
 
 /**
@@ -106,6 +108,7 @@ export async function genericDetached(
     transferredBytes: copied.transferred,
     destination: { ...there, volumeId, generation: claim.epoch, identity: device.identity, sizeBytes },
     cleanUp: [retiring(m, exportName)],
+    untilSwitch: guard.untilSwitch,
   };
 }
 

@@ -34,27 +34,38 @@ export function guardSource(run: MigrationRun, { claim, source, sizeBytes }: Cla
     },
     check,
 
-    /**
-     * What proves the copy once it is made, and then `check`. When either fails, and the source does not say that it holds the volume, the copy is all that is known to be
-     * left of the volume, and stays: the way back does not delete it.
-     */
-    async keepingCopy<T>(prove: () => Promise<T>): Promise<T> {
-      try {
+    /** What proves the copy once it is made, and then `check`. */
+    keepingCopy<T>(prove: () => Promise<T>): Promise<T> {
+      return keepCopyUnless(async () => {
         const proven = await prove();
         await check();
         return proven;
-      } catch (error) {
-        const copies = undo.filter((step) => step.kind === 'deleteDestination');
-        if (copies.length === 0 || !patched('a way back asks the source first')) throw error;
-        const why = await CancellationScope.nonCancellable(whyNotThere);
-        if (why === null) throw error;
-        for (const copy of copies) undo.splice(undo.indexOf(copy), 1);
-        const reason = reasonOf(error);
-        const kept = copies.map((copy) => keptWords(volumeId, `${copy.deviceName} on ${copy.backEnd}`, why));
-        throw failureOf({ ...reason, message: [reason.message, ...kept].join(' ') });
-      }
+      }, 'a way back asks the source first');
     },
+
+    /** What comes between the proof and the switch. */
+    untilSwitch: (last: () => Promise<void>): Promise<void> =>
+      keepCopyUnless(last, 'a way back from before the switch asks the source first'),
   };
+
+  /**
+   * When what has to be done fails, and the source does not say that it holds the volume, the copy is all that is known to be left of the
+   * volume, and stays: the way back does not delete it.
+   */
+  async function keepCopyUnless<T>(done: () => Promise<T>, patch: string): Promise<T> {
+    try {
+      return await done();
+    } catch (error) {
+      const copies = undo.filter((step) => step.kind === 'deleteDestination');
+      if (copies.length === 0 || !patched(patch)) throw error;
+      const why = await CancellationScope.nonCancellable(whyNotThere);
+      if (why === null) throw error;
+      for (const copy of copies) undo.splice(undo.indexOf(copy), 1);
+      const reason = reasonOf(error);
+      const kept = copies.map((copy) => keptWords(volumeId, `${copy.deviceName} on ${copy.backEnd}`, why));
+      throw failureOf({ ...reason, message: [reason.message, ...kept].join(' ') });
+    }
+  }
 
   /** Null: the source says that it holds the volume. */
   async function whyNotThere(): Promise<string | null> {
