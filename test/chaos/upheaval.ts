@@ -1,5 +1,6 @@
 import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backEndState } from '../../model/back-end.ts';
 import { standingOf } from '../../model/device.ts';
 import { exportServers } from '../end-to-end/export-servers.ts';
@@ -8,6 +9,10 @@ import { backUpRegistry } from '../end-to-end/registry-backup.ts';
 import { until } from './answers.ts';
 import { makeTrue } from './operator.ts';
 import { chaosNodes, type Upheaval } from './scenario.ts';
+
+/** So often a rename is tried before the worker is let do what waits for it, and for so long. Its end is heard of only later. */
+const renameTries = 120;
+const catchUpMs = 20_000;
 
 /** By which a directory says whose it is. */
 const markFile = '.ferry-back-end.json';
@@ -97,10 +102,17 @@ async function renameNode(whole: Whole, name: string): Promise<void> {
   const file = join(stage.directory, 'nodes', name, 'ferry.json');
   const rename = async (from: string, to: string) => {
     await worker.stop();
-    // While its worker is still heard of, or something moves from or to it, that is refused.
+    // While its worker is still heard of, or something moves from or to it, that is refused. What waits for the worker needs it once more.
     await until(
       `${from} is called ${to}`,
-      async () => (await ferry.renameNode(from, to)).length > 0,
+      async (nth) => {
+        if (nth % renameTries === renameTries - 1) {
+          worker.mayStart();
+          await sleep(catchUpMs);
+          await worker.stop();
+        }
+        return (await ferry.renameNode(from, to)).length > 0;
+      },
       () => ferry.listMigrations({ running: true }),
     );
     const configuration = JSON.parse(await readFile(file, 'utf8')) as { node: object };
