@@ -22,7 +22,7 @@ let tls: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'ferry-doctor-'));
   temporal = await startTemporal({ directory: join(directory, 'temporal') });
-  tls = (await makeCertificates(join(directory, 'tls'))).directory;
+  tls = (await makeCertificates(join(directory, 'tls'), ['127.0.0.1'], ['server1'])).directory;
   await mkdir(join(directory, 'volumes'));
   await mkdir(join(directory, 'state'));
 });
