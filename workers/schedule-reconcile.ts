@@ -1,4 +1,10 @@
-import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import {
+  ScheduleAlreadyRunning,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+  type Client,
+  type WorkflowExecutionDescription,
+} from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
 import { controlQueue, reconcileSchedule } from '../model/names.ts';
 
@@ -37,20 +43,21 @@ export async function removeSchedule(client: Client, scheduleId: string): Promis
 
 /** Whether the last run of the workflow has come to its own end, and that was no failure. Not known to Temporal: no. */
 export async function hasCompleted(client: Client, workflowId: string): Promise<boolean> {
-  try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'COMPLETED';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
+  return (await lastRun(client, workflowId))?.status.name === 'COMPLETED';
 }
 
 /** Whether a run of the workflow is under way. Not known to Temporal: no. */
 export async function isRunning(client: Client, workflowId: string): Promise<boolean> {
+  const run = await lastRun(client, workflowId);
+  return run !== null && run.closeTime === undefined;
+}
+
+/** Null: Temporal knows of none. */
+async function lastRun(client: Client, workflowId: string): Promise<WorkflowExecutionDescription | null> {
   try {
-    return (await client.workflow.getHandle(workflowId).describe()).closeTime === undefined;
+    return await client.workflow.getHandle(workflowId).describe();
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
+    if (error instanceof WorkflowNotFoundError) return null;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
-import type { Address } from './address.ts';
 import { XMLParser } from 'fast-xml-parser';
+import type { Address } from './address.ts';
 import type { Place } from './disk-source.ts';
 
 /** A disk of a domain, as libvirt's XML tells it. */
