@@ -70,11 +70,15 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
     return ask(`${f.unseen.join(', ')} did not answer, and may have a newer one; look again when all do`);
   const obstacle = sizeObstacle(newest.sizeBytes);
   if (obstacle !== null) return ask(`${newest.deviceName} on ${newest.backEnd}: ${obstacle}`);
+  const to = { backEnd: newest.backEnd, deviceName: newest.deviceName, generation: newest.generation };
   if (!f.registry && newest.tenantId === null)
-    return ask('its device does not say whose volume it is; make it known: ferry manage … --project <tenant>');
+    return {
+      ...ask('its device does not say whose volume it is; make it known: ferry manage … --project <tenant>'),
+      to,
+    };
   return {
     direction: 'adopt',
-    to: { backEnd: newest.backEnd, deviceName: newest.deviceName, generation: newest.generation },
+    to,
     why: f.registry
       ? `its live device of the highest generation (${newest.generation}) is elsewhere; the registry is behind (${f.registry.generation})`
       : 'the registry has lost the volume',

@@ -5,6 +5,7 @@ import { failAttach, failDetach, listAttachments } from './attachments.ts';
 import type { Queries, Registry } from './open-registry.ts';
 import type { Operation } from './operation-rules.ts';
 import { failOperation } from './operations.ts';
+import { failRevert } from './reverting.ts';
 import { failSnapshotManage, failSnapshotUnmanage } from './snapshot-adoption.ts';
 import { failSnapshot, failSnapshotDelete, listSnapshots } from './snapshots.ts';
 
@@ -16,12 +17,14 @@ const heldOperation = z.object({
   host: z.string(),
   /** Absent: told by an older worker. */
   nameId: z.uuid().nullable().optional(),
-  /** Of an attach: the attachment that it makes. */
+  /** Of an attach or detach: the attachment that it makes or ends. */
   attachmentId: z.uuid().nullable(),
   instanceId: z.string().nullable(),
   computeHost: z.string().nullable(),
   /** The hypervisor has a compute worker, which may have put the disk into the guest. */
   hasComputeWorker: z.boolean(),
+  /** Of a snapshot that is being made, managed, deleted or unmanaged. Absent: told by an older worker. */
+  snapshotId: z.uuid().nullable().optional(),
 });
 
 /** An operation that holds a volume now. */
@@ -35,12 +38,16 @@ export function listHeldOperations(
   return registry.rows(
     heldOperation,
     `SELECT v.id AS volume_id, v.operation, v.operation_owner AS owner, v.operation_since AS since, v.host, v.name_id,
-       a.id AS attachment_id, a.instance_id, a.compute_host,
+       a.id AS attachment_id, a.instance_id, a.compute_host, s.id AS snapshot_id,
        EXISTS (SELECT FROM compute_nodes c WHERE c.name = a.compute_host)
          AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id) AS has_compute_worker
      FROM volumes v LEFT JOIN LATERAL (
-       SELECT * FROM attachments WHERE v.operation = 'attach' AND volume_id = v.id AND status = 'reserved' LIMIT 1
-     ) a ON true WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,
+       SELECT * FROM attachments WHERE volume_id = v.id
+         AND (v.operation, status) IN (('attach', 'reserved'), ('detach', 'detaching')) LIMIT 1
+     ) a ON true LEFT JOIN LATERAL (
+       SELECT id FROM snapshots WHERE volume_id = v.id AND v.operation LIKE '%snapshot'
+         AND status IN ('creating', 'deleting') LIMIT 1
+     ) s ON true WHERE v.operation IS NOT NULL AND ($1::uuid IS NULL OR v.id = $1) ORDER BY v.operation_since`,
     [filter.volumeId ?? null],
   );
 }
@@ -61,16 +68,19 @@ const snapshotFailures: { readonly [O in Operation]?: { touched: string; fail: t
 
 /**
  * Ends an operation that nobody carries on any more as a failed one: the volume is free, in the status that a failure leaves it in. The
- * owner is the guard: what it still writes is refused, and an operation of another owner is not touched (`Fenced`). May be repeated.
+ * owner is the guard: what it still writes is refused, and an operation of another owner is not touched (`Fenced`). `untouched`: its device
+ * is whole. May be repeated.
  */
 export async function failHeldOperation(
   registry: Registry,
   held: Pick<HeldOperation, 'volumeId' | 'operation' | 'owner'>,
   reason: Reason,
+  untouched = false,
 ): Promise<void> {
   const operation = held.operation as Operation;
   const failed = { volumeId: held.volumeId, owner: held.owner, reason };
   if (operation === 'manage') return failManage(registry, failed);
+  if (operation === 'revert') return failRevert(registry, { ...failed, untouched });
   const ofAttachment = attachmentFailures[operation];
   if (ofAttachment) {
     const attachment = (await listAttachments(registry, failed)).find(({ status }) => status === ofAttachment.touched);

@@ -18,11 +18,12 @@ import { observeRegistry } from './observe-registry.ts';
 import { ownVersion } from './deployment.ts';
 import { promoteFirst } from './promote-first.ts';
 import type { Stoppable } from './run-until-stopped.ts';
-import { hasCompleted, isRunning, removeSchedule } from './schedule-reconcile.ts';
+import { removeSchedule } from './schedule-reconcile.ts';
 import { stepLog } from './step-log.ts';
 import { tellEvents } from './tell-events.ts';
 import { watchReach } from './temporal-reach.ts';
 import { workflowEnd } from './workflow-end.ts';
+import { hasCompleted, isRunning, toldToLastStep } from './workflow-runs.ts';
 
 const concurrentSteps = 50;
 
@@ -42,9 +43,13 @@ export async function createControlWorker(deps: {
 }): Promise<Stoppable> {
   const { connection, namespace, registry, orphanGraceSeconds, deployment, webhooks = [], log } = deps;
   const client = new Client({ connection, namespace });
-  const steps = createRegistryActivities({ registry });
-  const { finishAttach, switchVolume } = steps;
+  const unwarranted = createRegistryActivities({ registry });
+  const { finishAttach, switchVolume } = unwarranted;
   const connecting = { finishAttach, switchVolume };
+  const steps = {
+    ...unwarranted,
+    ...requireWarrants<WritesConnection>(registryInputs, registryWarrants(registry), connecting),
+  };
   const worker = await Worker.create({
     connection,
     namespace,
@@ -52,7 +57,6 @@ export async function createControlWorker(deps: {
     workflowBundle: await workflowBundle(),
     activities: {
       ...steps,
-      ...requireWarrants<WritesConnection>(registryInputs, registryWarrants(registry), connecting),
       ...createMoveActivities({
         registry,
         removeSchedule: (scheduleId) => removeSchedule(client, scheduleId),
@@ -62,7 +66,9 @@ export async function createControlWorker(deps: {
         registry,
         orphanGraceSeconds,
         isRunning: (workflowId) => isRunning(client, workflowId),
-        hasCompleted: (workflowId) => hasCompleted(client, workflowId),
+        hasCompleted: (run) => hasCompleted(client, run),
+        toldToLastStep: (run, step) => toldToLastStep(client, run, step),
+        lastSteps: steps,
       }),
       ...createNotificationActivities({ registry, webhooks }),
     },

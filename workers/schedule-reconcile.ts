@@ -1,11 +1,4 @@
-import {
-  ScheduleAlreadyRunning,
-  ScheduleNotFoundError,
-  ScheduleOverlapPolicy,
-  type Client,
-  type WorkflowExecutionDescription,
-} from '@temporalio/client';
-import { WorkflowNotFoundError } from '@temporalio/common';
+import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
 import { controlQueue, reconcileSchedule } from '../model/names.ts';
 
 /**
@@ -38,26 +31,5 @@ export async function removeSchedule(client: Client, scheduleId: string): Promis
     await client.schedule.getHandle(scheduleId).delete();
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
-  }
-}
-
-/** Whether the last run of the workflow has come to its own end, and that was no failure. Not known to Temporal: no. */
-export async function hasCompleted(client: Client, workflowId: string): Promise<boolean> {
-  return (await lastRun(client, workflowId))?.status.name === 'COMPLETED';
-}
-
-/** Whether a run of the workflow is under way. Not known to Temporal: no. */
-export async function isRunning(client: Client, workflowId: string): Promise<boolean> {
-  const run = await lastRun(client, workflowId);
-  return run !== null && run.closeTime === undefined;
-}
-
-/** Null: Temporal knows of none. */
-async function lastRun(client: Client, workflowId: string): Promise<WorkflowExecutionDescription | null> {
-  try {
-    return await client.workflow.getHandle(workflowId).describe();
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return null;
-    throw error;
   }
 }

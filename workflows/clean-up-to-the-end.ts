@@ -32,6 +32,7 @@ export class LastingCleanUp {
   readonly #lists: List[] = [];
   readonly #rounds: Promise<void>[] = [];
   readonly #why = new Map<string, string>();
+  readonly #leftAlone: string[] = [];
 
   constructor(tell: (left: readonly string[]) => void) {
     this.#tell = tell;
@@ -57,6 +58,11 @@ export class LastingCleanUp {
     return this.#left();
   }
 
+  /** Why what is under a name was left alone: it is not what was to be taken away. */
+  get leftAlone(): readonly string[] {
+    return this.#leftAlone;
+  }
+
   #left(): CleanUpStep[] {
     return this.#lists.flatMap(({ left }) => left);
   }
@@ -65,8 +71,11 @@ export class LastingCleanUp {
     while (list.left.length > 0) {
       this.#tell(this.#left().map((step) => `${describe(step)}${this.#why.get(keyOf(step)) ?? ''}`));
       list.left = await runCleanUp(list.left, roundSeconds, async (step, error) => {
-        this.#why.set(keyOf(step), `: ${reasonOf(error).message}`);
-        return isOver(step, error);
+        const { message } = reasonOf(error);
+        this.#why.set(keyOf(step), `: ${message}`);
+        const over = await isOver(step, error);
+        if (over) this.#leftAlone.push(message);
+        return over;
       });
       if (list.left.length === 0 || hasLongHistory()) return;
       await sleep(pauseBetweenRounds);

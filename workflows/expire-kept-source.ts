@@ -73,7 +73,8 @@ export async function expireKeptSource(kept: KeptDevice): Promise<void> {
   // The registry says then that it is being removed, and the new run goes on with that.
   if ((await removal.end()).length > 0) await continueAsNew<typeof expireKeptSource>(kept);
   await registry.forgetKeptSource.executeWithOptions({ summary: 'record: it is gone' }, [{ migrationId }]);
-  setCurrentDetails('It is removed.');
+  const [why] = removal.leftAlone;
+  setCurrentDetails(why === undefined ? 'It is removed.' : `Nothing was removed, and nothing is kept any more: ${why}`);
 }
 
 function commands(volumeId: string): string {

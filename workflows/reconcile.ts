@@ -1,24 +1,13 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import {
-  ApplicationFailure,
-  executeChild,
-  metricMeter,
-  patched,
-  setCurrentDetails,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ApplicationFailure, executeChild, metricMeter, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import * as z from 'zod';
-import type {
-  AbandonedClaim,
-  AbandonedOperation as HeldByNobody,
-} from '../activities/repair/create-repair-activities.ts';
+import type { AbandonedClaim } from '../activities/repair/create-repair-activities.ts';
 import { nodeOf } from '../model/ids.ts';
 import { metrics } from '../model/metrics.ts';
-import { attachmentExportName, deviceName, repairWorkflowId } from '../model/names.ts';
+import { repairWorkflowId } from '../model/names.ts';
 import {
   repairRequest,
   type AbandonedMigration,
-  type AbandonedOperation,
   type RepairReport,
   type RepairRequest,
   type RepairState,
@@ -28,21 +17,16 @@ import {
   type VolumeRepair,
 } from '../model/repair.ts';
 import type { JudgedVolume } from '../activities/repair/judge-volumes.ts';
-import { computeSteps, registry, repair, storageSteps } from './activities.ts';
+import { repair, storageSteps } from './activities.ts';
 import type { KeptDevice } from '../model/kept-source.ts';
-import { runCleanUp } from './clean-up-steps.ts';
+import { endOperation } from './end-operation.ts';
 import { reasonOf } from './failures.ts';
 import { findOrphans, removeOrphans } from './find-orphans.ts';
 import { watchKeptSource } from './kept-sources.ts';
-import { disownVolume } from './operations/disown-volume.ts';
-import { releaseSeconds } from './operations/run-operation.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
 
 /** A node that answers does so at once. Seconds. */
 const chooseSeconds = 30;
-
-/** An export that cannot be ended now is tried again at the next look: the volume is held so long. */
-const exportPatienceSeconds = 30;
 
 const orphansSeen = metricMeter.createCounter(metrics.orphansSeen, undefined, 'Orphans, counted at every look');
 
@@ -156,63 +140,6 @@ async function chooseDevice(told: VolumeRepair, { backEnd, deviceName }: DeviceC
     { backEnd, deviceName, volumeId, identity, generation, sizeBytes },
   ]);
   return { ...there.labels, volumeId, backEnd, deviceName, identity, generation, sizeBytes, written: null };
-}
-
-async function endOperation(held: HeldByNobody, dryRun: boolean): Promise<AbandonedOperation> {
-  const { volumeId, operation, owner, since, host, attachmentId } = held;
-  const told = { volumeId, operation, owner, since };
-  if (dryRun) return { ...told, state: 'none', note: null };
-  try {
-    if (attachmentId !== null) {
-      // The guest may have the disk already: it must have lost it before another can get it.
-      const why = await whyNotOut(held);
-      if (why !== null) return { ...told, state: 'failed', note: `${why} Tried again` };
-      const step = { kind: 'removeExport' as const, backEnd: host, exportName: attachmentExportName(attachmentId) };
-      const left = await runCleanUp([step], exportPatienceSeconds);
-      if (left.length > 0)
-        return { ...told, state: 'failed', note: `the attachment's export on ${host} could not be ended; tried again` };
-    }
-    if (operation === 'manage' && (await cameToBe(held)))
-      return { ...told, state: 'repaired', note: 'its device holds it: it is a volume' };
-    const message = `The ${operation} was terminated: its workflow was ended from outside.`;
-    await repair.failAbandonedOperation({ held, reason: { type: 'Terminated', message } });
-    if (operation === 'manage') await disownVolume({ volumeId, backEnd: host, name: null });
-    return { ...told, state: 'repaired', note: null };
-  } catch (error) {
-    return { ...told, ...failed(error) };
-  }
-}
-
-/**
- * Whether a device was made the volume's before the workflow ended: then it is a volume, and may have been used as one since by all that a
- * registry knows that has lost its last commits.
- */
-async function cameToBe({ volumeId, owner, host, nameId }: HeldByNobody): Promise<boolean> {
-  if (nameId === undefined || !patched('a device is asked before a volume that was managed is given up')) return false;
-  const name = deviceName({ id: volumeId, nameId });
-  const device = await storageSteps(nodeOf(host), exportPatienceSeconds).lookAtDevice.executeWithOptions(
-    { summary: `what does ${name} on ${host} say of itself?` },
-    [{ backEnd: host, deviceName: name }],
-  );
-  if (device?.volumeId !== volumeId || device.role !== 'live') return false;
-  await registry.finishManage({ volumeId, owner, identity: device.identity });
-  return true;
-}
-
-/** Null: the hypervisor has said that the guest has not got the disk. Else why that cannot be said. */
-async function whyNotOut({
-  volumeId,
-  instanceId,
-  computeHost,
-  hasComputeWorker,
-}: HeldByNobody): Promise<string | null> {
-  if (!hasComputeWorker || computeHost === null || instanceId === null) return null;
-  try {
-    await computeSteps(computeHost, releaseSeconds).detachDisk({ instance: instanceId, volumeId, takesBack: true });
-    return null;
-  } catch (error) {
-    return `Instance ${instanceId} may have the disk: ${reasonOf(error).message}`;
-  }
 }
 
 async function watchAgain(kept: KeptDevice, dryRun: boolean): Promise<UnwatchedKeptSource> {

@@ -65,13 +65,15 @@ const heldOperation = input({
   computeHost: nodeName.nullable(),
   hasComputeWorker: z.boolean(),
   nameId: z.uuid().nullable().optional(),
+  snapshotId: z.uuid().nullable().optional(),
 });
 
 /** What the activities of repair take. */
 export const repairInputs = {
   listAbandoned: input({ volumeId: volumeId.optional() }),
   readAbandonedClaim: input({ claim }),
-  failAbandonedOperation: input({ held: heldOperation, reason }),
+  failAbandonedOperation: input({ held: heldOperation, reason, untouched: z.boolean().optional() }),
+  endAsBefore: input({ held: heldOperation }),
   judgeVolumes: input({
     backEnds: goodOnes(backEndName),
     devices: goodOnes(foundDevice),

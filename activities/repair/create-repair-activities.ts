@@ -23,14 +23,17 @@ import { adoptFoundDevice } from '../../registry/adopt-device.ts';
 import { judgeVolumes, type Found, type JudgedVolume } from './judge-volumes.ts';
 import { checkInputs } from '../inputs/check-inputs.ts';
 import { repairInputs } from '../inputs/repair.ts';
-import { workflowIdOf } from './workflow-id-of.ts';
+import { runOf, type Run } from './owner-run.ts';
+import { repeatEnd, wellEnded, type LastSteps, type ToldToLastStep, type WellEnded } from './well-ended.ts';
 
 export interface RepairDependencies {
   readonly registry: Registry;
   /** Whether a run of that workflow is under way, as Temporal has it now. */
   readonly isRunning: (workflowId: string) => Promise<boolean>;
-  /** Whether the last run of the workflow has come to its own end, and that was no failure. */
-  readonly hasCompleted: (workflowId: string) => Promise<boolean>;
+  /** Whether that run of the workflow, or its last one, has come to its own end, and that was no failure. */
+  readonly hasCompleted: (run: Run) => Promise<boolean>;
+  readonly toldToLastStep: ToldToLastStep;
+  readonly lastSteps: LastSteps;
   readonly orphanGraceSeconds: number;
 }
 
@@ -61,19 +64,24 @@ export interface AbandonedClaim {
 export type AbandonedAttachment = Pick<Attachment, 'id' | 'instanceId' | 'computeHost' | 'connection'>;
 
 /** An operation that nobody carries on any more. */
-export type AbandonedOperation = Omit<HeldOperation, 'since'> & { since: string };
+export type AbandonedOperation = Omit<HeldOperation, 'since'> & {
+  since: string;
+  /** By Temporal's history it has ended well: the registry has forgotten that. Absent: an older worker answered. */
+  ended?: WellEnded | null;
+};
 
 export type RepairActivities = ReturnType<typeof createRepairActivities>;
 
 /** What repair asks of the registry and of Temporal. All may be repeated. */
-export function createRepairActivities({ registry, isRunning, hasCompleted, orphanGraceSeconds }: RepairDependencies) {
+export function createRepairActivities(dependencies: RepairDependencies) {
+  const { registry, isRunning, hasCompleted, toldToLastStep, lastSteps, orphanGraceSeconds } = dependencies;
   /**
    * Asked by the workflow's id alone, not by its run: a run that was reset goes on as another run, under the first one's claim. An owner
    * that is no workflow is a stranger of whom nothing is known: he is left alone.
    */
   const isAbandoned = async ({ owner }: { owner: string }): Promise<boolean> => {
-    const workflowId = workflowIdOf(owner);
-    return workflowId !== null && !(await isRunning(workflowId));
+    const run = runOf(owner);
+    return run !== null && !(await isRunning(run.workflowId));
   };
   const abandoned = async <T extends { owner: string }>(held: readonly T[]): Promise<T[]> => {
     const judged = await Promise.all(held.map(isAbandoned));
@@ -81,7 +89,7 @@ export function createRepairActivities({ registry, isRunning, hasCompleted, orph
   };
   const withRecord = async ({ since, phase, switched, asked, ...claim }: HeldClaim): Promise<AbandonedClaim> => {
     const record = await findMigration(registry, claim.migrationId);
-    const workflowId = workflowIdOf(claim.owner);
+    const run = runOf(claim.owner);
     const [attachment] = await listAttachments(registry, { volumeId: claim.volumeId });
     const device = (nameId: string | null) => deviceName({ id: claim.volumeId, nameId });
     return {
@@ -91,7 +99,7 @@ export function createRepairActivities({ registry, isRunning, hasCompleted, orph
       asked,
       flow: record.flow,
       switched,
-      completed: workflowId !== null && (await hasCompleted(workflowId)),
+      completed: run !== null && (await hasCompleted(run)),
       source: { backEnd: record.source, deviceName: device(record.sourceNameId), identity: record.sourceIdentity },
       destination: {
         backEnd: record.destination,
@@ -123,7 +131,13 @@ export function createRepairActivities({ registry, isRunning, hasCompleted, orph
       const removed = await Promise.all(kept.map(({ migrationId }) => isRunning(keptSourceWorkflowId(migrationId))));
       return {
         claims: await Promise.all(claims.map(withRecord)),
-        operations: operations.map((held) => ({ ...held, since: held.since.toISOString() })),
+        operations: await Promise.all(
+          operations.map(async (held) => ({
+            ...held,
+            since: held.since.toISOString(),
+            ended: await wellEnded(held, toldToLastStep),
+          })),
+        ),
         kept: kept.filter((_, i) => !removed[i]).map(keptDevice),
       };
     },
@@ -135,9 +149,19 @@ export function createRepairActivities({ registry, isRunning, hasCompleted, orph
       return withRecord(held);
     },
 
-    /** Frees the volume of an operation whose workflow is gone, as a failed one. */
-    failAbandonedOperation: async ({ held, reason }: { held: AbandonedOperation; reason: Reason }): Promise<void> => {
-      if (await isAbandoned(held)) await failHeldOperation(registry, held, reason);
+    /** Frees the volume of an operation whose workflow is gone, as a failed one. `untouched`: its device is whole. */
+    failAbandonedOperation: async (failed: {
+      held: AbandonedOperation;
+      reason: Reason;
+      untouched?: boolean | undefined;
+    }): Promise<void> => {
+      const { held, reason, untouched } = failed;
+      if (await isAbandoned(held)) await failHeldOperation(registry, held, reason, untouched);
+    },
+
+    /** Ends an operation as its workflow did, whose last word the registry has lost. */
+    endAsBefore: async ({ held }: { held: AbandonedOperation }): Promise<void> => {
+      if (await isAbandoned(held)) await repeatEnd(held, toldToLastStep, lastSteps);
     },
 
     judgeVolumes: (found: Found): Promise<JudgedVolume[]> => judgeVolumes(registry, found),

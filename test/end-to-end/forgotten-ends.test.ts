@@ -34,7 +34,7 @@ before(async () => {
   await stage.volume();
 });
 after(() => stage?.strike());
-const { ferry } = stageCli(() => stage);
+const { ferry, refused } = stageCli(() => stage);
 
 const repair = () => ferry<RepairReport>('repair', '--orphan-grace', '0');
 const killed = (node: 'server1' | 'server2') => stage.storage[node]!.signal('SIGKILL');
@@ -112,6 +112,33 @@ describe('a registry that has forgotten how something ended', () => {
     await untilUp('server2');
     await repair();
     await stage.checker.assertAt(id, { host: server2, contents }, { settleMs: 10_000 });
+  });
+
+  test('a volume and its move: what it has left is not managed as the volume', async () => {
+    const backup = await backUpRegistry(stage);
+    await stage.untilUp();
+    const { id, contents: old } = await stage.volume();
+    const handle = await stage.migrate(id, { bandwidth: slowly });
+    await stage.untilCopied(handle);
+    const release = await holdSwitch(stage, id, handle);
+    await killed('server1');
+    await release();
+    assert.equal(await stage.outcome(handle), 'success');
+    const contents = await stage.checker.fill(id);
+    assert.notEqual(contents, old);
+    const found = (await devicesOf(id)).map(({ place }) => place);
+    const nameOn = (node: string) => found.find((place) => place[0] === node)!.at(-1)!;
+    await killed('server2');
+    await backup.restore();
+    await untilUp('server1');
+    const manage = (at: string, name: string) => refused('manage', at, name);
+    assert.match((await manage(server1, nameOn('server1'))).message, /server2.* did not answer/);
+    await untilUp('server2');
+    const { type, message } = await manage(server1, nameOn('server1'));
+    assert.equal(type, 'NeedsRepair');
+    assert.match(message, new RegExp(`${nameOn('server2')} on ${server2}`));
+    assert.equal((await ferry('manage', server2, nameOn('server2')))['id'], id);
+    assert.equal(await stage.checker.contents(id), contents);
   });
 
   for (const [what, later] of [

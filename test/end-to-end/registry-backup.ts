@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readdir, rm, chown, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import type { Stage } from './stage.ts';
+import type { PlainSystem } from '../../testbed/system.ts';
 
 /** The user under whom the embedded Postgres runs when root starts it. */
 const nobody = 65_534;
@@ -27,7 +27,7 @@ async function forgetHeartbeats(url: string): Promise<void> {
 }
 
 /** A cold copy of the registry, as a backup tool makes one; `restore` puts it in the place of what is there now. */
-export async function backUpRegistry(stage: Stage): Promise<RegistryBackup> {
+export async function backUpRegistry(stage: Pick<PlainSystem, 'directory' | 'postgres'>): Promise<RegistryBackup> {
   const data = join(stage.directory, 'services/postgres/postgres');
   const copy = await mkdtemp(join(stage.directory, 'backup-'));
   const put = async (from: string, to: string) => {

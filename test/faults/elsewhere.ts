@@ -8,6 +8,7 @@ const looks = 'changes nothing';
 const adopted = 'test/end-to-end/copies.test.ts and test/registry/copies.test.ts';
 const copies = 'test/end-to-end/copies.test.ts and test/registry/copies.test.ts';
 const behind = 'test/end-to-end/registry-behind.test.ts';
+const forgotten = 'test/end-to-end/forgotten-operations.test.ts and forgotten-attach.test.ts';
 const moves = 'test/end-to-end/evacuation.test.ts';
 const repair = 'test/end-to-end/repair.test.ts and operation-repair.test.ts';
 const told = 'test/end-to-end/notifications.test.ts and test/activities/notifications';
@@ -67,6 +68,7 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
   ...rows(moves, ['writeEvacuationPlan', 'writeBalancePlan', 'advancePlan', 'finishPlan']),
   ...rows(moves, ['disableBackEnds', 'decommission', 'removeSchedule']),
   ...rows(repair, ['failAbandonedOperation']),
+  ...rows(forgotten, ['endAsBefore']),
   ...rows(behind, ['judgeVolumes', 'adoptFoundDevice']),
   ...rows(lost, ['reviveDevice', 'returnToSource']),
   ...rows(thin, ['nameDestination']),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, mock, test } from 'node:test';
+import { createRegistryActivities } from '../../activities/registry/create-registry-activities.ts';
 import { createRepairActivities } from '../../activities/repair/create-repair-activities.ts';
 import { backEndState } from '../../model/back-end.ts';
 import { gib } from '../../model/sizes.ts';
@@ -17,6 +18,8 @@ const repairOf = (registry: Registry) =>
     registry,
     isRunning: async () => false,
     hasCompleted: async () => false,
+    toldToLastStep: async () => null,
+    lastSteps: createRegistryActivities({ registry }),
     orphanGraceSeconds: 60,
   });
 

@@ -1,10 +1,13 @@
+import { ApplicationFailure, patched } from '@temporalio/workflow';
 import * as z from 'zod';
+import type { FerryErrorType } from '../../model/errors.ts';
 import { backEndName, nodeOf, tenantId, volumeId } from '../../model/ids.ts';
 import { labelTags } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
 import { label, metadata } from '../../model/text.ts';
 import { volumeTypeName } from '../../model/volume-type.ts';
 import { registry, repair, storageSteps } from '../activities.ts';
+import { findOrphans } from '../find-orphans.ts';
 import { workflowOwner } from '../owner.ts';
 import { disownVolume } from './disown-volume.ts';
 import { parsed, patienceSeconds, runOperation } from './run-operation.ts';
@@ -33,7 +36,7 @@ export const manageVolumeRequest = z.object({
 
 /**
  * Makes a device that is there already a volume, where it is. One of Ferry's own that the registry has lost is the volume that it
- * was. Any other gets the volume's name and tag, its bytes are not touched. When it fails the device has its old name and there is no
+ * was, if no other device, on whichever node, may be newer. Any other gets the volume's name and tag, its bytes are not touched. When it fails the device has its old name and there is no
  * volume.
  */
 export async function manageVolume(input: unknown): Promise<{ volumeId: string }> {
@@ -49,6 +52,7 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
       await registry.beginManage({ ...request, ...ticket, sizeBytes });
       return { sizeBytes, lostVolumeId: null };
     }
+    await refuseUnlessNewest(lost.volumeId, { backEnd, deviceName: request.deviceName });
     const found = { ...lost, tenantId: lost.tenantId ?? request.tenantId, backEnd, deviceName: request.deviceName };
     await repair.adoptFoundDevice.executeWithOptions(
       { summary: `volume ${lost.volumeId} is on ${backEnd}, says its device` },
@@ -79,4 +83,18 @@ export async function manageVolume(input: unknown): Promise<{ volumeId: string }
     },
   });
   return { volumeId };
+}
+
+/** The registry cannot tell which of a lost volume's devices holds what was written last: all nodes are asked, as the repair does. */
+async function refuseUnlessNewest(lostId: string, at: { backEnd: string; deviceName: string }): Promise<void> {
+  if (!patched('all nodes are asked before a lost device is the volume again')) return;
+  const { volumes } = await findOrphans({ volumeId: lostId, orphanGraceSeconds: undefined });
+  const told = volumes.find(({ told: { volumeId } }) => volumeId === lostId)?.told;
+  // Deleted or unmanaged by what is on record: whoever names its device knows better.
+  if (!told || (told.to?.backEnd === at.backEnd && told.to.deviceName === at.deviceName)) return;
+  const newest = told.to && `; its newest device is ${told.to.deviceName} on ${told.to.backEnd}`;
+  throw ApplicationFailure.nonRetryable(
+    `${at.deviceName} on ${at.backEnd} is not volume ${lostId} without a look at its others: ${told.why}${newest ?? ''}. See: ferry repair --volume ${lostId} --dry-run`,
+    'NeedsRepair' satisfies FerryErrorType,
+  );
 }
