@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, mkdtempDisposable, rm, truncate, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { createQemuNbdExports } from '../../../../activities/storage/exports/cre
 import { createCutSilent } from '../../../../activities/storage/exports/silent-clients.ts';
 import type { ExportAddress, Exports } from '../../../../activities/storage/exports.ts';
 import { runCommand } from '../../../../activities/storage/run-command.ts';
+import { makeCertificates } from '../../../../testbed/certificates.ts';
 
 const ports = { from: 11_900, to: 11_930 };
 
@@ -92,3 +94,38 @@ for (const address of ['127.0.0.1', '::1'])
       assert.equal(waits.destroyed, false);
     });
   });
+
+test('who stops in the middle of TLS is cut by the server itself', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'ferry-silent-'));
+  const { directory } = await makeCertificates(join(folder.path, 'pki'));
+  const options = { stateDirectory: join(folder.path, 'state'), address: '127.0.0.1', ports, insecureNetwork: false };
+  const exports = createQemuNbdExports({ ...options, tls: { directory }, run: runCommand });
+  const path = join(folder.path, 'volume');
+  await writeFile(path, '');
+  await truncate(path, 2 ** 20);
+  const { port } = await exports.ensure({ exportName: 'volume', path, writable: true, tags: [] });
+  try {
+    const socket = connect({ host: '127.0.0.1', port });
+    const ended = once(socket, 'close');
+    socket.on('error', () => undefined);
+    await once(socket, 'data'); // It greets.
+    const began = Date.now();
+    socket.write(startTls);
+    await once(socket, 'data'); // It agrees.
+    socket.write(halfAHello);
+    await ended;
+    t.diagnostic(`after ${Date.now() - began} ms`);
+  } finally {
+    await exports.remove('volume');
+  }
+});
+
+/** A client's flags, and the option by which it asks for TLS: docs/proto.md of NBD. */
+const startTls = Buffer.concat([
+  Buffer.from([0, 0, 0, 3]),
+  Buffer.from('IHAVEOPT'),
+  Buffer.from([0, 0, 0, 5, 0, 0, 0, 0]),
+]);
+
+/** A TLS record of 16 KiB, of which no more than a little comes. */
+const halfAHello = Buffer.concat([Buffer.from([0x16, 3, 1, 0x40, 0]), Buffer.alloc(500, 1)]);
