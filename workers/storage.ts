@@ -15,6 +15,7 @@ import { createCutSilent } from '../activities/storage/exports/silent-clients.ts
 import { storageInputs } from '../activities/inputs/storage.ts';
 import { requireWarrants } from '../activities/warrants/require-warrants.ts';
 import { storageWarrants } from '../activities/warrants/storage-warrants.ts';
+import { ownCompileCache } from '../activities/storage/own-compile-cache.ts';
 import { runCommand } from '../activities/storage/run-command.ts';
 import { storageQueue } from '../model/names.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -62,7 +63,8 @@ export async function createStorageWorker(deps: {
   const drivers = new Map(backEnds.map(({ backEnd, driver }) => [backEnd, driver]));
   const ownStorages = new Map(backEnds.map(({ backEnd, own }) => [backEnd, own]));
   const tls = node.tls ? clientTlsFiles(node.tls.directory) : null;
-  const copier = createCopier();
+  const compileCache = process.env['NODE_COMPILE_CACHE'] || ((await ownCompileCache(node.stateDirectory)) ?? undefined);
+  const copier = createCopier({ compileCache });
   const client = new Client({ connection: deps.connection, namespace: deps.namespace });
   const exports = createQemuNbdExports({
     stateDirectory: node.stateDirectory,
@@ -72,6 +74,7 @@ export async function createStorageWorker(deps: {
     peersOf: node.tls?.peers === 'named' ? (exportName) => exportPeers(registry, exportName) : undefined,
     insecureNetwork: node.insecureNetwork,
     run: runCommand,
+    compileCache,
   });
   const activities = createStorageActivities({
     drivers,

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isNamed } from '../../model/peer-names.ts';
+import { isNamed } from '../../model/named-peers.ts';
 import { fault, ok, warning, type Finding } from './finding.ts';
 
 /** So long before its end somebody is told. Days. */

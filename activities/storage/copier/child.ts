@@ -27,7 +27,8 @@ export interface CopierChild {
   hold(held: boolean): void;
 }
 
-export function startChild(program = copierProgram): CopierChild {
+/** `compileCache`: where Node keeps what it has compiled. */
+export function startChild(compileCache: string | undefined, program = copierProgram): CopierChild {
   const child = fork(program, [copierMark], {
     execPath: process.execPath,
     execArgv: [],
@@ -38,7 +39,7 @@ export function startChild(program = copierProgram): CopierChild {
       PATH: process.env['PATH'],
       LC_ALL: 'C',
       UV_THREADPOOL_SIZE: ioThreads,
-      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      NODE_COMPILE_CACHE: compileCache,
     },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

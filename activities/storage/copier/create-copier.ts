@@ -20,8 +20,18 @@ export interface DisposableCopier extends Copier {
   dispose(): Promise<void>;
 }
 
-/** Runs each job in a process of its own, and keeps some waiting, so that a job does not wait for Node to start. `program`: for tests. */
-export function createCopier(program?: string): DisposableCopier {
+export interface CopierOptions {
+  /** Where Node keeps what it has compiled of the processes; not given: where it keeps that of this process, if anywhere. */
+  readonly compileCache?: string | undefined;
+  /** For tests. */
+  readonly program?: string;
+}
+
+/** Runs each job in a process of its own, and keeps some waiting, so that a job does not wait for Node to start. */
+export function createCopier({
+  compileCache = process.env['NODE_COMPILE_CACHE'],
+  program,
+}: CopierOptions = {}): DisposableCopier {
   const waiting: CopierChild[] = [];
   let disposed = false;
 
@@ -30,7 +40,7 @@ export function createCopier(program?: string): DisposableCopier {
     const alive = waiting.filter((child) => child.alive);
     waiting.splice(0, Infinity, ...alive);
     while (waiting.length < spares) {
-      const child = startChild(program);
+      const child = startChild(compileCache, program);
       child.hold(false);
       waiting.push(child);
     }
@@ -38,7 +48,7 @@ export function createCopier(program?: string): DisposableCopier {
   const takeChild = () => {
     let child = waiting.shift();
     while (child && !child.alive) child = waiting.shift();
-    child ??= startChild(program);
+    child ??= startChild(compileCache, program);
     child.hold(true);
     setTimeout(fill, spareDelay).unref();
     return child;

@@ -27,6 +27,8 @@ export interface QemuNbdExportsOptions {
   readonly peersOf?: ((exportName: string) => Promise<readonly string[]>) | undefined;
   readonly insecureNetwork: boolean;
   readonly run: RunCommand;
+  /** Where Node keeps what it has compiled of a server of our own; not given: where it keeps that of this process, if anywhere. */
+  readonly compileCache?: string | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface QemuNbdExportsOptions {
  * command line says what it serves and is read back from the system at every call, so that a lost or stale state folder misleads nobody.
  */
 export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
-  const { address, ports, run } = options;
+  const { address, ports, run, compileCache = process.env['NODE_COMPILE_CACHE'] } = options;
   const tlsDirectory = options.tls && resolve(options.tls.directory);
   if (!isLoopback(address) && tlsDirectory === null && !options.insecureNetwork) {
     throw new FerryError(
@@ -44,7 +46,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   }
   const folder = resolve(options.stateDirectory, 'exports');
   const records = createRecords(folder);
-  const startServer = createStartServer(folder, ports, run);
+  const startServer = createStartServer({ folder, ports, run, compileCache });
 
   const addressOf = ({
     exportName,

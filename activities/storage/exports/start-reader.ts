@@ -10,7 +10,10 @@ const ioThreads = '8';
  * Starts a server of our own, in a session of its own, and resolves when it listens; it outlives this process then. Rejects with
  * `ToolFailed`, its last words in it, or with the reason of the activity's cancellation; it has ended then.
  */
-export async function startReader(argv: readonly [string, ...string[]], timeoutMs: number): Promise<void> {
+export async function startReader(
+  argv: readonly [string, ...string[]],
+  { timeoutMs, compileCache }: { timeoutMs: number; compileCache: string | undefined },
+): Promise<void> {
   const signal = activityCancellation();
   signal?.throwIfAborted();
   const [program, ...args] = argv;
@@ -22,7 +25,7 @@ export async function startReader(argv: readonly [string, ...string[]], timeoutM
       PATH: process.env['PATH'],
       LC_ALL: 'C',
       UV_THREADPOOL_SIZE: ioThreads,
-      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      NODE_COMPILE_CACHE: compileCache,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

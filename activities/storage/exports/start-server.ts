@@ -18,6 +18,14 @@ export interface PortRange {
   readonly to: number;
 }
 
+interface StartServerOptions {
+  readonly folder: string;
+  readonly ports: PortRange;
+  readonly run: RunCommand;
+  /** Where Node keeps what it has compiled of a server of our own. */
+  readonly compileCache: string | undefined;
+}
+
 /** Opening a device that answers takes milliseconds. */
 const startMs = 20_000;
 
@@ -25,13 +33,13 @@ const startMs = 20_000;
  * Makes the function that starts a server on the first port of the range that nobody has, and answers with the port once it
  * listens. Ports that are reserved for others are taken only when there is no other one. Throws `DeviceMissing`, `DeviceInUse`, or `ToolFailed` with the server's last words.
  */
-export function createStartServer(folder: string, ports: PortRange, run: RunCommand) {
+export function createStartServer({ folder, ports, run, compileCache }: StartServerOptions) {
   // Some kernels and containers refuse io_uring. What they refused once is not asked for again.
   let aio: Aio = 'io_uring';
 
   async function tryStart(settings: ServerSettings): Promise<void> {
     // What guests use is QEMU's; what copies read has a server that can say what it has read.
-    if (isOfCopy(settings)) return startReader(readerCommand(folder, settings), startMs);
+    if (isOfCopy(settings)) return startReader(readerCommand(folder, settings), { timeoutMs: startMs, compileCache });
     const start = async (mode: Aio) => {
       try {
         await run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });

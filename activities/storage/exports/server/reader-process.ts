@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import net from 'node:net';
 import { join } from 'node:path';
-import { isNamed } from '../../../../model/peer-names.ts';
+import { isNamed } from '../../../../model/named-peers.ts';
 import { deviceFacts } from '../../copier/block-device.ts';
 import { openMedium } from '../../copier/open-medium.ts';
 import { tellsHoles } from '../../file-system.ts';
