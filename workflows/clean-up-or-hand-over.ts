@@ -1,5 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { getExternalWorkflowHandle, isCancellation, startChild } from '@temporalio/workflow';
+import type { LiveProof } from '../model/device.ts';
 import { cleanUpWorkflowId } from '../model/names.ts';
 import { cleanUp } from './clean-up.ts';
 import { runCleanUp, type CleanUpStep } from './clean-up-steps.ts';
@@ -24,12 +25,16 @@ export function causeOf({ migrationId, volumeId }: { migrationId: string; volume
   return { id: migrationId, volumeId, after: `the migration of volume ${volumeId}` };
 }
 
-/** Takes away what is left; what cannot be done in time is handed to the `cleanUp` workflow. Returns what was handed over. */
+/**
+ * Takes away what is left; what cannot be done in time is handed to the `cleanUp` workflow. Returns what was handed over. `proof`: what the
+ * device that holds the volume has just said.
+ */
 export async function cleanUpOrHandOver(
   { id, volumeId, after }: CleanUpCause,
   steps: readonly CleanUpStep[],
+  proof: LiveProof | null = null,
 ): Promise<CleanUpStep[]> {
-  const left = await runCleanUp(steps, patienceSeconds);
+  const left = await runCleanUp(steps, patienceSeconds, { proof });
   if (left.length > 0) await handOver({ id, volumeId, after }, left);
   return left;
 }

@@ -1,6 +1,9 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { nodeOf } from '../model/ids.ts';
+import type { LiveProof } from '../model/device.ts';
+import type { Reason } from '../model/errors.ts';
 import { registry, storageSteps } from './activities.ts';
+import { reasonOf } from './failures.ts';
 
 /**
  * One thing to take away after a migration, on either side of the switch, or after an operation that came to nothing. Data, not closures: what cannot be done now (the
@@ -61,11 +64,19 @@ export function keepingSource(steps: readonly CleanUpStep[]): CleanUpStep[] {
   return steps.map((step) => (step.kind === 'retireSource' ? { ...step, kind: 'keepSource' } : step));
 }
 
-/** Whether a step that failed so has nothing to do any more. */
-export type IsOver = (step: CleanUpStep, error: unknown) => Promise<boolean>;
+interface CleanUpOptions {
+  /** Whether a step that failed so has nothing to do any more. */
+  readonly isOver?: (step: CleanUpStep, error: unknown) => Promise<boolean>;
+  /** What the device that holds the volume now has just said. */
+  readonly proof?: LiveProof | null;
+}
 
-/** Runs one step; tries for `patienceSeconds` in all. */
-export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number): Promise<void> {
+/** Runs one step; tries for `patienceSeconds` in all. `proof`: what the device that holds the volume now has just said. */
+export async function runCleanUpStep(
+  step: CleanUpStep,
+  patienceSeconds: number,
+  proof: LiveProof | null = null,
+): Promise<void> {
   const node = storageSteps(nodeOf(step.backEnd), patienceSeconds);
   const summary = { summary: describe(step) };
   switch (step.kind) {
@@ -74,7 +85,7 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
     case 'deleteDestination':
       return node.deleteDestination.executeWithOptions(summary, [step]);
     case 'retireSource':
-      return retire(step, patienceSeconds);
+      return retire(step, patienceSeconds, proof);
     case 'keepSource':
       return node.keepSource.executeWithOptions(summary, [step]);
     case 'settleDestination':
@@ -89,10 +100,25 @@ export async function runCleanUpStep(step: CleanUpStep, patienceSeconds: number)
 
 /**
  * The last copy rule: the device that holds the volume now is asked each time, right before what the volume has left is deleted. A volume
- * that came back to it keeps it.
+ * that came back to it keeps it. What the device has `said` already counts where the node that deletes finds that the registry says the same, and
+ * that it is not long ago; else it is asked again.
  */
-async function retire(step: CleanUpStep & { kind: 'retireSource' }, patienceSeconds: number): Promise<void> {
+async function retire(
+  step: CleanUpStep & { kind: 'retireSource' },
+  patienceSeconds: number,
+  said: LiveProof | null,
+): Promise<void> {
   const { backEnd, deviceName, volumeId } = step;
+  const summary = { summary: describe(step) };
+  const retireWith = (proof: LiveProof | null) =>
+    storageSteps(nodeOf(backEnd), patienceSeconds).retireSource.executeWithOptions(summary, [{ ...step, proof }]);
+  if (said !== null) {
+    try {
+      return await retireWith(said);
+    } catch (error) {
+      if (!doesNotCount.has(reasonOf(error).type)) throw error;
+    }
+  }
   const at = await registry.whereabouts.executeWithOptions({ summary: `where is volume ${volumeId}?` }, [{ volumeId }]);
   if (at.state === 'there' && at.backEnd === backEnd && at.deviceName === deviceName) return;
   const proof =
@@ -102,10 +128,11 @@ async function retire(step: CleanUpStep & { kind: 'retireSource' }, patienceSeco
           [{ ...at, volumeId }],
         )
       : null;
-  await storageSteps(nodeOf(backEnd), patienceSeconds).retireSource.executeWithOptions({ summary: describe(step) }, [
-    { ...step, proof },
-  ]);
+  await retireWith(proof);
 }
+
+/** The answers of a node to a proof that is too old, or that the registry contradicts: it holds the step's device for the volume's again, say. */
+const doesNotCount: ReadonlySet<Reason['type']> = new Set(['NotProven', 'NotOwned']);
 
 /**
  * Runs the steps in order, whatever happens to the workflow meanwhile; steps of one node wait for each other, the nodes do
@@ -114,37 +141,37 @@ async function retire(step: CleanUpStep & { kind: 'retireSource' }, patienceSeco
 export async function runCleanUp(
   steps: readonly CleanUpStep[],
   patienceSeconds: number,
-  isOver: IsOver = async () => false,
+  options: CleanUpOptions = {},
 ): Promise<CleanUpStep[]> {
   return CancellationScope.nonCancellable(async () => {
     // The new device must say that it holds the volume before anything of the old one is touched.
     const settling = steps.filter(({ kind }) => kind === 'settleDestination');
-    const unsettled = await runByNode(settling, patienceSeconds, isOver);
+    const unsettled = await runByNode(settling, patienceSeconds, options);
     const others = steps.filter(({ kind }) => kind !== 'settleDestination');
-    return unsettled.length > 0 ? [...unsettled, ...others] : runByNode(others, patienceSeconds, isOver);
+    return unsettled.length > 0 ? [...unsettled, ...others] : runByNode(others, patienceSeconds, options);
   });
 }
 
 async function runByNode(
   steps: readonly CleanUpStep[],
   patienceSeconds: number,
-  isOver: IsOver,
+  options: CleanUpOptions,
 ): Promise<CleanUpStep[]> {
   const byNode = Map.groupBy(steps, (step) => nodeOf(step.backEnd));
-  const left = await Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds, isOver)));
+  const left = await Promise.all([...byNode.values()].map((own) => runInOrder(own, patienceSeconds, options)));
   return left.flat();
 }
 
 async function runInOrder(
   steps: readonly CleanUpStep[],
   patienceSeconds: number,
-  isOver: IsOver,
+  { isOver, proof }: CleanUpOptions,
 ): Promise<CleanUpStep[]> {
   for (const [done, step] of steps.entries()) {
     try {
-      await runCleanUpStep(step, patienceSeconds);
+      await runCleanUpStep(step, patienceSeconds, proof);
     } catch (error) {
-      if (!(await isOver(step, error))) return steps.slice(done);
+      if (!(await isOver?.(step, error))) return steps.slice(done);
     }
   }
   return [];

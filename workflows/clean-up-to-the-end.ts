@@ -70,12 +70,15 @@ export class LastingCleanUp {
   async #carryOut(list: List): Promise<void> {
     while (list.left.length > 0) {
       this.#tell(this.#left().map((step) => `${describe(step)}${this.#why.get(keyOf(step)) ?? ''}`));
-      list.left = await runCleanUp(list.left, roundSeconds, async (step, error) => {
-        const { message } = reasonOf(error);
-        this.#why.set(keyOf(step), `: ${message}`);
-        const over = await isOver(step, error);
-        if (over) this.#leftAlone.push(message);
-        return over;
+      list.left = await runCleanUp(list.left, roundSeconds, {
+        isOver: async (step, error) => {
+          const { message } = reasonOf(error);
+          this.#why.set(keyOf(step), `: ${message}`);
+          const over = await isOver(step, error);
+          if (over) this.#leftAlone.push(message);
+          return over;
+        },
+      });
       });
       if (list.left.length === 0 || hasLongHistory()) return;
       await sleep(pauseBetweenRounds);

@@ -191,14 +191,15 @@ async function goForward(run: MigrationRun, m: ClaimedMigration, flow: FlowResul
   const left = isGuests ? flow.cleanUp[0]! : null;
   const isFenced = left === null || (await fenceSource(run, left));
   const settled = await settleDestination(run, m, destination);
-  if (settled !== 'settled') return endReturned(run, m, destination, settled.returned);
+  if ('returned' in settled) return endReturned(run, m, destination, settled.returned);
   if (!isFenced) await untilFenced(run, left);
   const { migrationId, volumeId } = claim;
   const keeps = run.request.keepSourceSeconds !== null;
   if (undoes) await tellKeptSource(undoes.migrationId);
   const { backEnd, deviceName, identity } = source;
   if (keeps) await watchKeptSource({ migrationId, volumeId, backEnd, deviceName, identity });
-  await cleanUpOrHandOver(causeOf(claim), keeps ? keepingSource(flow.cleanUp) : flow.cleanUp);
+  const steps = keeps ? keepingSource(flow.cleanUp) : flow.cleanUp;
+  await cleanUpOrHandOver(causeOf(claim), steps, run.isBrief ? settled.proof : null);
   for (;;) {
     try {
       await registry.releaseVolume.executeWithOptions({ summary: 'release the volume: success' }, [

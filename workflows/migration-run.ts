@@ -43,6 +43,7 @@ export class MigrationRun {
   readonly refused: RefusedOperation[] = [];
   readonly parking: Parking;
   #switched = false;
+  #isBrief: boolean | null = null;
   readonly #story = new MigrationStoryTeller();
   readonly #transfers = new Set<CancellationScope>();
 
@@ -105,6 +106,13 @@ export class MigrationRun {
   finish(end: MigrationEnd): void {
     this.#story.ended(end);
     this.enter('finished');
+  }
+
+  /** No node is asked twice at once for the same, or waited for without need. Decided once, as a migration that began before is to end as it began. */
+  get isBrief(): boolean {
+    return (this.#isBrief ??= patched(
+      'both ends are asked at once, and what has just said that it holds a volume is believed',
+    ));
   }
 
   get pastPointOfNoReturn(): boolean {

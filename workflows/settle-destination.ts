@@ -1,5 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 import { nodeOf } from '../model/ids.ts';
+import type { LiveProof } from '../model/device.ts';
 import type { ClaimedMigration } from '../model/migration.ts';
 import type { Reason } from '../model/errors.ts';
 import { registry, storageSteps } from './activities.ts';
@@ -15,20 +16,21 @@ const longestPause = 60;
 /**
  * After the switch the new device must say that it holds the volume, before anything of the old one is touched. One that does not answer is waited for,
  * for as long as it takes; the migration says for what. An operator who knows that it is lost goes back to the source: `returned`.
+ * `proof`: what it says.
  */
 export async function settleDestination(
   run: MigrationRun,
   m: ClaimedMigration,
   to: Successor,
-): Promise<'settled' | { returned: Reason }> {
+): Promise<{ proof: LiveProof } | { returned: Reason }> {
   for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
     try {
-      await storageSteps(nodeOf(to.backEnd), patienceSeconds).settleDestination.executeWithOptions(
+      const proof = await storageSteps(nodeOf(to.backEnd), patienceSeconds).settleDestination.executeWithOptions(
         { summary: `${to.deviceName} on ${to.backEnd} holds the volume now` },
         [to],
       );
       run.parking.close();
-      return 'settled';
+      return { proof };
     } catch (error) {
       const reason = reasonOf(error);
       run.parking.open(

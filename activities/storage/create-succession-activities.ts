@@ -11,6 +11,7 @@ import {
   standingOf,
   volumeTag,
   type DeviceStanding,
+  type LiveDevice,
   type LiveProof,
   type VolumeLabels,
 } from '../../model/device.ts';
@@ -142,8 +143,7 @@ export function createSuccessionActivities(
      */
     proveLive: beating(async (holder: Holder): Promise<LiveProof> => {
       const device = await there(holder);
-      const reason = reasonNotLive(device, holder);
-      if (reason) throw new FerryError(reason.type, `On ${holder.backEnd}, ${reason.message}`, reason.details);
+      checkLive(holder, device);
       return prove(holder, device, holder.sizeBytes);
     }),
 
@@ -176,7 +176,9 @@ export function createSuccessionActivities(
       } finally {
         lock.release();
       }
-      return prove(to, await there(to), to.sizeBytes);
+      const settled = await there(to);
+      checkLive(to, settled);
+      return prove(to, settled, to.sizeBytes);
     }),
 
     /**
@@ -287,6 +289,12 @@ function checkIdentity(
     `${deviceName} on ${backEnd} is another device (${device.identity}) than the one that is meant (${identity}): it is left alone.`,
     { backEnd, deviceName, identity: device.identity, expected: identity },
   );
+}
+
+/** Throws unless the device holds the volume by its own word. */
+function checkLive(at: OnDevice & LiveDevice, device: Device): void {
+  const reason = reasonNotLive(device, at);
+  if (reason) throw new FerryError(reason.type, `On ${at.backEnd}, ${reason.message}`, reason.details);
 }
 
 /** Throws unless the migration has made the device, or goes back to it, and it is still waiting for the switch. */

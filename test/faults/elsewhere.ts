@@ -41,6 +41,8 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'examineDisk',
     'examineHolders',
     'reasonsAgainst',
+    'whereabouts',
+    'proveLive',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),
   ...rows(operations, ['beginCreate', 'finishCreate', 'failCreate', 'createDevice']),

@@ -180,6 +180,43 @@ describe('a clean-up', () => {
   });
 });
 
+/** The steps of a migration that succeeded, in the order in which they were asked for. */
+async function stepsOf(migration: WorkflowHandle) {
+  await migration.result();
+  const { events } = await migration.fetchHistory();
+  return (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: step }) =>
+    step ? [{ name: step.activityType!.name!, at: String(step.workflowTaskCompletedEventId) }] : [],
+  );
+}
+
+describe('a migration', () => {
+  test('asks both ends at once before the switch, once there is nothing more to copy', async () => {
+    const steps = await stepsOf(await nodes.migrate(await volume()));
+    const of = (name: string) => steps.find((step) => step.name === name)?.at;
+    assert.ok(of('checkSource'));
+    assert.equal(of('checkSource'), of('proveDestination'));
+    assert.ok(Number(of('checkSource')) > Number(of('pullVolume')));
+    assert.ok(Number(of('checkSource')) < Number(of('switchVolume')));
+  });
+
+  const afterSettling = async (migration: WorkflowHandle) => {
+    const names = (await stepsOf(migration)).map(({ name }) => name);
+    return names.slice(names.indexOf('settleDestination') + 1);
+  };
+
+  test('takes the new device at its word for what is deleted at once', async () => {
+    const steps = await afterSettling(await nodes.migrate(await volume()));
+    assert.deepEqual(steps, ['retireSource', 'releaseVolume']);
+  });
+
+  for (const answer of ['NotProven', 'NotOwned'] as const)
+    test(`asks where the volume is, and the device there, where its word does not count: ${answer}`, async () => {
+      nodes.next('retireSource', answer);
+      const steps = await afterSettling(await nodes.migrate(await volume()));
+      assert.deepEqual(steps, ['retireSource', 'whereabouts', 'proveLive', 'retireSource', 'releaseVolume']);
+    });
+});
+
 describe('a way back after the copy', () => {
   for (const [step, says, proof, kept] of [
     ['checkSource', 'that it holds the volume', undefined, false],
