@@ -76,11 +76,14 @@ export function createSuccessionActivities(
   /** Rule 1 of the house: what the registry points at is never deleted, whoever asks; and nothing where it may be behind. */
   const refuseIfWanted = async (at: OnDevice, volumeId: string | null): Promise<void> => {
     const where = `${at.deviceName} on ${at.backEnd}`;
-    if (await deps.isCurrentLocation(at.backEnd, at.deviceName))
-      throw new FerryError('NotOwned', `${where} holds a volume; it is not deleted.`);
-    if (await deps.isKeptSource(at.backEnd, at.deviceName))
-      throw new FerryError('NotOwned', `${where} is a kept source; it is not deleted.`);
-    if (!(await deps.needsRepair(at.backEnd, volumeId))) return;
+    const [isCurrent, isKept, needsRepair] = await Promise.all([
+      deps.isCurrentLocation(at.backEnd, at.deviceName),
+      deps.isKeptSource(at.backEnd, at.deviceName),
+      deps.needsRepair(at.backEnd, volumeId),
+    ]);
+    if (isCurrent) throw new FerryError('NotOwned', `${where} holds a volume; it is not deleted.`);
+    if (isKept) throw new FerryError('NotOwned', `${where} is a kept source; it is not deleted.`);
+    if (!needsRepair) return;
     throw new FerryError(
       'NeedsRepair',
       `${where} is not deleted: ${at.backEnd} or the volume needs repair, the devices and the registry do not agree. See: ferry repair --dry-run`,
@@ -247,7 +250,7 @@ export function createSuccessionActivities(
         throw new FerryError('NotOwned', `${deviceName} on ${backEnd} is not of volume ${volumeId}: it is left alone.`);
       await refuseIfWanted(input, volumeId);
       await checkProof(deps, volumeId, standing, proof, input);
-      await refuseIfOrigin(driver, deviceName);
+      await refuseIfOrigin(driver, device);
       // The one through which a guest had it: a repair does not know its name.
       await endExports(deps.exports, device.path);
       const retired = [roleTag('retired'), generationTag(standing.generation), retiredTag(migrationId)];

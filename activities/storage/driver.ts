@@ -132,6 +132,9 @@ export interface VolumeDriver {
   /** What is around the device of that name, or null when there is none. */
   surroundings(name: string): Promise<Surroundings | null>;
 
+  /** The same snapshots alone: without a look at all processes for who uses it. None either where there is no such device. */
+  snapshots(name: string): Promise<readonly string[]>;
+
   /**
    * Lets nobody begin to write to the device, if it is the expected one, until it is released: it is read-only, and marked as held by the
    * migration. Who has it open for writing already is not kept from it in every case: look at its surroundings afterwards. An inactive

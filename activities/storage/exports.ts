@@ -29,16 +29,17 @@ export interface Exports {
   clients(exportName: string): Promise<string[]>;
 
   /** What is exported now. */
-  list(): Promise<
-    {
-      exportName: string;
-      path: string;
-      writable: boolean;
-      tags: readonly string[];
-      pid: number;
-      address: ExportAddress;
-    }[]
-  >;
+  list(): Promise<Exported[]>;
+}
+
+/** An export that somebody can connect to. */
+export interface Exported {
+  readonly exportName: string;
+  readonly path: string;
+  readonly writable: boolean;
+  readonly tags: readonly string[];
+  readonly pid: number;
+  readonly address: ExportAddress;
 }
 
 /**
@@ -72,11 +73,13 @@ export async function endExport(exports: Exports, exportName: string): Promise<v
   await exports.remove(exportName);
 }
 
-/** Who writes, or could write, to the device through Ferry's exports of it; in words. */
-export async function writersThroughExports(exports: Exports, path: string, but?: string): Promise<string[]> {
-  const writable = (await exports.list()).filter(
-    (each) => each.path === path && each.writable && each.exportName !== but,
-  );
+/** Who writes, or could write, to a device through these exports of it, but for one; in words. */
+export async function writersThrough(
+  served: readonly Pick<Exported, 'exportName' | 'writable'>[],
+  exports: Exports,
+  but?: string,
+): Promise<string[]> {
+  const writable = served.filter((each) => each.writable && each.exportName !== but);
   const clients = await Promise.all(writable.map(({ exportName }) => exports.clients(exportName)));
   return writable.flatMap(({ exportName }, i) => {
     const connected = clientsOf(exportName, clients[i] ?? []);

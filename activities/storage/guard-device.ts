@@ -1,7 +1,7 @@
 import { FerryError } from '../../model/errors.ts';
 import { foreignUsers } from './device-users.ts';
-import type { Expected, Surroundings, VolumeDriver } from './driver.ts';
-import { type Exports, farewellMs, untilUnused, writersThroughExports } from './exports.ts';
+import type { Device, Expected, Surroundings, VolumeDriver } from './driver.ts';
+import { type Exports, farewellMs, untilUnused, writersThrough } from './exports.ts';
 import { hasSnapshots, volumeInUse, writtenMeanwhile } from './refusals.ts';
 
 interface Guarded {
@@ -20,7 +20,7 @@ export async function usersOfDevice(
 ): Promise<string[]> {
   const served = (await exports.list()).filter(({ path }) => path === device.path);
   const servers = new Set(served.map(({ pid }) => pid));
-  const through = await writersThroughExports(exports, device.path, but);
+  const through = await writersThrough(served, exports, but);
   return [...through, ...foreignUsers(users.filter(({ pid }) => pid === null || !servers.has(pid)))];
 }
 
@@ -97,12 +97,11 @@ export async function lastWriteTo(guarded: Guarded, since: string | null = null)
 }
 
 /** Throws `VolumeHasSnapshots` if somebody's snapshots hang on the device. */
-export async function refuseIfOrigin(driver: VolumeDriver, name: string): Promise<void> {
-  const around = await driver.surroundings(name);
-  if (around) refuseSnapshots(around);
+export async function refuseIfOrigin(driver: VolumeDriver, device: Device): Promise<void> {
+  refuseSnapshots({ device, snapshots: await driver.snapshots(device.name) });
 }
 
-function refuseSnapshots({ device, snapshots }: Surroundings): void {
+function refuseSnapshots({ device, snapshots }: Pick<Surroundings, 'device' | 'snapshots'>): void {
   if (snapshots.length > 0) throw hasSnapshots(device, snapshots);
 }
 

@@ -284,6 +284,12 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
     },
 
+    async snapshots(name) {
+      checkName(name);
+      await checkFolder();
+      return stillThere([]);
+    },
+
     async hold(name, what, migrationId) {
       checkName(name);
       checkExpected(what);

@@ -16,6 +16,8 @@ export interface Server extends ServerSettings {
 
 /** How long a server may take to answer TERM: it only has to let go of its clients. */
 const graceMs = 2000;
+/** It mostly has ended within a few milliseconds; looked for after one, and then ever later, up to this. */
+const longestPauseMs = 10;
 /** After KILL only a device that does not answer can hold a process; then the step is tried again later. */
 const killedMs = 30_000;
 
@@ -90,8 +92,10 @@ export async function endServer(server: Server): Promise<void> {
     } catch (error) {
       if (systemCode(error) !== 'ESRCH') throw error;
     }
-    for (const deadline = performance.now() + patience; performance.now() < deadline; await sleep(10)) {
+    let pause = 1;
+    for (const deadline = performance.now() + patience; performance.now() < deadline; await sleep(pause)) {
       if (!(await isAlive(server))) return;
+      pause = Math.min(2 * pause, longestPauseMs);
     }
   }
   throw new FerryError(

@@ -22,6 +22,7 @@ export type LogicalVolumeMethods = Pick<
   | 'find'
   | 'list'
   | 'surroundings'
+  | 'snapshots'
   | 'hold'
   | 'release'
   | 'makeReady'
@@ -90,6 +91,11 @@ export function logicalVolumeMethods(group: VolumeGroupCommands, lockDirectory: 
       const { snapshots, active } = found;
       // Its size tells nothing of writes, and counters begin anew with each activation.
       return { device: deviceOf(found), snapshots, active, users: await usersOfVolume(group, found), lastWrite: null };
+    },
+
+    async snapshots(name) {
+      checkName(name);
+      return (await volume(name))?.snapshots ?? [];
     },
 
     async hold(name, expected, migrationId) {

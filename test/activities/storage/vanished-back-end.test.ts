@@ -78,6 +78,7 @@ describe('a back end whose file system goes away while it is worked on', () => {
       list: () => driver.list(),
       strangers: () => driver.strangers(),
       surroundings: () => driver.surroundings(volume),
+      snapshots: () => driver.snapshots(volume),
       // What is free changes all the time.
       capacity: async () => (await driver.capacity()).totalBytes,
       delete: () => driver.delete(volume, mine),
@@ -91,7 +92,7 @@ describe('a back end whose file system goes away while it is worked on', () => {
     };
     for (const [name, method] of Object.entries(methods)) {
       test(name, async () => {
-        const reads = ['find', 'list', 'strangers', 'surroundings', 'capacity'].includes(name);
+        const reads = ['find', 'list', 'strangers', 'surroundings', 'snapshots', 'capacity'].includes(name);
         const truth = reads ? await method() : 'an answer';
         let refused = 0;
         // After each look that it takes, one after another, until there is none more.

@@ -20,7 +20,12 @@ import {
   serverCommand,
   type ServerSettings,
 } from '../../../../activities/storage/exports/server-command.ts';
-import { endExports, type ExportAddress, writersThroughExports } from '../../../../activities/storage/exports.ts';
+import {
+  endExports,
+  type ExportAddress,
+  type Exports,
+  writersThrough,
+} from '../../../../activities/storage/exports.ts';
 import { runCommand, toolFailed } from '../../../../activities/storage/run-command.ts';
 import { makeCertificates, makeClientCertificate } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
@@ -41,6 +46,12 @@ const exportsOf = (changes: Partial<QemuNbdExportsOptions> = {}) =>
     run: runCommand,
     ...changes,
   });
+const writersOf = async (exports: Exports, path: string, but?: string) =>
+  writersThrough(
+    (await exports.list()).filter((each) => each.path === path),
+    exports,
+    but,
+  );
 const readOnly = () => ({ exportName: 'migration-1', path: disk, writable: false, tags: ['ferry.migration=a1'] });
 const writable = () => ({ ...readOnly(), writable: true });
 
@@ -84,10 +95,7 @@ describe('exports by qemu-nbd', () => {
     const exports = exportsOf();
     const { port, exportName } = await exports.ensure(writable());
     assert.deepEqual(await exports.clients(exportName), []);
-    assert.match(
-      (await writersThroughExports(exports, disk)).join(),
-      /the writable export migration-1, to which nobody/,
-    );
+    assert.match((await writersOf(exports, disk)).join(), /the writable export migration-1, to which nobody/);
     const client = spawn('qemu-io', ['-f', 'raw', `nbd://127.0.0.1:${port}/${exportName}`], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
@@ -100,8 +108,8 @@ describe('exports by qemu-nbd', () => {
       await refuses(endExports(exports, disk, 'another'), 'VolumeInUse');
       await endExports(exports, disk, exportName);
       await endExports(exports, join(folder, 'another-disk'));
-      assert.deepEqual(await writersThroughExports(exports, disk), [`${who}, connected to the export migration-1`]);
-      assert.deepEqual(await writersThroughExports(exports, disk, exportName), []);
+      assert.deepEqual(await writersOf(exports, disk), [`${who}, connected to the export migration-1`]);
+      assert.deepEqual(await writersOf(exports, disk, exportName), []);
     } finally {
       client.kill('SIGKILL');
       await once(client, 'exit');
@@ -117,7 +125,7 @@ describe('exports by qemu-nbd', () => {
     try {
       await once(client, 'data');
       assert.match((await exports.clients(exportName)).join(), /^\[0:0:0:0:0:0:0:1\]:\d+$/);
-      assert.deepEqual(await writersThroughExports(exports, disk), [], 'it cannot write');
+      assert.deepEqual(await writersOf(exports, disk), [], 'it cannot write');
     } finally {
       client.destroy();
     }
