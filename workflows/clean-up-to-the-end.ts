@@ -79,7 +79,6 @@ export class LastingCleanUp {
           return over;
         },
       });
-      });
       if (list.left.length === 0 || hasLongHistory()) return;
       await sleep(pauseBetweenRounds);
     }
