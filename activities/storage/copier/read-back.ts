@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as turnOfEventLoop } from 'node:timers/promises';
 import { FerryError } from '../../../model/errors.ts';
 import type { Checkpoint } from '../../../model/migration.ts';
 import type { CopyJob } from '../copy-job.ts';
@@ -144,6 +145,8 @@ export class ReadBack {
     const { sizeBytes } = job.destination;
     for (let at = 0; at < sizeBytes;) {
       while (this.#written <= at && !halt.halted) await new Promise<void>((resolve) => (this.#wake = resolve));
+      // The copy goes over what is empty in one go: all of it is looked up at once then, and none of it read.
+      await turnOfEventLoop();
       if (halt.halted) return;
       await this.#flush();
       const upTo = this.#flushed;
