@@ -42,7 +42,6 @@ export const activitiesElsewhere: Readonly<Record<string, string>> = {
     'examineHolders',
     'reasonsAgainst',
     'whereabouts',
-    'proveLive',
   ]),
   ...rows(looks, ['discoverDevices', 'inspectStranger', 'probeDisk']),
   ...rows(operations, ['beginCreate', 'finishCreate', 'failCreate', 'createDevice']),
