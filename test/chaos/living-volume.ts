@@ -189,7 +189,13 @@ export abstract class LivingVolume implements World {
       if (look % repairEveryNthLook === repairEveryNthLook - 1)
         await this.ask('repair', () => this.ferry.repair({ volumeId: this.id, orphanGraceSeconds: 0 }));
       const deleted = await this.ask('delete', () => this.ferry.deleteVolume(this.id, { force: true }));
-      return deleted.how === 'done' || (deleted.how === 'refused' && (await this.#isGone()));
+      if (deleted.how === 'done') return true;
+      if (deleted.how !== 'refused') return false;
+      if (await this.#isGone()) return true;
+      // The registry has forgotten its last detach.
+      const { attachments } = await this.ferry.findVolume(this.id);
+      if (attachments.length > 0) await this.detach();
+      return false;
     });
     const left = await this.past.steadily(async () =>
       (await this.stage.sight.devices()).filter(({ place, tags }) =>
