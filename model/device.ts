@@ -76,6 +76,14 @@ export function unzeroedTag(fromByte: number): string {
   return `${unzeroedPrefix}${fromByte}`;
 }
 
+/** Tag on a device that is made, until all of it was zeroed. */
+export const zeroingTag = 'ferry.zeroing';
+
+/** Whether a device may show what was on the disk before. */
+export function isUnzeroed(tags: readonly string[]): boolean {
+  return tags.includes(zeroingTag) || unzeroedFrom(tags) !== null;
+}
+
 /** From which byte on a device may show what was on the disk before; null: nowhere. */
 export function unzeroedFrom(tags: readonly string[]): number | null {
   const tag = tags.find((each) => each.startsWith(unzeroedPrefix));

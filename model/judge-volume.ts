@@ -19,6 +19,8 @@ export interface RegistryWord {
   generation: number;
   sizeBytes: number;
   isHeld: boolean;
+  /** Somebody has been given the device that it is on. */
+  isAttached: boolean;
 }
 
 /** All that is known of a volume of which the registry and the devices may not agree. */
@@ -68,6 +70,11 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
     );
   if (f.unseen.length > 0)
     return ask(`${f.unseen.join(', ')} did not answer, and may have a newer one; look again when all do`);
+  const given = f.registry?.isAttached ? live.find((device) => isRegistrys(device, f.registry!)) : undefined;
+  if (given && newest.written === null)
+    return ask(
+      `${newest.deviceName} on ${newest.backEnd} is newer (generation ${highest}), but it is attached as ${given.deviceName} on ${given.backEnd}, and nobody has the newer one; whoever has it may write to the older: detach it, look at both, then: ferry repair --volume ${f.volumeId} --device …`,
+    );
   const obstacle = sizeObstacle(newest.sizeBytes);
   if (obstacle !== null) return ask(`${newest.deviceName} on ${newest.backEnd}: ${obstacle}`);
   const to = { backEnd: newest.backEnd, deviceName: newest.deviceName, generation: newest.generation };

@@ -57,13 +57,7 @@ export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
       details: { owner: v.migrationOwner, migrationStatus: v.migrationStatus },
     });
   }
-  if (f.needsRepair != null) {
-    reasons.push({
-      type: 'NeedsRepair',
-      message: `Volume ${v.id} needs repair: ${f.needsRepair}. See: ferry repair --dry-run --volume ${v.id}`,
-      details: { volumeId: v.id },
-    });
-  }
+  if (f.needsRepair != null) reasons.push(reasonInDoubt(v.id, f.needsRepair));
   if (v.operation !== null) {
     reasons.push({
       type: 'VolumeBusy',
@@ -105,6 +99,15 @@ export function reasonsNotToLeave(f: LeavingFacts): Reason[] {
     });
   }
   return reasons;
+}
+
+/** A volume of which devices and registry do not agree. */
+export function reasonInDoubt(volumeId: string, why: string): Reason {
+  return {
+    type: 'NeedsRepair',
+    message: `Volume ${volumeId} needs repair: ${why}. See: ferry repair --dry-run --volume ${volumeId}`,
+    details: { volumeId },
+  };
 }
 
 /** What changes or moves a volume's bytes waits for those who copy them. */

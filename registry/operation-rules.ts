@@ -1,6 +1,6 @@
 import type { Reason } from '../model/errors.ts';
 import type { Phase } from '../model/migration.ts';
-import { reasonCopied } from '../model/preconditions.ts';
+import { reasonCopied, reasonInDoubt } from '../model/preconditions.ts';
 import { shownStatus, statusOf, type ShownStatus, type Volume, type VolumeStatus } from '../model/volume.ts';
 
 /** What happens to a volume besides migrations, one at a time. */
@@ -35,6 +35,8 @@ interface Rule {
   readonly bare: boolean;
   /** It may begin while new volumes are copied from this one: its bytes stay what and where they are. */
   readonly whileCopied: boolean;
+  /** It may begin while devices and registry do not agree about the volume: it gives nobody what may be yesterday's, and makes nothing of it. */
+  readonly inDoubt: boolean;
 }
 
 const deletable: readonly ShownStatus[] = ['available', 'error', 'error_deleting', 'error_extending'];
@@ -49,6 +51,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: 'error_deleting',
     bare: true,
     whileCopied: false,
+    inDoubt: true,
   },
   extend: {
     from: ['available'],
@@ -57,6 +60,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: 'error_extending',
     bare: true,
     whileCopied: false,
+    inDoubt: true,
   },
   retype: {
     from: ['available', 'in-use'],
@@ -65,6 +69,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: true,
+    inDoubt: true,
   },
   // `attaching`, `detaching`: what a volume shows that was reserved for it.
   // Forced: by the client that reserved it for this very attachment.
@@ -75,6 +80,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: false,
+    inDoubt: false,
   },
   detach: {
     from: ['in-use', 'attaching', 'detaching'],
@@ -83,6 +89,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: false,
+    inDoubt: true,
   },
   snapshot: {
     from: ['available'],
@@ -92,6 +99,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     bare: false,
     // Back ends without snapshots of their own copy a file that nobody has open.
     whileCopied: false,
+    inDoubt: false,
   },
   'delete-snapshot': {
     from: ['available', 'in-use', 'error', 'error_deleting'],
@@ -100,6 +108,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: true,
+    inDoubt: true,
   },
   'manage-snapshot': {
     from: ['available', 'in-use'],
@@ -108,6 +117,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: true,
+    inDoubt: false,
   },
   'unmanage-snapshot': {
     from: ['available', 'in-use'],
@@ -116,6 +126,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: false,
     whileCopied: true,
+    inDoubt: true,
   },
   // From `error`: an earlier one has failed, and the snapshot is all that there is.
   revert: {
@@ -125,6 +136,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: 'error',
     bare: true,
     whileCopied: false,
+    inDoubt: false,
   },
   unmanage: {
     from: ['available', 'error', 'error_deleting', 'error_extending'],
@@ -133,6 +145,7 @@ export const rules: Readonly<Record<OperationOnVolume, Rule>> = {
     failed: null,
     bare: true,
     whileCopied: false,
+    inDoubt: false,
   },
 };
 
@@ -149,6 +162,8 @@ export interface OperationFacts {
   snapshots: number;
   /** A new volume that is being copied from it; null: none is. */
   copy: string | null;
+  /** What the devices say otherwise than the registry; null: nothing. */
+  needsRepair: string | null;
 }
 
 /** Who holds the volume, as a reason why something else may not happen to it now; null when nobody does. */
@@ -192,6 +207,7 @@ export function reasonNotToBegin(operation: OperationOnVolume, force: boolean, f
     };
   }
   if (f.copy !== null && !rules[operation].whileCopied) return reasonCopied(v.id, f.copy);
+  if (f.needsRepair !== null && !rules[operation].inDoubt) return reasonInDoubt(v.id, f.needsRepair);
   if (!rules[operation].bare) return null;
   if (f.attachments > 0) {
     return {

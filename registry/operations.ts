@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { FerryError, type Reason } from '../model/errors.ts';
 import { volume, type Volume, type VolumeStatus } from '../model/volume.ts';
+import { listDiscrepancies } from './discrepancies.ts';
 import { listClaims } from './migrations.ts';
 import { fenced } from './fenced.ts';
 import type { Queries } from './open-registry.ts';
@@ -29,7 +30,7 @@ const attempts = 5;
 /**
  * Takes the volume for an operation, if nothing else has it: from then on it is neither migrated nor touched by another operation.
  * By the same owner again: the same volume, no change. Refused with `VolumeNotFound`, `VolumeMigrating`, `VolumeBusy`,
- * `VolumeStatusRefused` or `VolumeHasSnapshots`; `Fenced` when this owner's operation is over already.
+ * `VolumeStatusRefused`, `NeedsRepair` or `VolumeHasSnapshots`; `Fenced` when this owner's operation is over already.
  */
 export async function beginOperation(
   registry: Queries,
@@ -37,9 +38,9 @@ export async function beginOperation(
   ticket: Ticket & Leniency,
 ): Promise<Volume> {
   const { force = false, withSnapshots = false } = ticket;
-  const { meanwhile, bare, whileCopied } = rules[operation];
+  const { meanwhile, bare, whileCopied, inDoubt } = rules[operation];
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
-    const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7, $8)', [
+    const [begun] = await registry.rows(volume, 'SELECT * FROM begin_operation($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
       ticket.volumeId,
       operation,
       ticket.owner,
@@ -48,6 +49,7 @@ export async function beginOperation(
       meanwhile,
       bare && !withSnapshots,
       whileCopied,
+      inDoubt,
     ]);
     if (begun) {
       if (bare && withSnapshots) await mustBeDetached(registry, operation, begun, ticket);
@@ -101,7 +103,8 @@ async function factsOf(registry: Queries, found: Volume) {
     [found.id],
   );
   const copy = await copyUnderWay(registry, found.id);
-  return { volume: found, phase: claim?.phase ?? null, copy, ...counted! };
+  const needsRepair = (await listDiscrepancies(registry, { volumeId: found.id }))[0]?.why ?? null;
+  return { volume: found, phase: claim?.phase ?? null, copy, needsRepair, ...counted! };
 }
 
 /** What the volume is when its operation has gone well. */

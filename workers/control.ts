@@ -23,7 +23,7 @@ import { stepLog } from './step-log.ts';
 import { tellEvents } from './tell-events.ts';
 import { watchReach } from './temporal-reach.ts';
 import { workflowEnd } from './workflow-end.ts';
-import { hasCompleted, isRunning, toldToLastStep } from './workflow-runs.ts';
+import { hasSwitched, isKnown, isRunning, toldToLastStep } from './workflow-runs.ts';
 
 const concurrentSteps = 50;
 
@@ -66,7 +66,8 @@ export async function createControlWorker(deps: {
         registry,
         orphanGraceSeconds,
         isRunning: (workflowId) => isRunning(client, workflowId),
-        hasCompleted: (run) => hasCompleted(client, run),
+        hasSwitched: (run) => hasSwitched(client, run),
+        isKnown: (run) => isKnown(client, run),
         toldToLastStep: (run, step) => toldToLastStep(client, run, step),
         lastSteps: steps,
       }),

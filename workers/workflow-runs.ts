@@ -8,13 +8,32 @@ export async function isRunning(client: Client, workflowId: string): Promise<boo
   return last !== null && last.closeTime === undefined;
 }
 
+/** What a migration does last before, and first after, its point of no return. */
+const switching = 'switchVolume';
+const returning = 'returnToSource';
+
 /**
- * Whether that run has come to its own end, and that was no failure; or the last run of its workflow: one that was reset goes on as another
- * run. Not known to Temporal: no.
+ * Whether that run of a migration, or the last run of its workflow (one that was reset goes on as another run), has switched its volume: it has
+ * come to its own end, and that was no failure; or it was ended later than that. Not known to Temporal: no.
  */
-export async function hasCompleted(client: Client, run: Run): Promise<boolean> {
-  if (isWell(await described(client, run))) return true;
-  return isWell(await described(client, { workflowId: run.workflowId }));
+export async function hasSwitched(client: Client, run: Run): Promise<boolean> {
+  for (const each of [run, { workflowId: run.workflowId }]) {
+    const found = await described(client, each);
+    if (isWell(found)) return true;
+    if (found === null || found.closeTime === undefined) continue;
+    const { events = [] } = await client.workflow.getHandle(run.workflowId, found.runId).fetchHistory();
+    const asked = new Map(
+      events?.map((e) => [String(e.eventId), e.activityTaskScheduledEventAttributes?.activityType?.name] as const),
+    );
+    const done = events?.map((e) => asked.get(String(e.activityTaskCompletedEventAttributes?.scheduledEventId)));
+    if (done?.includes(switching) && !done.includes(returning)) return true;
+  }
+  return false;
+}
+
+/** Whether Temporal knows that run, as long as it keeps what is over. */
+export async function isKnown(client: Client, run: Run): Promise<boolean> {
+  return (await described(client, run)) !== null;
 }
 
 /**

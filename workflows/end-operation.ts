@@ -38,7 +38,11 @@ export async function endOperation(held: HeldByNobody, dryRun: boolean): Promise
       return { ...told, state: 'repaired', note: 'its device holds it: it is a volume' };
     if (operation === 'manage-snapshot' && (await snapshotCameToBe(held)))
       return { ...told, state: 'repaired', note: 'its device is there: it is a snapshot' };
+    if (operation === 'create' && held.isUnknown && (await wasMade(held)))
+      return { ...told, state: 'repaired', note: 'its device is whole: it is a volume' };
     if (operation === 'attach') {
+      if (held.isUnknown && held.hasComputeWorker && (await guestHasIt(held)))
+        return { ...told, state: 'failed', note: mayHaveEnded(held) };
       const left = await takeBack(held);
       if (left !== null) return { ...told, state: 'failed', note: left };
     }
@@ -74,13 +78,18 @@ async function isBorneOut(held: HeldByNobody, ended: WellEnded): Promise<boolean
   }
 }
 
-async function guestHasIt({ volumeId, computeHost }: HeldByNobody): Promise<boolean> {
+async function guestHasIt({ volumeId, computeHost, instanceId }: HeldByNobody): Promise<boolean> {
   if (computeHost === null) return false;
   const holders = await computeSteps(computeHost, patienceSeconds).examineHolders.executeWithOptions(
     { summary: `who has volume ${volumeId} on ${computeHost}?` },
     [{ volumeId, source: null }],
   );
-  return holders.length > 0;
+  return holders.some(({ details }) => details?.['instance'] === instanceId || details?.['domain'] === instanceId);
+}
+
+/** What no history tells must not cost a guest its disk: it may have had it for long. */
+function mayHaveEnded({ instanceId, volumeId }: HeldByNobody): string {
+  return `Temporal has no history of it, and instance ${instanceId} has the disk: it may be in use. It keeps it, and nobody else gets the volume; when it was taken out there (virsh detach-disk), volume ${volumeId} is available again`;
 }
 
 /** What an answer about a device can say that there is none of the volume's. */
@@ -133,6 +142,15 @@ async function cameToBe(held: HeldByNobody): Promise<boolean> {
   const device = await deviceOf(held);
   if (device?.volumeId !== volumeId || device.role !== 'live') return false;
   await registry.finishManage({ volumeId, owner, identity: device.identity });
+  return true;
+}
+
+/** The same of a volume that is made from nothing: its device is live at once, and is whole when it is zeroed. */
+async function wasMade(held: HeldByNobody): Promise<boolean> {
+  const { volumeId, owner } = held;
+  const device = await deviceOf(held);
+  if (device?.volumeId !== volumeId || device.role !== 'live' || device.isUnzeroed !== false) return false;
+  await registry.finishCreate({ volumeId, owner, identity: device.identity });
   return true;
 }
 

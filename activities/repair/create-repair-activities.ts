@@ -30,8 +30,10 @@ export interface RepairDependencies {
   readonly registry: Registry;
   /** Whether a run of that workflow is under way, as Temporal has it now. */
   readonly isRunning: (workflowId: string) => Promise<boolean>;
-  /** Whether that run of the workflow, or its last one, has come to its own end, and that was no failure. */
-  readonly hasCompleted: (run: Run) => Promise<boolean>;
+  /** Whether a migration's run, or the last one of its workflow, has switched its volume. */
+  readonly hasSwitched: (run: Run) => Promise<boolean>;
+  /** Whether Temporal has a history of it. */
+  readonly isKnown: (run: Run) => Promise<boolean>;
   readonly toldToLastStep: ToldToLastStep;
   readonly lastSteps: LastSteps;
   readonly orphanGraceSeconds: number;
@@ -47,7 +49,7 @@ export interface AbandonedClaim {
   flow: Flow;
   /** The volume is on its destination. */
   switched: boolean;
-  /** By Temporal's history its workflow has ended well: the registry has forgotten that. Absent: an older worker answered. */
+  /** By Temporal's history it has switched its volume: where that is not so, the registry has forgotten it. Absent: an older worker answered. */
   completed?: boolean;
   source: { backEnd: string; deviceName: string; identity: string | null };
   destination: { backEnd: string; deviceName: string; identity: string | null };
@@ -68,13 +70,15 @@ export type AbandonedOperation = Omit<HeldOperation, 'since'> & {
   since: string;
   /** By Temporal's history it has ended well: the registry has forgotten that. Absent: an older worker answered. */
   ended?: WellEnded | null;
+  /** Temporal has no history of it any more: nobody knows how it ended. Absent: an older worker answered. */
+  isUnknown?: boolean;
 };
 
 export type RepairActivities = ReturnType<typeof createRepairActivities>;
 
 /** What repair asks of the registry and of Temporal. All may be repeated. */
 export function createRepairActivities(dependencies: RepairDependencies) {
-  const { registry, isRunning, hasCompleted, toldToLastStep, lastSteps, orphanGraceSeconds } = dependencies;
+  const { registry, isRunning, hasSwitched, isKnown, toldToLastStep, lastSteps, orphanGraceSeconds } = dependencies;
   /**
    * Asked by the workflow's id alone, not by its run: a run that was reset goes on as another run, under the first one's claim. An owner
    * that is no workflow is a stranger of whom nothing is known: he is left alone.
@@ -82,6 +86,10 @@ export function createRepairActivities(dependencies: RepairDependencies) {
   const isAbandoned = async ({ owner }: { owner: string }): Promise<boolean> => {
     const run = runOf(owner);
     return run !== null && !(await isRunning(run.workflowId));
+  };
+  const isKnownOwner = async ({ owner }: { owner: string }): Promise<boolean> => {
+    const run = runOf(owner);
+    return run !== null && isKnown(run);
   };
   const abandoned = async <T extends { owner: string }>(held: readonly T[]): Promise<T[]> => {
     const judged = await Promise.all(held.map(isAbandoned));
@@ -99,7 +107,7 @@ export function createRepairActivities(dependencies: RepairDependencies) {
       asked,
       flow: record.flow,
       switched,
-      completed: run !== null && (await hasCompleted(run)),
+      completed: run !== null && (await hasSwitched(run)),
       source: { backEnd: record.source, deviceName: device(record.sourceNameId), identity: record.sourceIdentity },
       destination: {
         backEnd: record.destination,
@@ -136,6 +144,7 @@ export function createRepairActivities(dependencies: RepairDependencies) {
             ...held,
             since: held.since.toISOString(),
             ended: await wellEnded(held, toldToLastStep),
+            isUnknown: !(await isKnownOwner(held)),
           })),
         ),
         kept: kept.filter((_, i) => !removed[i]).map(keptDevice),

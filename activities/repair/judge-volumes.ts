@@ -50,6 +50,7 @@ export async function judgeVolumes(registry: Registry, found: Found): Promise<Ju
           generation: row.generation,
           sizeBytes: row.sizeBytes,
           isHeld: row.held,
+          isAttached: row.attached,
         }
       : null;
     const devices = [...witnesses.get(volumeId)!];

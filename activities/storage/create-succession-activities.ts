@@ -2,6 +2,7 @@ import {
   generationTag,
   isStandingTag,
   keptTag,
+  isUnzeroed,
   labelsOf,
   migrationTag,
   proofSeconds,
@@ -132,11 +133,13 @@ export function createSuccessionActivities(
     lookAtDevice: beating(
       async (
         at: OnDevice,
-      ): Promise<(DeviceStanding & { identity: string; sizeBytes: number; labels: VolumeLabels }) | null> => {
+      ): Promise<
+        (DeviceStanding & { identity: string; sizeBytes: number; labels: VolumeLabels; isUnzeroed?: boolean }) | null
+      > => {
         const device = await driverOf(at.backEnd).find(at.deviceName);
         if (!device) return null;
         const { identity, sizeBytes, tags } = device;
-        return { ...standingOf(tags), identity, sizeBytes, labels: labelsOf(tags) };
+        return { ...standingOf(tags), identity, sizeBytes, labels: labelsOf(tags), isUnzeroed: isUnzeroed(tags) };
       },
     ),
 

@@ -133,7 +133,8 @@ export function createVolumeActivities(deps: {
       const device = await driver.find(input.deviceName);
       // A copy that came to nothing may have left the export that it read through.
       if (device?.tags.includes(tags[0]!)) await endExports(exports, device.path);
-      await deleteUnlessHeld(driver, input.deviceName, { tags });
+      await stillWanted();
+      await deleteUnlessHeld(driver, input.deviceName, { identity: device?.identity, tags, stillWanted });
     }),
 
     /**

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Client } from '@temporalio/client';
 import pg from 'pg';
 import type { PlainSystem } from '../../testbed/system.ts';
 import { backUpRegistry, type RegistryBackup } from './registry-backup.ts';
@@ -40,4 +41,18 @@ export async function forgetEnds(
     return JSON.parse(stdout) as Record<string, unknown>;
   });
   return { answers, backup };
+}
+
+/** Temporal does not know the workflow any more, as when it is past its retention. */
+export async function forgetHistory({ workflow, workflowService, options }: Client, workflowId: string): Promise<void> {
+  await workflowService.deleteWorkflowExecution({ namespace: options.namespace, workflowExecution: { workflowId } });
+  const isKnown = () =>
+    workflow
+      .getHandle(workflowId)
+      .describe()
+      .then(
+        () => true,
+        () => false,
+      );
+  await poll(async () => !(await isKnown()));
 }

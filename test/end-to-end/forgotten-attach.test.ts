@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { reconcileSchedule } from '../../model/names.ts';
+import { operationWorkflowId, reconcileSchedule } from '../../model/names.ts';
 import type { RepairReport } from '../../model/repair.ts';
 import { attachedTests } from './attached-tests.ts';
-import { forgetEnds } from './forget-ends.ts';
+import { forgetEnds, forgetHistory } from './forget-ends.ts';
 import { server1 } from './stage.ts';
 
 const on = attachedTests();
@@ -69,6 +69,29 @@ describe('a registry that has forgotten the last commit of an attach or a detach
     await guest.console.gone(device);
     await on.stage.ferry('detach', again);
     assert.equal(await statusOf(again), 'available');
+  });
+
+  test('one whose attach Temporal does not know any more keeps the disk until an operator takes it out', async () => {
+    const { stage } = on;
+    const { guest, hypervisor } = stage;
+    const id = await stage.create();
+    const { backup } = await forgetEnds(stage.system, (args) => stage.system.ferry(...args, '--json'), [
+      ['attach', id, guest.name, 'hv1'],
+    ]);
+    await backup.restore();
+    await stage.system.untilUp();
+    await forgetHistory(stage.client, operationWorkflowId('attach', id));
+    const look = async () =>
+      (await stage.ferry<RepairReport>('repair')).operations.find(({ volumeId }) => volumeId === id);
+    const held = await look();
+    assert.equal(held?.state, 'failed');
+    assert.match(held.note ?? '', /instance vm-1 has the disk/);
+    const device = await deviceOf(id);
+    await guest.console.progress(device, 5);
+    await hypervisor.virsh('detach-disk', '--domain', guest.name, '--target', device, '--live', '--config');
+    await guest.console.gone(device);
+    assert.equal((await look())?.state, 'repaired');
+    assert.equal(await statusOf(id), 'available');
   });
 
   const noteOf = (id: string) => told.operations.find(({ volumeId }) => volumeId === id)?.note ?? '';

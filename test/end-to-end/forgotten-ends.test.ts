@@ -140,6 +140,60 @@ describe('a registry that has forgotten how something ended', () => {
     assert.equal(await stage.checker.contents(id), contents);
   });
 
+  describe('a move whose source could not be retired', () => {
+    /** It has moved to server2, has been written there, and the registry has never heard of that. */
+    const forgotten = async () => {
+      await untilUp('server1');
+      await untilUp('server2');
+      const { id } = await stage.volume();
+      const backup = await backUpRegistry(stage);
+      await stage.untilUp();
+      const handle = await stage.migrate(id, { bandwidth: slowly });
+      await stage.untilCopied(handle);
+      const release = await holdSwitch(stage, id, handle);
+      await killed('server1');
+      await release();
+      assert.equal(await stage.outcome(handle), 'success');
+      const contents = await stage.checker.fill(id);
+      await backup.restore();
+      await untilUp('server1');
+      await stage.untilUp();
+      return { id, contents };
+    };
+    const judged = async (id: string, ...options: string[]) =>
+      (await ferry<RepairReport>('repair', ...options)).volumes.find(({ volumeId }) => volumeId === id);
+
+    test('nobody is given it, or forgets it, before the registry is true again', async () => {
+      const { id, contents } = await forgotten();
+      const told = await judged(id, '--dry-run');
+      assert.deepEqual([told?.direction, told?.to?.backEnd], ['adopt', server2], told?.why);
+      for (const command of [
+        ['attach', id, 'vm-1', 'elsewhere'],
+        ['unmanage', id],
+        ['snapshot', 'create', id],
+      ]) {
+        const { type, message } = await refused(...command);
+        assert.equal(type, 'NeedsRepair', message);
+      }
+      assert.equal((await judged(id))?.state, 'repaired');
+      assert.equal((await ferry('show', id))['os-vol-host-attr:host'], server2);
+      assert.equal(await stage.checker.contents(id), contents);
+    });
+
+    test('who was given it before anybody looked is not turned to the other device', async () => {
+      const { id, contents } = await forgotten();
+      await ferry('attach', id, 'vm-1', 'elsewhere');
+      const told = await judged(id);
+      assert.deepEqual([told?.direction, told?.state], ['ask', 'none'], told?.why);
+      assert.match(told?.why ?? '', /it is attached as \S+ on server1/);
+      assert.equal((await ferry('show', id))['os-vol-host-attr:host'], server1);
+      await ferry('detach', id);
+      const name = (await devicesOf(id)).find(({ place }) => place[0] === 'server2')!.place.at(-1)!;
+      await ferry('repair', '--volume', id, '--device', `${server2}/${name}`);
+      assert.equal(await stage.checker.contents(id), contents);
+    });
+  });
+
   for (const [what, later] of [
     ['at once', []],
     ['after it was moved away and back', [server2, server1]],

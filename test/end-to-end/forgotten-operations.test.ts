@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { operationWorkflowId, reconcileSchedule } from '../../model/names.ts';
 import type { RepairReport } from '../../model/repair.ts';
-import { forgetEnds } from './forget-ends.ts';
+import { forgetEnds, forgetHistory } from './forget-ends.ts';
+import { backUpRegistry } from './registry-backup.ts';
 import { stageCli } from './stage-cli.ts';
-import { poll, server1, setStage, type Stage } from './stage.ts';
+import { server1, setStage, type Stage } from './stage.ts';
 
 // Every kind of operation is caught at its last commit, which the registry has lost then; all have ended well, and what was written since
 // was acknowledged.
@@ -15,7 +16,7 @@ interface Attached {
 }
 
 let stage: Stage;
-const { ferry, create, status } = stageCli(() => stage);
+const { ferry, refused, create, status } = stageCli(() => stage);
 const repair = () => ferry<RepairReport>('repair', '--orphan-grace', '0');
 const forget = (...commands: string[][]) => forgetEnds(stage, (args) => stage.ferry(...args, '--json'), commands);
 const snapshotOf = async (id: string) => (await ferry<{ id: string }>('snapshot', 'create', id)).id;
@@ -143,22 +144,33 @@ test('a revert of which Temporal knows nothing any more: the device says that it
   const contents = await stage.checker.fill(id, 8);
   await backup.restore();
   await stage.untilUp();
-  const workflowId = operationWorkflowId('revert', id);
-  await stage.client.workflowService.deleteWorkflowExecution({
-    namespace: stage.client.options.namespace,
-    workflowExecution: { workflowId },
-  });
-  await poll(() =>
-    stage.client.workflow
-      .getHandle(workflowId)
-      .describe()
-      .then(
-        () => false,
-        () => true,
-      ),
-  );
+  await forgetHistory(stage.client, operationWorkflowId('revert', id));
   const [told] = (await repair()).operations;
   assert.match(told?.note ?? '', /its device is whole/);
   assert.equal(await status(id), 'available');
   assert.equal(await stage.checker.contents(id), contents);
+});
+
+test('a revert to a snapshot whose device is gone: the volume is as it was', async () => {
+  const id = await create();
+  const snapshot = await snapshotOf(id);
+  const contents = await stage.checker.fill(id, 8);
+  const backup = await backUpRegistry(stage);
+  await stage.untilUp();
+  await ferry('snapshot', 'delete', snapshot);
+  await backup.restore();
+  await stage.untilUp();
+  assert.equal((await refused('snapshot', 'revert', snapshot)).type, 'DeviceMissing');
+  assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
+});
+
+test('a create of which Temporal knows nothing any more: its device says that it is whole', async () => {
+  const { answers, backup } = await forget(['create', '--size', '64MiB', '--host', server1]);
+  const id = String(answers[0]!['id']);
+  const contents = await stage.checker.fill(id, 8);
+  await backup.restore();
+  await stage.untilUp();
+  await forgetHistory(stage.client, operationWorkflowId('create', id));
+  await repair();
+  assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
 });

@@ -17,7 +17,8 @@ const repairOf = (registry: Registry) =>
   createRepairActivities({
     registry,
     isRunning: async () => false,
-    hasCompleted: async () => false,
+    hasSwitched: async () => false,
+    isKnown: async () => true,
     toldToLastStep: async () => null,
     lastSteps: createRegistryActivities({ registry }),
     orphanGraceSeconds: 60,

@@ -1,10 +1,12 @@
+import { ApplicationFailure, patched } from '@temporalio/workflow';
 import * as z from 'zod';
+import type { FerryErrorType } from '../../model/errors.ts';
 import { nodeOf } from '../../model/ids.ts';
-import { liveDevice } from '../../model/names.ts';
-import { registry } from '../activities.ts';
+import { liveDevice, snapshotDeviceName } from '../../model/names.ts';
+import { registry, storageSteps } from '../activities.ts';
 import { workflowOwner } from '../owner.ts';
 import { copyFrom } from './fill-volume.ts';
-import { operationRequest, parsed, runOperation } from './run-operation.ts';
+import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
 import { storageWork } from './storage-work.ts';
 
 export const revertVolumeRequest = operationRequest.extend({ snapshotId: z.uuid() });
@@ -25,6 +27,9 @@ export async function revertVolume(input: unknown): Promise<void> {
       const work = storageWork(nodeOf(volume.host));
       const live = liveDevice(volume);
       const there = { backEnd: live.backEnd, deviceName: live.deviceName, volumeId, owner };
+      // With what was not there from the beginning, nothing is begun.
+      if (patched('the snapshot is looked for before its volume is touched'))
+        await mustBeThere(volume.host, snapshotId);
       // What of the device was changed is not known any more once its node was told to.
       untouched = volume.previousStatus !== 'error';
       const { identity } = await work.unsettleDevice.executeWithOptions(
@@ -53,3 +58,16 @@ const untouchedTypes: ReadonlySet<string> = new Set([
   'NotOwned',
   'DeviceMissing',
 ]);
+
+async function mustBeThere(backEnd: string, snapshotId: string): Promise<void> {
+  const deviceName = snapshotDeviceName(snapshotId);
+  const found = await storageSteps(nodeOf(backEnd), patienceSeconds).lookAtDevice.executeWithOptions(
+    { summary: `is ${deviceName} on ${backEnd}?` },
+    [{ backEnd, deviceName }],
+  );
+  if (found) return;
+  throw ApplicationFailure.nonRetryable(
+    `The volume does not go back to snapshot ${snapshotId}: there is no ${deviceName} on ${backEnd}. It is as it was.`,
+    'DeviceMissing' satisfies FerryErrorType,
+  );
+}

@@ -1,3 +1,4 @@
+import { zeroingTag } from '../../../model/device.ts';
 import { FerryError } from '../../../model/errors.ts';
 import type { Admit } from '../admission.ts';
 import { checkName, checkSpec } from '../device-name.ts';
@@ -12,9 +13,6 @@ import type { LogicalVolume } from './report.ts';
 import { snapshot } from './snapshot.ts';
 import { createVolumeGroup, refusedByLvm } from './volume-group.ts';
 import { zeroFrom } from './zero-range.ts';
-
-/** On a volume from its creation until it reads as zeros: until then it is not handed out. */
-const zeroingTag = 'ferry.zeroing';
 
 export interface LvmDriverOptions {
   readonly volumeGroup: string;
