@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rename, stat, writeFile } from 'node:fs/promises';
+import { copyFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
@@ -181,13 +181,14 @@ describe('a volume that goes back to its last snapshot', () => {
     const snapshot = await take(id);
     await stage.checker.fill(id);
     const device = file(server1, `_snapshot-${snapshot}`);
-    await rename(device, `${device}.away`);
-    assert.equal((await refused('snapshot', 'revert', snapshot)).type, 'DeviceMissing');
+    await copyFile(device, `${device}.away`);
+    await truncate(device, 1024 ** 2);
+    assert.equal((await refused('snapshot', 'revert', snapshot)).type, 'SizeMismatch');
     assert.deepEqual([await status(id), (await snapshots(id))[0]?.status], ['error', 'restoring']);
     assert.equal((await refused('snapshot', 'delete', snapshot)).type, 'VolumeStatusRefused');
     await ferry('reset-state', id, '--state', 'available');
     assert.equal((await refused('attach', id, 'vm-1', 'hv1')).type, 'NeedsRepair');
-    await rename(`${device}.away`, device);
+    await copyFile(`${device}.away`, device);
     await ferry('snapshot', 'revert', snapshot);
     assert.deepEqual([await status(id), await stage.checker.contents(id)], ['available', contents]);
     await ferry('snapshot', 'delete', snapshot);
