@@ -30,6 +30,9 @@ const unloaded: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ['dist'],
 };
 
+/** What is for those who require a package that everything here imports. */
+const forRequire: Readonly<Record<string, RegExp>> = { zod: /\.cjs$/ };
+
 /** The Rust target whose part of the SDK this machine loads. */
 const target: Readonly<Record<string, string>> = {
   x64: 'x86_64-unknown-linux-gnu',
@@ -63,7 +66,8 @@ async function putPackage(from: string, to: string, name: string): Promise<void>
     recursive: true,
     filter: (file) => {
       const inside = file.slice(from.length + 1);
-      return inside !== 'node_modules' && (inside === '' || !notRun.test(inside));
+      if (inside === 'node_modules' || forRequire[name]?.test(inside)) return false;
+      return inside === '' || !notRun.test(inside);
     },
   });
   for (const each of unloaded[name] ?? []) await rm(join(to, each), { recursive: true, force: true });
