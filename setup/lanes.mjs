@@ -52,6 +52,7 @@ export const longest = [
   'test/faults/attached.test.ts',
   'test/end-to-end/destination-faults.test.ts',
   'test/end-to-end/attached.test.ts',
+  'test/end-to-end/forgotten-ends.test.ts',
   'test/end-to-end/attached-mid-mirror.test.ts',
   'test/workflows/attach-detach.test.ts',
   'test/client/cli/commands.test.ts',
