@@ -20,7 +20,8 @@ export async function hasSwitched(client: Client, run: Run): Promise<boolean> {
   for (const each of [run, { workflowId: run.workflowId }]) {
     const found = await described(client, each);
     if (isWell(found)) return true;
-    if (found === null || found.closeTime === undefined) continue;
+    // The one that is asked for may be the last.
+    if (found === null || found.closeTime === undefined || (each !== run && found.runId === run.runId)) continue;
     const { events = [] } = await client.workflow.getHandle(run.workflowId, found.runId).fetchHistory();
     const asked = new Map(
       events?.map((e) => [String(e.eventId), e.activityTaskScheduledEventAttributes?.activityType?.name] as const),

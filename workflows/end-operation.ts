@@ -1,13 +1,12 @@
 import { patched } from '@temporalio/workflow';
 import type { AbandonedOperation as HeldByNobody } from '../activities/repair/create-repair-activities.ts';
-import type { WellEnded } from '../activities/repair/well-ended.ts';
-import type { FerryErrorType } from '../model/errors.ts';
-import { nodeOf } from '../model/ids.ts';
 import { attachmentExportName, deviceName, snapshotDeviceName } from '../model/names.ts';
 import type { AbandonedOperation } from '../model/repair.ts';
-import { computeSteps, registry, repair, storageSteps } from './activities.ts';
+import { computeSteps, registry, repair } from './activities.ts';
 import { runCleanUp } from './clean-up-steps.ts';
 import { reasonOf } from './failures.ts';
+import { lookAtDevice } from './look-at-device.ts';
+import { assertNobodyLeft } from './operations/assert-nobody-left.ts';
 import { disownVolume } from './operations/disown-volume.ts';
 import { releaseSeconds } from './operations/run-operation.ts';
 
@@ -23,38 +22,33 @@ export async function endOperation(held: HeldByNobody, dryRun: boolean): Promise
   const { volumeId, operation, owner, since } = held;
   const told = { volumeId, operation, owner, since };
   if (dryRun) return { ...told, state: 'none', note: null };
+  const repaired = (note: string | null): AbandonedOperation => ({ ...told, state: 'repaired', note });
+  const failed = (note: string): AbandonedOperation => ({ ...told, state: 'failed', note });
   try {
-    if (held.ended && (await isBorneOut(held, held.ended))) {
+    if (held.endedWell && (await isBorneOut(held))) {
       await repair.endAsBefore.executeWithOptions({ summary: `the ${operation} of ${volumeId} has ended well` }, [
         { held },
       ]);
-      return {
-        ...told,
-        state: 'repaired',
-        note: "by Temporal's history it has ended well: the registry had forgotten that",
-      };
+      return repaired("by Temporal's history it has ended well: the registry had forgotten that");
     }
-    if (operation === 'manage' && (await cameToBe(held)))
-      return { ...told, state: 'repaired', note: 'its device holds it: it is a volume' };
+    if (operation === 'manage' && (await cameToBe(held))) return repaired('its device holds it: it is a volume');
     if (operation === 'manage-snapshot' && (await snapshotCameToBe(held)))
-      return { ...told, state: 'repaired', note: 'its device is there: it is a snapshot' };
+      return repaired('its device is there: it is a snapshot');
     if (operation === 'create' && held.isUnknown && (await wasMade(held)))
-      return { ...told, state: 'repaired', note: 'its device is whole: it is a volume' };
+      return repaired('its device is whole: it is a volume');
     if (operation === 'attach') {
-      if (held.isUnknown && held.hasComputeWorker && (await guestHasIt(held)))
-        return { ...told, state: 'failed', note: mayHaveEnded(held) };
+      if (held.isUnknown && held.hasComputeWorker && (await guestHasIt(held))) return failed(mayHaveEnded(held));
       const left = await takeBack(held);
-      if (left !== null) return { ...told, state: 'failed', note: left };
+      if (left !== null) return failed(left);
     }
     const message = `The ${operation} was terminated: its workflow was ended from outside.`;
     const reason = { type: 'Terminated', message } as const;
     const isWhole = operation === 'revert' && (await stayedWhole(held));
     await repair.failAbandonedOperation({ held, reason, ...(isWhole ? { untouched: true } : {}) });
     if (operation === 'manage') await disownVolume({ volumeId, backEnd: held.host, name: null });
-    const note = isWhole ? 'its device is whole: it holds what it held before, or what the snapshot holds' : null;
-    return { ...told, state: 'repaired', note };
+    return repaired(isWhole ? 'its device is whole: it holds what it held before, or what the snapshot holds' : null);
   } catch (error) {
-    return { ...told, state: 'failed', note: reasonOf(error).message };
+    return failed(reasonOf(error).message);
   }
 }
 
@@ -62,7 +56,7 @@ export async function endOperation(held: HeldByNobody, dryRun: boolean): Promise
  * Whether nothing speaks against what the history says. Asked where the end frees a volume or forgets something, and where all of that may
  * have been undone since; of all else the devices tell at every look.
  */
-async function isBorneOut(held: HeldByNobody, ended: WellEnded): Promise<boolean> {
+async function isBorneOut(held: HeldByNobody): Promise<boolean> {
   switch (held.operation) {
     case 'attach':
       return !held.hasComputeWorker || (await guestHasIt(held));
@@ -72,7 +66,7 @@ async function isBorneOut(held: HeldByNobody, ended: WellEnded): Promise<boolean
     case 'unmanage':
       return (await deviceOf(held))?.volumeId !== held.volumeId;
     case 'delete-snapshot':
-      return ended.snapshotId !== null && !(await isThere(held.host, snapshotDeviceName(ended.snapshotId)));
+      return held.snapshotId != null && !(await isThere(held.host, snapshotDeviceName(held.snapshotId)));
     default:
       return true;
   }
@@ -92,23 +86,15 @@ function mayHaveEnded({ instanceId, volumeId }: HeldByNobody): string {
   return `Temporal has no history of it, and instance ${instanceId} has the disk: it may be in use. It keeps it, and nobody else gets the volume; when it was taken out there (virsh detach-disk), volume ${volumeId} is available again`;
 }
 
-/** What an answer about a device can say that there is none of the volume's. */
-const noSuchDevice: ReadonlySet<FerryErrorType> = new Set(['DeviceMissing', 'NotOwned']);
-
 async function isUnused(held: HeldByNobody): Promise<boolean> {
-  const { host: backEnd, attachmentId } = held;
+  const { host, volumeId, nameId, attachmentId } = held;
   if (attachmentId === null) return false;
-  const name = nameOf(held);
   try {
-    await storageSteps(nodeOf(backEnd), patienceSeconds).checkUnused.executeWithOptions(
-      { summary: `does anybody use ${name} on ${backEnd}?` },
-      [{ backEnd, deviceName: name, exportName: attachmentExportName(attachmentId) }],
-    );
+    const volume = { host, id: volumeId, nameId: nameId ?? null };
+    await assertNobodyLeft(volume, attachmentExportName(attachmentId), { mustAnswer: true });
     return true;
   } catch (error) {
-    const { type } = reasonOf(error);
-    if (type === 'VolumeInUse') return false;
-    if (noSuchDevice.has(type)) return true;
+    if (reasonOf(error).type === 'VolumeInUse') return false;
     throw error;
   }
 }
@@ -117,18 +103,11 @@ const nameOf = ({ volumeId, nameId }: HeldByNobody) => deviceName({ id: volumeId
 
 /** What the volume's device says of itself; null: there is none. */
 function deviceOf(held: HeldByNobody) {
-  return lookAt(held.host, nameOf(held));
+  return lookAtDevice(held.host, nameOf(held));
 }
 
 async function isThere(backEnd: string, name: string): Promise<boolean> {
-  return (await lookAt(backEnd, name)) !== null;
-}
-
-function lookAt(backEnd: string, name: string) {
-  return storageSteps(nodeOf(backEnd), patienceSeconds).lookAtDevice.executeWithOptions(
-    { summary: `what does ${name} on ${backEnd} say of itself?` },
-    [{ backEnd, deviceName: name }],
-  );
+  return (await lookAtDevice(backEnd, name)) !== null;
 }
 
 /**

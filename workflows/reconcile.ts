@@ -23,6 +23,7 @@ import { endOperation } from './end-operation.ts';
 import { reasonOf } from './failures.ts';
 import { findOrphans, removeOrphans } from './find-orphans.ts';
 import { watchKeptSource } from './kept-sources.ts';
+import { lookAtDevice } from './look-at-device.ts';
 import { directionOf, repairVolume } from './repair-volume.ts';
 
 /** A node that answers does so at once. Seconds. */
@@ -124,10 +125,7 @@ async function repairPlace(
 /** The operator's choice among the devices of a volume: it becomes the newest. */
 async function chooseDevice(told: VolumeRepair, { backEnd, deviceName }: DeviceChoice): Promise<FoundDevice> {
   const { volumeId } = told;
-  const node = storageSteps(nodeOf(backEnd), chooseSeconds);
-  const there = await node.lookAtDevice.executeWithOptions({ summary: `what does ${deviceName} say of itself?` }, [
-    { backEnd, deviceName },
-  ]);
+  const there = await lookAtDevice(backEnd, deviceName);
   if (!there || there.volumeId !== volumeId)
     throw ApplicationFailure.nonRetryable(
       `There is no ${deviceName} of volume ${volumeId} on ${backEnd}.`,
@@ -136,9 +134,10 @@ async function chooseDevice(told: VolumeRepair, { backEnd, deviceName }: DeviceC
   const generations = [...told.devices.map((d) => d.generation), told.registry?.generation ?? 0, there.generation];
   const generation = Math.max(...generations) + 1;
   const { identity, sizeBytes } = there;
-  await node.reviveDevice.executeWithOptions({ summary: `${deviceName} on ${backEnd} holds the volume` }, [
-    { backEnd, deviceName, volumeId, identity, generation, sizeBytes },
-  ]);
+  await storageSteps(nodeOf(backEnd), chooseSeconds).reviveDevice.executeWithOptions(
+    { summary: `${deviceName} on ${backEnd} holds the volume` },
+    [{ backEnd, deviceName, volumeId, identity, generation, sizeBytes }],
+  );
   return { ...there.labels, volumeId, backEnd, deviceName, identity, generation, sizeBytes, written: null };
 }
 

@@ -24,7 +24,7 @@ import { judgeVolumes, type Found, type JudgedVolume } from './judge-volumes.ts'
 import { checkInputs } from '../inputs/check-inputs.ts';
 import { repairInputs } from '../inputs/repair.ts';
 import { runOf, type Run } from './owner-run.ts';
-import { repeatEnd, wellEnded, type LastSteps, type ToldToLastStep, type WellEnded } from './well-ended.ts';
+import { endedWell, repeatEnd, type LastSteps, type ToldToLastStep } from './well-ended.ts';
 
 export interface RepairDependencies {
   readonly registry: Registry;
@@ -69,7 +69,7 @@ export type AbandonedAttachment = Pick<Attachment, 'id' | 'instanceId' | 'comput
 export type AbandonedOperation = Omit<HeldOperation, 'since'> & {
   since: string;
   /** By Temporal's history it has ended well: the registry has forgotten that. Absent: an older worker answered. */
-  ended?: WellEnded | null;
+  endedWell?: boolean;
   /** Temporal has no history of it any more: nobody knows how it ended. Absent: an older worker answered. */
   isUnknown?: boolean;
 };
@@ -143,7 +143,7 @@ export function createRepairActivities(dependencies: RepairDependencies) {
           operations.map(async (held) => ({
             ...held,
             since: held.since.toISOString(),
-            ended: await wellEnded(held, toldToLastStep),
+            endedWell: await endedWell(held, toldToLastStep),
             isUnknown: !(await isKnownOwner(held)),
           })),
         ),

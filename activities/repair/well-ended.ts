@@ -1,4 +1,3 @@
-import * as z from 'zod';
 import { FerryError } from '../../model/errors.ts';
 import type { Operation } from '../../registry/operation-rules.ts';
 import { registryInputs } from '../inputs/registry.ts';
@@ -27,12 +26,6 @@ export type LastSteps = Pick<RegistryActivities, (typeof lastSteps)[keyof typeof
 /** What a run that has come to its own end, and that was no failure, told that step when it did it; null: another end, no such step, or not known to Temporal. */
 export type ToldToLastStep = (run: Run, step: string) => Promise<unknown>;
 
-/** An operation whose workflow has ended well by Temporal's history. */
-export interface WellEnded {
-  /** Of an operation on one of the volume's snapshots. */
-  snapshotId: string | null;
-}
-
 interface Ended {
   step: keyof LastSteps;
   input: unknown;
@@ -46,15 +39,9 @@ async function endOf(of: { operation: string; owner: string }, toldTo: ToldToLas
   return input.success && input.data.owner === of.owner ? { step, input: input.data } : null;
 }
 
-const ofSnapshot = z.object({ snapshotId: z.uuid() });
-
-/** What Temporal's history says of an operation: null, unless that it has ended well. */
-export async function wellEnded(
-  of: { operation: string; owner: string },
-  toldTo: ToldToLastStep,
-): Promise<WellEnded | null> {
-  const end = await endOf(of, toldTo);
-  return end && { snapshotId: ofSnapshot.safeParse(end.input).data?.snapshotId ?? null };
+/** Whether an operation has ended well by Temporal's history. */
+export async function endedWell(of: { operation: string; owner: string }, toldTo: ToldToLastStep): Promise<boolean> {
+  return (await endOf(of, toldTo)) !== null;
 }
 
 /**

@@ -2,13 +2,13 @@ import { CancellationScope, setCurrentDetails, sleep } from '@temporalio/workflo
 import * as z from 'zod';
 import { connection as connectionSchema, diskSource } from '../../model/connection.ts';
 import { nodeOf } from '../../model/ids.ts';
-import type { FerryErrorType } from '../../model/errors.ts';
 import { attachmentExportName, deviceName } from '../../model/names.ts';
 import type { Volume } from '../../model/volume.ts';
 import { computeSteps, registry, storageSteps } from '../activities.ts';
 import { diskOf } from '../disk-of.ts';
 import { reasonOf } from '../failures.ts';
 import { workflowOwner } from '../owner.ts';
+import { answers, assertNobodyLeft } from './assert-nobody-left.ts';
 import { operationRequest, parsed, patienceSeconds, releaseSeconds, runOperation } from './run-operation.ts';
 
 export const detachVolumeRequest = operationRequest.extend({
@@ -64,11 +64,6 @@ export async function detachVolume(input: unknown): Promise<void> {
   });
 }
 
-/** Longer than a guest's QEMU takes to close what it has let go of, and a busy node to look. Seconds. */
-const lookSeconds = 60;
-
-const answers: ReadonlySet<FerryErrorType> = new Set(['DeviceMissing', 'NotOwned', 'SizeMismatch']);
-
 /** A guest must not lose its disk for a detach that cannot be ended: the storage node is asked first. */
 async function assertNodeAnswers(volume: Volume): Promise<void> {
   const { host: backEnd, id: volumeId, sizeBytes } = volume;
@@ -83,27 +78,7 @@ async function assertNodeAnswers(volume: Volume): Promise<void> {
   }
 }
 
-/**
- * The device is asked: `VolumeInUse` with who it is. A node that does not answer is waited for with the end of the export; where no
- * hypervisor was asked it has to (`mustAnswer`): no answer is not a no.
- */
-async function assertNobodyLeft(
-  { host: backEnd, ...volume }: Volume,
-  exportName: string,
-  { mustAnswer }: { mustAnswer: boolean } = { mustAnswer: false },
-): Promise<void> {
-  try {
-    await storageSteps(nodeOf(backEnd), lookSeconds).checkUnused.executeWithOptions(
-      { summary: `see that nobody uses ${deviceName(volume)} any more` },
-      [{ backEnd, deviceName: deviceName(volume), exportName }],
-    );
-  } catch (error) {
-    const { type } = reasonOf(error);
-    if (type === 'VolumeInUse' || (mustAnswer && !answers.has(type))) throw error;
-  }
-}
-
-/** The same, before the export ends and without the guest's word: a storage node that does not answer is no witness. */
+/** As `assertNobodyLeft`, before the export ends and without the guest's word: a storage node that does not answer is no witness. */
 function assertNobodyConnected({ host: backEnd, ...volume }: Volume, exportName: string): Promise<void> {
   return storageSteps(nodeOf(backEnd), patienceSeconds).checkUnused.executeWithOptions(
     { summary: `see that nobody is connected to ${deviceName(volume)}: its hypervisor is gone` },

@@ -3,10 +3,11 @@ import * as z from 'zod';
 import type { FerryErrorType } from '../../model/errors.ts';
 import { nodeOf } from '../../model/ids.ts';
 import { liveDevice, snapshotDeviceName } from '../../model/names.ts';
-import { registry, storageSteps } from '../activities.ts';
+import { registry } from '../activities.ts';
+import { lookAtDevice } from '../look-at-device.ts';
 import { workflowOwner } from '../owner.ts';
 import { copyFrom } from './fill-volume.ts';
-import { operationRequest, parsed, patienceSeconds, runOperation } from './run-operation.ts';
+import { operationRequest, parsed, runOperation } from './run-operation.ts';
 import { storageWork } from './storage-work.ts';
 
 export const revertVolumeRequest = operationRequest.extend({ snapshotId: z.uuid() });
@@ -61,11 +62,7 @@ const untouchedTypes: ReadonlySet<string> = new Set([
 
 async function mustBeThere(backEnd: string, snapshotId: string): Promise<void> {
   const deviceName = snapshotDeviceName(snapshotId);
-  const found = await storageSteps(nodeOf(backEnd), patienceSeconds).lookAtDevice.executeWithOptions(
-    { summary: `is ${deviceName} on ${backEnd}?` },
-    [{ backEnd, deviceName }],
-  );
-  if (found) return;
+  if (await lookAtDevice(backEnd, deviceName)) return;
   throw ApplicationFailure.nonRetryable(
     `The volume does not go back to snapshot ${snapshotId}: there is no ${deviceName} on ${backEnd}. It is as it was.`,
     'DeviceMissing' satisfies FerryErrorType,
