@@ -44,9 +44,15 @@ after(() => stage.strike());
 const { control, storage } = stage.stage;
 void stage.keepAlive([control, storage['server1']!, storage['server2']!]);
 
-/** What takes a flow's migration back, so that its way back can be faulted. */
+/**
+ * What takes a flow's migration back, so that its way back can be faulted. A step after which that way is one and the same, whether it ends
+ * before it hears of the cancel or not: a copy that has ended has its source asked before it goes.
+ */
 function cancelsAt(flow: string): Order {
-  const steps: Record<string, string> = { 'assisted, shared': 'enterPhase:copying', 'generic-detached': 'pullVolume' };
+  const steps: Record<string, string> = {
+    'assisted, shared': 'enterPhase:copying',
+    'generic-detached': 'exportSource',
+  };
   return { step: steps[flow] ?? 'digestVolume', what: 'cancel before its effect' };
 }
 
