@@ -153,7 +153,9 @@ class Comparison {
     const first = blocks[0]!.offset / blockBytes;
     const [found] = await Promise.all([
       atMost(readers, blocks, async (block) => {
-        await this.#throttle(block.length);
+        // A cap is for what is read.
+        const isRead = !digests || !(await holes?.isHole(block.offset, block.length));
+        if (isRead) await this.#throttle(block.length);
         const digest = digests && (await readDigest(own, block, holes));
         this.#ledger.arrive(block.length);
         return digest;
