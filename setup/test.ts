@@ -15,13 +15,13 @@ import { WrongUsage } from './report.mjs';
  * nothing to do. Each has some gigabytes of servers.
  */
 const atLeast = 3;
-const atMost = 6;
+const atMost = 8;
 /** Files whose nodes are guests wait less. */
 const guestsAtOnce = 2;
 /** Cpus that were idle for more than this share of the last seconds can take another file. */
-const idleEnough = 0.25;
+const idleEnough = 0.15;
 /** A file has begun to take its part by then. Milliseconds. */
-const settleMs = 8_000;
+const settleMs = 6_000;
 const root = join(import.meta.dirname, '..');
 const { lane, named } = readArguments();
 /** For a file as a whole; one that hangs must not keep the others' results back. What is named may be meant to take long. */

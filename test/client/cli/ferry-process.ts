@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import path from 'node:path';
+import { withCompileCache } from '../../../setup/cache-folder.mjs';
 
 const main = path.join(import.meta.dirname, '../../../bin/ferry.ts');
 
@@ -11,9 +12,11 @@ export interface Answer {
   stderr: string;
 }
 
-/** The `ferry` command as a user has it: a process of its own, with this environment and nothing else. */
+/** The `ferry` command as a user has it: a process of its own, with this environment, a compile cache, and nothing else. */
 export function ferryIn(env: Readonly<Record<string, string>>) {
-  const environment = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', LC_ALL: 'C', ...env };
+  const { NODE_COMPILE_CACHE = '' } = withCompileCache(process.env);
+  const { PATH = '', HOME = '' } = process.env;
+  const environment = { PATH, HOME, LC_ALL: 'C', NODE_COMPILE_CACHE, ...env };
   const start = (args: readonly string[]) => {
     const child = spawn(process.execPath, [main, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     const answer: Answer = { code: null, stdout: '', stderr: '' };
