@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { VolumeDriver } from '../activities/storage/driver.ts';
 import { endExport, type Exports } from '../activities/storage/exports.ts';
+import { refuseIfWritten } from '../activities/storage/guard-device.ts';
 import { reasonNotLive, standingOf, volumeTag } from '../model/device.ts';
 import { listConnectedAttachments, reconnect, type ConnectedAttachment } from '../registry/connected-attachments.ts';
 import type { Registry } from '../registry/open-registry.ts';
@@ -39,13 +40,16 @@ async function restore(
   attachment: ConnectedAttachment,
 ): Promise<void> {
   const { volumeId, host: backEnd, deviceName, mode, connection } = attachment;
-  const device = await drivers.get(backEnd)!.find(deviceName);
+  const driver = drivers.get(backEnd)!;
+  const device = await driver.find(deviceName);
   const tag = volumeTag(volumeId);
   if (!device) throw new Error(`${deviceName} is not on ${backEnd}`);
   const reason = reasonNotLive(device, attachment);
   // What a migration has just turned its guest to is live in a moment.
   if (reason && standingOf(device.tags).role !== 'incoming') throw new Error(reason.message);
   const { exportName, port } = connection;
+  // The registry may not know by what way the guest has it now: by its path, say, where the hypervisor is this node.
+  await refuseIfWritten({ driver, exports, name: deviceName, but: exportName });
   const spec = { exportName, path: device.path, writable: mode === 'rw', tags: [tag], port };
   const address = await exports.ensure(spec);
   // Detached or moved while the export came up: it must not stay.

@@ -11,8 +11,10 @@ export interface DeviceUser {
   readonly who: string;
   /** Null: the kernel itself, or somebody who cannot be seen from here. */
   readonly pid: number | null;
-  /** One of Ferry's own servers or copiers, which has it open for reading only. */
-  readonly isOwnReader: boolean;
+  /** Has it open for reading only. */
+  readonly isReader: boolean;
+  /** One of Ferry's own servers or copiers. */
+  readonly isOwn: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export async function usersOf(opened: Opened): Promise<DeviceUser[]> {
 
 /** The processes behind a list of users, once each, and everything else; without Ferry's own readers. */
 export function foreignUsers(users: readonly DeviceUser[]): string[] {
-  return [...new Set(users.filter(({ isOwnReader }) => !isOwnReader).map(({ who }) => who))];
+  return [...new Set(users.filter(({ isOwn, isReader }) => !(isOwn && isReader)).map(({ who }) => who))];
 }
 
 async function userBehind({ pid, fd }: OpenDescriptor): Promise<DeviceUser> {
@@ -41,7 +43,8 @@ async function userBehind({ pid, fd }: OpenDescriptor): Promise<DeviceUser> {
   return {
     who: `process ${pid} (${name === '' ? 'unknown' : name})`,
     pid: Number(pid),
-    isOwnReader: isOwn && (await isForReading(pid, fd)),
+    isReader: await isForReading(pid, fd),
+    isOwn,
   };
 }
 
@@ -93,4 +96,4 @@ export function majorAndMinor(dev: bigint): [major: bigint, minor: bigint] {
   return [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn), (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn)];
 }
 
-export const kernel = (who: string): DeviceUser => ({ who, pid: null, isOwnReader: false });
+export const kernel = (who: string): DeviceUser => ({ who, pid: null, isReader: false, isOwn: false });

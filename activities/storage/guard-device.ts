@@ -1,5 +1,5 @@
 import { FerryError } from '../../model/errors.ts';
-import { foreignUsers } from './device-users.ts';
+import { type DeviceUser, foreignUsers } from './device-users.ts';
 import type { Device, Expected, Surroundings, VolumeDriver } from './driver.ts';
 import { type Exports, farewellMs, untilUnused, writersThrough } from './exports.ts';
 import { hasSnapshots, volumeInUse, writtenMeanwhile } from './refusals.ts';
@@ -24,14 +24,19 @@ export async function usersOfDevice(
   return [...through, ...foreignUsers(users.filter(({ pid }) => pid === null || !servers.has(pid)))];
 }
 
-/** What is around the device once nobody uses it; throws `VolumeInUse` if somebody does not let go of it at once. */
-async function whenUnused({ driver, exports, name, but }: Guarded): Promise<Surroundings> {
+/**
+ * What is around the device once nobody uses it, of those who count; throws `VolumeInUse` if somebody does not let go of it at once.
+ */
+async function whenUnused(
+  { driver, exports, name, but }: Guarded,
+  counts: (user: DeviceUser) => boolean = () => true,
+): Promise<Surroundings> {
   let around = await expectThere(driver, name);
   let isFirst = true;
   const users = async () => {
     if (!isFirst) around = await expectThere(driver, name);
     isFirst = false;
-    return usersOfDevice(around, exports, but);
+    return usersOfDevice({ ...around, users: around.users.filter(counts) }, exports, but);
   };
   const { path } = around.device;
   await untilUnused((found) => volumeInUse(path, found), users);
@@ -62,6 +67,14 @@ export async function refuseIfStillUsed(guarded: Guarded & { but: string }): Pro
 /** Throws `VolumeInUse` if somebody uses the device, and does not let go of it at once. Not there: nothing happens. */
 export async function refuseIfUsed(guarded: Guarded): Promise<void> {
   if (await guarded.driver.find(guarded.name)) await whenUnused(guarded);
+}
+
+/**
+ * Throws `VolumeInUse` if somebody else may write to the device, and does not let go of it at once: a guest must not get it beside them.
+ * Who only reads takes no guest's disk away. Not there: nothing happens.
+ */
+export async function refuseIfWritten(guarded: Guarded & { but: string }): Promise<void> {
+  if (await guarded.driver.find(guarded.name)) await whenUnused(guarded, ({ isReader }) => !isReader);
 }
 
 /**
