@@ -131,9 +131,9 @@ export function createVolumeActivities(deps: {
       const tags = [snapshotTag(input.snapshotId)];
       const driver = driverOf(input.backEnd);
       const device = await driver.find(input.deviceName);
+      await stillWanted();
       // A copy that came to nothing may have left the export that it read through.
       if (device?.tags.includes(tags[0]!)) await endExports(exports, device.path);
-      await stillWanted();
       await deleteUnlessHeld(driver, input.deviceName, { identity: device?.identity, tags, stillWanted });
     }),
 

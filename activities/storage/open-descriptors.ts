@@ -27,7 +27,7 @@ export interface Openers {
  */
 export async function openersOf(opened: Opened): Promise<Openers> {
   const operands = 'rdev' in opened ? [opened.rdev] : [opened.stat.dev, opened.stat.ino, opened.path];
-  const { stdout } = await runCommand(['perl', '-e', look, '--', ...operands.map(String)]);
+  const { stdout } = await runCommand(['perl', '-w', '-e', look, '--', ...operands.map(String)]);
   const lines = stdout.split('\n').filter((line) => line !== '');
   const seen = lines.filter((line) => line !== 'unseen').map((line) => line.split(' ') as [string, string]);
   return { descriptors: seen.map(([pid, fd]) => ({ pid, fd })), unseen: lines.includes('unseen') };
@@ -39,22 +39,23 @@ export async function openersOf(opened: Opened): Promise<Openers> {
  * every file system gives any.
  *
  * What a descriptor's link says (proc(5)) tells most of them apart without a question to any file system: `socket:[812]` has no path. In
- * Perl, as Node has no fcntl, and takes ten times as long for a hundred thousand descriptors.
+ * Perl, as Node has no fcntl, and takes ten times as long for a hundred thousand descriptors. What is imported by name, and the module
+ * `warnings`, would take longer to load than a usual look takes.
  */
 const look = String.raw`
-use strict; use warnings; use Errno; use Fcntl qw(:DEFAULT :mode F_SETLEASE F_WRLCK F_UNLCK);
+use strict; use Errno; use Fcntl ();
 my ($device, $inode, $path) = @ARGV;
-sub isIt { my @stat = @_; defined $inode ? $stat[0] == $device && $stat[1] == $inode : S_ISBLK($stat[2]) && $stat[6] == $device }
+sub isIt { my @stat = @_; defined $inode ? $stat[0] == $device && $stat[1] == $inode : Fcntl::S_ISBLK($stat[2]) && $stat[6] == $device }
 # Processes and descriptors come and go while they are looked at, and some are other users'.
 sub skip { my ($what) = @_; return if grep { $!{$_} } qw(ENOENT ESRCH EACCES EPERM ENOTDIR ENXIO EINVAL); die "$what: $!\n" }
 
 my ($file, $knows);
 $SIG{IO} = 'IGNORE';
-if (defined $path && sysopen($file, $path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)) { $knows = isIt(stat $file) }
+if (defined $path && sysopen($file, $path, Fcntl::O_RDONLY | Fcntl::O_NOFOLLOW | Fcntl::O_NONBLOCK)) { $knows = isIt(stat $file) }
 # Whether others have it open: 0, 1, or undefined where the kernel does not tell.
 sub isOpenElsewhere {
   return undef unless $knows;
-  if (fcntl($file, F_SETLEASE, F_WRLCK)) { fcntl($file, F_SETLEASE, F_UNLCK); return 0 }
+  if (fcntl($file, Fcntl::F_SETLEASE, Fcntl::F_WRLCK)) { fcntl($file, Fcntl::F_SETLEASE, Fcntl::F_UNLCK); return 0 }
   return $!{EAGAIN} ? 1 : undef;
 }
 

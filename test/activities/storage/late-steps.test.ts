@@ -50,8 +50,8 @@ interface RegistryNow {
 interface Late {
   step: string;
   input: (identity: string, at: RegistryNow) => object;
-  /** The device that the step is meant for, before it begins. */
-  begins: { tags: string[]; isKept?: boolean };
+  /** The device that the step is meant for, before it begins; the volume's own if it has no name. */
+  begins: { name?: string; tags: string[]; isKept?: boolean };
   /** What happens while it is suspended; the tenant writes afterwards, unless a migration holds the device. */
   meanwhile: (driver: VolumeDriver, now: RegistryNow) => Promise<void>;
 }
@@ -82,7 +82,9 @@ async function heldByMigration(driver: VolumeDriver, now: RegistryNow): Promise<
 const left = (identity: string) => ({ backEnd, deviceName, volumeId, exportName, migrationId, identity });
 const live = (identity: string) => ({ backEnd, deviceName, volumeId, identity, generation: 0, owner });
 const successor = (identity: string) => ({ ...left(identity), generation: 1, sizeBytes: mib });
-const snapshotOf = { sizeBytes: mib, snapshotName: `_snapshot-${laterMigration}`, tags: [snapshotTag(laterMigration)] };
+const snapshotId = '33333333-3333-4333-8333-333333333333';
+const snapshot = { name: `_snapshot-${snapshotId}`, tags: [snapshotTag(snapshotId)] };
+const snapshotOf = { sizeBytes: mib, snapshotName: snapshot.name, tags: snapshot.tags };
 const incoming = { tags: incomingTags(volumeId, migrationId, 1) };
 const original = { tags: liveTags(volumeId) };
 const kept = { tags: [volumeTag(volumeId), roleTag('kept'), generationTag(0), keptTag(migrationId)] };
@@ -225,6 +227,22 @@ const cases: Record<string, Late> = {
       await comesBack(driver, now);
     },
   },
+  'the deletion of a snapshot that failed, and that was given back': {
+    step: 'deleteSnapshotDevice',
+    input: () => ({ backEnd, deviceName: snapshot.name, snapshotId }),
+    begins: snapshot,
+    meanwhile: givenBack,
+  },
+  'the deletion of a snapshot; another has done it, and one of that name was made anew': {
+    step: 'deleteSnapshotDevice',
+    input: () => ({ backEnd, deviceName: snapshot.name, snapshotId }),
+    begins: snapshot,
+    meanwhile: async (driver, now) => {
+      await driver.delete(snapshot.name, { tags: snapshot.tags });
+      await driver.create({ ...snapshot, sizeBytes: mib, zero: false });
+      now.isStill = false;
+    },
+  },
   'an attach that failed; the volume was given back': {
     step: 'exportVolume',
     input: (identity) => ({ ...live(identity), sizeBytes: mib, exportName, writable: true }),
@@ -301,8 +319,8 @@ describe('a step that is suspended, and wakes up when all is over', () => {
     return false;
   }
 
-  async function whatIsThere(driver: VolumeDriver): Promise<unknown> {
-    const found = await driver.find(deviceName);
+  async function whatIsThere(driver: VolumeDriver, name: string): Promise<unknown> {
+    const found = await driver.find(name);
     if (!found) return null;
     const { isExported, isCut } = now;
     const { mode } = await stat(found.path);
@@ -327,30 +345,31 @@ describe('a step that is suspended, and wakes up when all is over', () => {
         Object.assign(now, { ...asUsual, isKeptSource: begins.isKept === true });
         const path = await mkdtemp(join(folder, 'back-end-'));
         const driver = createDirectoryDriver({ path });
-        const spec = { name: deviceName, sizeBytes: mib, tags: begins.tags, zero: false };
+        const { name = deviceName, tags } = begins;
+        const spec = { name, sizeBytes: mib, tags, zero: false };
         const { identity, path: device } = await driver.create(spec);
         const isSuspended = await begin({ backEnd, path, device, step, input: input(identity, now), stopAt });
         if (!isSuspended) break;
         // Suspended under the lock: nobody else can change anything before it goes on.
         const isFree =
           (await execa('flock', ['--nonblock', join(path, '.lock'), 'true'], { reject: false })).exitCode === 0;
-        const before = await driver.find(deviceName);
+        const before = await driver.find(name);
         // It has done what it was to do already, and is only looking at it.
-        const isLate = isFree && !now.isExported && before?.identity === identity && sameTags(before.tags, begins.tags);
+        const isLate = isFree && !now.isExported && before?.identity === identity && sameTags(before.tags, tags);
         if (isLate) {
           await meanwhile(driver, now);
-          const { path: file } = (await driver.find(deviceName))!;
+          const { path: file } = (await driver.find(name))!;
           if (meanwhile !== heldByMigration) {
             await using handle = await open(file, 'r+');
             await handle.write('a tenant wrote it', 0);
           }
         }
-        const there = await whatIsThere(driver);
+        const there = await whatIsThere(driver, name);
         worker.kill('SIGCONT');
         const error = await end;
         if (!isLate) continue;
         tried += 1;
-        assert.deepEqual(await whatIsThere(driver), there, `suspended at look ${stopAt}, ended with ${error}`);
+        assert.deepEqual(await whatIsThere(driver, name), there, `suspended at look ${stopAt}, ended with ${error}`);
       }
       assert.ok(tried > 0, 'it was never late');
     });
