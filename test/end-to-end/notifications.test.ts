@@ -58,7 +58,7 @@ describe('what happens is told', () => {
       ['volume.migrate.end', id],
       ['volume.delete.end', id],
     ]);
-    assert.deepEqual(await listed(id), []);
+    await poll(async () => (await listed(id)).length === 0);
     const all = await ferry<Delivery[]>('event', 'list', '--all', '--webhook', 'billing');
     assert.deepEqual(
       all.filter(({ subject }) => subject === id).map(({ state }) => state),
@@ -94,7 +94,8 @@ describe('what happens is told', () => {
     const id = await create();
     await poll(async () => (await listed(id)).some(({ state }) => state === 'dead'));
     await ferry('delete', id);
-    await poll(async () => typesOf(id).length > 0);
+    // It is received a moment before that is on record.
+    await poll(async () => (await listed(id)).every(({ state }) => state === 'dead'));
     assert.deepEqual(typesOf(id), ['ferry.volume.delete.success']);
     const [dead] = await listed(id);
     assert.deepEqual([dead!.kind, dead!.problem], ['create', 'it answered 422']);
@@ -103,11 +104,14 @@ describe('what happens is told', () => {
     await ferry('event', 'retry', dead!.id);
     await poll(async () => typesOf(id).length > 1);
     assert.deepEqual(typesOf(id), ['ferry.volume.delete.success', 'ferry.volume.create.success']);
+    await poll(async () => (await listed(id)).length === 0);
     assert.match((await refused('event', 'retry', dead!.id)).message, /No event .* waits or is dead/);
     assert.match((await refused('event', 'discard')).message, /name an event, a webhook, or both/);
   });
 
   test('a test event, to the webhook that is tried out and to nobody else', async () => {
+    // What came of the tests before.
+    await poll(async () => (await ferry<Delivery[]>('event', 'list')).every(({ state }) => state === 'dead'));
     const heard = cinderReader.received.length;
     const told = await ferry<Delivery>('event', 'test', 'billing');
     assert.deepEqual([told.kind, told.state, told.subject], ['test', 'delivered', 'billing']);
