@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copierMark } from './copier/device-lock.ts';
 import { readerName } from './exports/server-command.ts';
-import { type OpenDescriptor, type Opened, openersOf } from './open-descriptors.ts';
+import { majorAndMinor, type OpenDescriptor, type Opened, openersOf } from './open-descriptors.ts';
 import { goneOrForbidden } from './system-errors.ts';
 
 /** Somebody who has a device open, or something that is on top of it. */
@@ -89,11 +89,6 @@ async function onTop(rdev: bigint): Promise<DeviceUser[]> {
     .filter((fields) => fields[2] === number)
     .map((fields) => kernel(`the file system that is mounted on ${fields[4]}`));
   return [...devices, ...mounts.slice(0, 1)];
-}
-
-/** The kernel's dev_t as stat gives it: minor in bits 0-7 and 20-43, major in 8-19 and 44-63. */
-export function majorAndMinor(dev: bigint): [major: bigint, minor: bigint] {
-  return [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn), (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffffffffn)];
 }
 
 export const kernel = (who: string): DeviceUser => ({ who, pid: null, isReader: false, isOwn: false });

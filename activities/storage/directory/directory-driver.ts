@@ -19,12 +19,12 @@ import {
   wouldShrink,
 } from '../refusals.ts';
 import { nullIfMissing, systemCode } from '../system-errors.ts';
-import { kernel, usersOf } from '../device-users.ts';
+import { usersOf } from '../device-users.ts';
 import { heldBy, heldTag, holdTags, modeBefore, modeTag } from '../held-tags.ts';
 import { copyOrClone } from './copy-or-clone.ts';
 import { createLayout } from './layout.ts';
 import { mountPointOf, readMark, writeMark } from './mark-file.ts';
-import { isLocked, isOpen } from './open-files.ts';
+import { isOpen } from './open-files.ts';
 import { allowWriting, forbidWriting, isReadOnly, makeImmutable, makeMutable } from './read-only-file.ts';
 import { readTags, writeTags } from './tag-files.ts';
 
@@ -278,9 +278,7 @@ export function createDirectoryDriver({ path, capacityBytes, admit }: DirectoryD
       await checkFolder();
       const found = await find(name);
       if (!found) return null;
-      const seen = await usersOf(found);
-      // A lock is all that is seen of who may not be looked into.
-      const users = seen.length === 0 && (await isLocked(found)) ? [kernel('somebody who holds a lock on it')] : seen;
+      const users = await usersOf(found);
       return { device: device(found), snapshots: [], users, active: true, lastWrite: String(found.stat.mtimeNs) };
     },
 
