@@ -20,11 +20,13 @@ export const nbdConnection = z.object({
 });
 export type NbdConnection = z.infer<typeof nbdConnection>;
 
+/** Where a device is on its own node. */
+export const devicePlace = z.object({ kind: z.enum(['block', 'file']), path: z.string() });
+export type DevicePlace = z.infer<typeof devicePlace>;
+
 /** Directly: the hypervisor is the volume's own node. */
-const localConnection = z.object({
+const localConnection = devicePlace.extend({
   protocol: z.literal('local'),
-  kind: z.enum(['block', 'file']),
-  path: z.string(),
   ...served,
 });
 

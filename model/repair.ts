@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { deviceRoles, type DeviceRole } from './device.ts';
 import { backEndName, volumeId } from './ids.ts';
-import type { ExportAddress } from './connection.ts';
+import type { DevicePlace, ExportAddress } from './connection.ts';
 import type { KeptDevice } from './kept-source.ts';
 import { label } from './text.ts';
 
@@ -142,6 +142,8 @@ export interface FoundDevice {
   volumeType: string | null;
   /** The export through which a guest may write to it; null: there is none. */
   written: ExportAddress | null;
+  /** How a guest on the storage node itself has it. Nothing: it was not asked. */
+  place?: DevicePlace;
 }
 
 /** What `reconcile` found and did. */

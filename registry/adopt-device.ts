@@ -1,4 +1,5 @@
 import { FerryError } from '../model/errors.ts';
+import { nodeOf } from '../model/ids.ts';
 import { deviceName, nameIdOf } from '../model/names.ts';
 import type { FoundDevice } from '../model/repair.ts';
 import { volume, type Volume } from '../model/volume.ts';
@@ -62,6 +63,18 @@ export function adoptFoundDevice(registry: Registry, found: FoundDevice): Promis
         noColumns,
         `UPDATE attachments SET connection = connection || $2 WHERE volume_id = $1 AND status = 'attached'`,
         [volumeId, connection],
+      );
+    }
+    // Without an export nobody but a guest on the node itself can have it. What a client has attached reaches it in the client's own way.
+    if (!found.written && found.place) {
+      const connection = { protocol: 'local', ...found.place, backEnd, device: found.deviceName };
+      await q.rows(
+        noColumns,
+        `UPDATE attachments a
+         SET connection = jsonb_strip_nulls(jsonb_build_object('domain', a.connection -> 'domain')) || $2
+         WHERE a.volume_id = $1 AND a.status = 'attached' AND a.compute_host = $3
+           AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)`,
+        [volumeId, connection, nodeOf(backEnd)],
       );
     }
     await q.rows(noColumns, 'DELETE FROM discrepancies WHERE volume_id = $1', [volumeId]);

@@ -1,7 +1,15 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ApplicationFailure, executeChild, metricMeter, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  executeChild,
+  metricMeter,
+  patched,
+  setCurrentDetails,
+  workflowInfo,
+} from '@temporalio/workflow';
 import * as z from 'zod';
 import type { AbandonedClaim } from '../activities/repair/create-repair-activities.ts';
+import type { DevicePlace } from '../model/connection.ts';
 import { nodeOf } from '../model/ids.ts';
 import { metrics } from '../model/metrics.ts';
 import { repairWorkflowId } from '../model/names.ts';
@@ -112,14 +120,24 @@ async function repairPlace(
   try {
     const chosen = device ? await chooseDevice(told, device) : told.direction === 'adopt' ? found : null;
     if (!chosen) return told;
+    const isKnown = told.registry !== null && patched('a guest on the node itself has the device by its path');
+    const place = isKnown && chosen.written === null ? { place: await placeOf(chosen) } : {};
     await repair.adoptFoundDevice.executeWithOptions(
       { summary: `volume ${told.volumeId} is on ${chosen.backEnd}, says its device` },
-      [chosen],
+      [{ ...chosen, ...place }],
     );
     return { ...told, state: 'repaired' };
   } catch (error) {
     return { ...told, ...failed(error) };
   }
+}
+
+/** How a guest on the device's own node has it, if one has. */
+function placeOf({ backEnd, deviceName, volumeId, sizeBytes }: FoundDevice): Promise<DevicePlace> {
+  return storageSteps(nodeOf(backEnd), chooseSeconds).locateVolume.executeWithOptions(
+    { summary: `where is ${deviceName} on ${nodeOf(backEnd)}?` },
+    [{ backEnd, deviceName, volumeId, sizeBytes }],
+  );
 }
 
 /** The operator's choice among the devices of a volume: it becomes the newest. */

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { devicePlace } from '../../model/connection.ts';
 import { deviceRoles } from '../../model/device.ts';
 import { backEndName, instanceId, nodeName, tenantId, volumeId } from '../../model/ids.ts';
 import { label } from '../../model/text.ts';
@@ -91,6 +92,7 @@ export const repairInputs = {
     name: text,
     volumeType: text,
     written,
+    place: devicePlace.exactOptional(),
   }),
   listNodes: z.unknown(),
   factsOfLeftovers: input({ migrationIds: goodOnes(z.uuid()), volumeIds: goodOnes(volumeId) }),

@@ -4,7 +4,8 @@ import { operationWorkflowId, reconcileSchedule } from '../../model/names.ts';
 import type { RepairReport } from '../../model/repair.ts';
 import { attachedTests } from './attached-tests.ts';
 import { forgetEnds, forgetHistory } from './forget-ends.ts';
-import { server1 } from './stage.ts';
+import { backUpRegistry } from './registry-backup.ts';
+import { server1, server2 } from './stage.ts';
 
 const on = attachedTests();
 
@@ -92,6 +93,30 @@ describe('a registry that has forgotten the last commit of an attach or a detach
     await guest.console.gone(device);
     assert.equal((await look())?.state, 'repaired');
     assert.equal(await statusOf(id), 'available');
+  });
+
+  test('a guest whose disk has moved onto its own hypervisor since has it by its path, says the registry then', async () => {
+    const { stage } = on;
+    const volume = await stage.attached('server1');
+    const move = async (destination: string) =>
+      assert.equal(await stage.outcome(await stage.migrate(volume.id, { destination })), 'success');
+    await move(server2);
+    const backup = await backUpRegistry(stage.system);
+    await move(server1);
+    await backup.restore();
+    await stage.system.untilUp();
+    const { volumes } = await stage.ferry<RepairReport>('repair');
+    assert.equal(volumes.find(({ volumeId }) => volumeId === volume.id)?.state, 'repaired');
+    const { connection } = await stage.attachment(volume.id);
+    assert.deepEqual(
+      [connection?.['protocol'], connection?.['backEnd'], connection?.['exportName']],
+      ['local', server1, undefined],
+    );
+    await stage.guest.console.progress(volume.device, 5);
+    await stage.ferry('detach', volume.id);
+    assert.equal(await statusOf(volume.id), 'available');
+    await stage.ferry('repair');
+    assert.equal((await stage.volume(volume.id)).host, server1);
   });
 
   const noteOf = (id: string) => told.operations.find(({ volumeId }) => volumeId === id)?.note ?? '';
