@@ -49,11 +49,12 @@ void stage.keepAlive([control, storage['server1']!, storage['server2']!]);
  * before it hears of the cancel or not: a copy that has ended has its source asked before it goes.
  */
 function cancelsAt(flow: string): Order {
-  const steps: Record<string, string> = {
-    'assisted, shared': 'enterPhase:copying',
-    'generic-detached': 'exportSource',
+  // There is an export then.
+  if (flow === 'generic-detached') return { step: 'exportSource', what: 'cancel after its effect' };
+  return {
+    step: flow === 'assisted, shared' ? 'enterPhase:copying' : 'digestVolume',
+    what: 'cancel before its effect',
   };
-  return { step: steps[flow] ?? 'digestVolume', what: 'cancel before its effect' };
 }
 
 /** The steps of a flow, as two migrations without a fault go through them. */
