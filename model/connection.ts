@@ -46,9 +46,7 @@ export interface ExportAddress {
 }
 
 /** The connection as a hypervisor's disk. */
-export function diskSource(
-  connection: Connection,
-): { kind: 'nbd'; address: ExportAddress } | { kind: 'block' | 'file'; path: string } {
+export function diskSource(connection: Connection): { kind: 'nbd'; address: ExportAddress } | DevicePlace {
   if (connection.protocol === 'local') return { kind: connection.kind, path: connection.path };
   const { host, port, exportName, tls } = connection;
   return { kind: 'nbd', address: { host, port, exportName, tls } };

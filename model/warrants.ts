@@ -1,4 +1,4 @@
-import { connection } from './connection.ts';
+import { connection, type DevicePlace } from './connection.ts';
 import { nodeOf } from './ids.ts';
 import type { Flow, Outcome, Phase } from './migration.ts';
 import { attachmentExportName } from './names.ts';
@@ -13,9 +13,7 @@ interface ExportPlace {
 }
 
 /** How a device is reached: an export, or a device or file of the same machine. */
-export type OfferedSource =
-  | { readonly kind: 'nbd'; readonly address: ExportPlace }
-  | { readonly kind: 'block' | 'file'; readonly path: string };
+export type OfferedSource = { readonly kind: 'nbd'; readonly address: ExportPlace } | DevicePlace;
 
 /** An export as an offer: where it is, and nothing else that its address may say. */
 export function exportOffer({ host, port, exportName, tls }: ExportPlace): OfferedSource {

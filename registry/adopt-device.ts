@@ -64,9 +64,8 @@ export function adoptFoundDevice(registry: Registry, found: FoundDevice): Promis
         `UPDATE attachments SET connection = connection || $2 WHERE volume_id = $1 AND status = 'attached'`,
         [volumeId, connection],
       );
-    }
-    // Without an export nobody but a guest on the node itself can have it. What a client has attached reaches it in the client's own way.
-    if (!found.written && found.place) {
+    } else if (found.place) {
+      // Without an export nobody but a guest on the node itself can have it. What a client has attached reaches it in the client's own way.
       const connection = { protocol: 'local', ...found.place, backEnd, device: found.deviceName };
       await q.rows(
         noColumns,

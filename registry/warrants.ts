@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { diskSource, connection } from '../model/connection.ts';
+import { connection, devicePlace, diskSource } from '../model/connection.ts';
 import type { ConcernedExport, OfferedSource, VolumeFacts } from '../model/warrants.ts';
 import { deviceName } from '../model/names.ts';
 import { flow, outcome, phase } from '../model/migration.ts';
@@ -48,7 +48,7 @@ const offeredSource = z.discriminatedUnion('kind', [
     kind: z.literal('nbd'),
     address: z.object({ host: z.string(), port: z.number(), exportName: z.string(), tls: z.boolean() }),
   }),
-  z.object({ kind: z.enum(['block', 'file']), path: z.string() }),
+  devicePlace,
 ]);
 
 const snapshotRow = z.object({ id: z.uuid(), status: z.string() });

@@ -2,16 +2,12 @@ import * as z from 'zod';
 import { guestDevice, instanceId, volumeId } from '../../model/ids.ts';
 import { qemuIdentity } from '../../model/qemu-identity.ts';
 import { sizeBytes } from '../../model/sizes.ts';
-import { absolutePath, cap, exportAddress, fileName, input } from './fields.ts';
+import { cap, devicePlace, exportAddress, fileName, input } from './fields.ts';
 
 const domain = z.uuid().nullish();
 const disk = { instance: instanceId, volumeId, domain };
 
-const places = [
-  input({ kind: z.literal('nbd'), address: input(exportAddress) }),
-  input({ kind: z.literal('block'), path: absolutePath }),
-  input({ kind: z.literal('file'), path: absolutePath }),
-] as const;
+const places = [input({ kind: z.literal('nbd'), address: input(exportAddress) }), devicePlace] as const;
 const source = z.discriminatedUnion('kind', places);
 const named = input({ kind: z.literal('named'), name: fileName });
 

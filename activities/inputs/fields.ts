@@ -47,6 +47,9 @@ export const absolutePath = z
   .regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\p{Cc}\p{Cs}]+)+$/u, 'is not a whole path')
   .max(4096);
 
+/** Where a device is on its own node. */
+export const devicePlace = input({ kind: z.enum(['block', 'file']), path: absolutePath });
+
 /** Bytes a second. */
 export const cap = z.number().int().positive().nullable();
 

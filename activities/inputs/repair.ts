@@ -1,9 +1,18 @@
 import * as z from 'zod';
-import { devicePlace } from '../../model/connection.ts';
 import { deviceRoles } from '../../model/device.ts';
 import { backEndName, instanceId, nodeName, tenantId, volumeId } from '../../model/ids.ts';
 import { label } from '../../model/text.ts';
-import { exportAddress, exportName, fileName, generation, identity, input, owner, reason } from './fields.ts';
+import {
+  devicePlace,
+  exportAddress,
+  exportName,
+  fileName,
+  generation,
+  identity,
+  input,
+  owner,
+  reason,
+} from './fields.ts';
 
 /** A list whose bad items are left out: what is odd about one device must not keep all others from being looked at. */
 function goodOnes<T extends z.ZodType>(item: T) {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DevicePlace } from '../../model/connection.ts';
 import { FerryError } from '../../model/errors.ts';
 import {
   isHalfFilled,
@@ -198,7 +199,7 @@ export function createVolumeActivities(deps: {
           live?: Omit<LiveDevice, 'volumeId'> | undefined;
           nobodys?: boolean | undefined;
         },
-      ): Promise<{ kind: 'block' | 'file'; path: string }> => {
+      ): Promise<DevicePlace> => {
         const { path } = input.live
           ? await liveDeviceOf({ ...input, ...input.live }, input.sizeBytes)
           : await deviceOf(input, input.sizeBytes, volumeTag(input.volumeId));

@@ -9,7 +9,7 @@ import { server1, server2 } from './stage.ts';
 
 const on = attachedTests();
 
-describe('a registry that has forgotten the last commit of an attach or a detach', () => {
+describe('a registry that has forgotten what became of attachments', () => {
   let kept = '';
   let left = '';
   let again = '';

@@ -5,13 +5,12 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { execa } from 'execa';
 import type { Copier } from '../../activities/storage/copy-job.ts';
-import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
 import type { ExportAddress, Exports } from '../../activities/storage/exports.ts';
-import { runCommand } from '../../activities/storage/run-command.ts';
 import { FaultyFiles } from '../../testbed/faulty-files.ts';
 import { copyJob, undisturbed } from '../activities/storage/copier/jobs.ts';
 import { freePort } from '../activities/storage/copier/source-server.ts';
 import { mib, writeVolume } from '../activities/storage/copier/volumes.ts';
+import { loopbackExports } from '../activities/storage/exports/loopback-exports.ts';
 
 const sizeBytes = 8 * mib;
 const exportName = 'volume';
@@ -35,13 +34,9 @@ before(async () => {
   const { createCopier } = await import('../../activities/storage/copier/create-copier.ts');
   copier = createCopier();
   const port = await freePort();
-  exports = createQemuNbdExports({
+  exports = loopbackExports({
     stateDirectory: join(folder, 'state'),
-    address: '127.0.0.1',
     ports: { from: port, to: port + 20 },
-    tls: null,
-    insecureNetwork: false,
-    run: runCommand,
   });
   address = await exports.ensure({ exportName, path: from, writable: true, tags: ['ferry.migration=a1'] });
 });

@@ -9,8 +9,6 @@ import { pino } from 'pino';
 import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
 import type { VolumeDriver } from '../../activities/storage/driver.ts';
 import type { Exports } from '../../activities/storage/exports.ts';
-import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
-import { runCommand } from '../../activities/storage/run-command.ts';
 import { deviceName } from '../../model/names.ts';
 import { liveTags } from '../../model/device.ts';
 import type { Registry } from '../../registry/open-registry.ts';
@@ -19,6 +17,7 @@ import { restoreExports } from '../../workers/restore-exports.ts';
 import { freePort } from '../activities/storage/copier/source-server.ts';
 import { testRegistry } from '../registry/database.ts';
 import { putAttachment, putBackEnd, putVolume, source } from '../registry/world.ts';
+import { loopbackExports } from '../activities/storage/exports/loopback-exports.ts';
 
 const mib = 1024 ** 2;
 
@@ -36,14 +35,7 @@ describe('the export of an attached volume, whose server is gone', () => {
     folder = await mkdtemp(join(tmpdir(), 'ferry-restore-'));
     driver = createDirectoryDriver({ path: folder });
     const from = await freePort();
-    exports = createQemuNbdExports({
-      stateDirectory: join(folder, 'state'),
-      address: '127.0.0.1',
-      ports: { from, to: from + 4 },
-      tls: null,
-      insecureNetwork: false,
-      run: runCommand,
-    });
+    exports = loopbackExports({ stateDirectory: join(folder, 'state'), ports: { from, to: from + 4 } });
     registry = await testRegistry();
     await putBackEnd(registry, source);
     const id = await putVolume(registry, { status: 'in-use', size_bytes: mib });
@@ -55,7 +47,8 @@ describe('the export of an attached volume, whose server is gone', () => {
   });
   afterEach(async () => {
     said.length = 0;
-    if (other?.exitCode === null && other.kill('SIGKILL')) await once(other, 'exit');
+    if (other?.kill('SIGKILL')) await once(other, 'exit');
+    other = null;
     await exports.remove(exportName);
   });
   after(async () => {

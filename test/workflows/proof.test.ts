@@ -13,8 +13,6 @@ import { createStorageActivities } from '../../activities/storage/create-storage
 import { createDirectoryDriver } from '../../activities/storage/directory/directory-driver.ts';
 import type { Device, VolumeDriver } from '../../activities/storage/driver.ts';
 import type { ExportAddress, Exports } from '../../activities/storage/exports.ts';
-import { createQemuNbdExports } from '../../activities/storage/exports/create-qemu-nbd-exports.ts';
-import { runCommand } from '../../activities/storage/run-command.ts';
 import type { MigrationRecord, MigrationRequestInput } from '../../model/migration.ts';
 import { liveTags, volumeTag } from '../../model/device.ts';
 import { deviceName } from '../../model/names.ts';
@@ -29,6 +27,7 @@ import { removeFolder } from '../../setup/remove-folder.mjs';
 import { smallFileSystem } from '../activities/storage/copier/volumes.ts';
 import { putBackEnd, putVolume } from '../registry/world.ts';
 import { PlayedNodes } from './played-nodes.ts';
+import { loopbackExports } from '../activities/storage/exports/loopback-exports.ts';
 
 const mib = 1024 ** 2;
 /** A range that is read back by itself, and half of one. */
@@ -61,13 +60,9 @@ before(async () => {
   nodes = await PlayedNodes.start([]);
   copier = createCopier();
   for (const [i, node] of ['server1', 'server2'].entries()) {
-    const exports = createQemuNbdExports({
+    const exports = loopbackExports({
       stateDirectory: path.join(folder, node),
-      address: '127.0.0.1',
       ports: { from: 21_850 + 10 * i, to: 21_859 + 10 * i },
-      tls: null,
-      insecureNetwork: false,
-      run: runCommand,
     });
     exporters.push(exports);
     await nodes.serve(

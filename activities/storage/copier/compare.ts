@@ -148,14 +148,13 @@ class Comparison {
   /** Those that are not what the source's server says of its; all of them where it says nothing. */
   async #different(blocks: readonly Block[]): Promise<readonly Block[]> {
     const { digests, file, halt, holes, job } = this.#parts;
-    const own = { file, path: job.device.path, pool: this.#pool, halt };
+    const own = { file, path: job.device.path, pool: this.#pool, halt, throttle: this.#throttle };
     const expected = new Uint8Array(blocks.length * digestBytes);
     const first = blocks[0]!.offset / blockBytes;
     const [found] = await Promise.all([
       atMost(readers, blocks, async (block) => {
-        // A cap is for what is read.
-        const isRead = !digests || !(await holes?.isHole(block.offset, block.length));
-        if (isRead) await this.#throttle(block.length);
+        // Without digests all of it is read in a closer look.
+        if (!digests) await this.#throttle(block.length);
         const digest = digests && (await readDigest(own, block, holes));
         this.#ledger.arrive(block.length);
         return digest;

@@ -7,6 +7,7 @@ import type { Halt } from './halt.ts';
 import type { HoleMap } from './hole-map.ts';
 import { connectNbd, type NbdOptions, type NbdSource } from './nbd/connection.ts';
 import { readBlock } from './read-block.ts';
+import type { Throttle } from './token-bucket.ts';
 
 /** Connects to the digests beside an export. Null: its server does not offer them. */
 export async function connectDigests(options: NbdOptions): Promise<NbdSource | null> {
@@ -24,15 +25,18 @@ interface Own {
   readonly path: string;
   readonly pool: BufferPool;
   readonly halt: Halt;
+  /** Of what is read. */
+  readonly throttle?: Throttle;
 }
 
 /** The digest of a block as a device of this node gives it; what lies in a hole is not read. Halted: of zeros, for nobody. */
 export async function readDigest(
-  { file, path, pool, halt }: Own,
+  { file, path, pool, halt, throttle }: Own,
   { offset, length }: { offset: number; length: number },
   holes: HoleMap | null,
 ): Promise<Uint8Array> {
   if (holes && (await holes.isHole(offset, length))) return zeroBlockDigest(length);
+  await throttle?.(length);
   const buffer = await pool.take();
   try {
     const block = buffer.subarray(0, length);

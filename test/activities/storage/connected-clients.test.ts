@@ -14,12 +14,11 @@ import {
 import { createDirectoryDriver } from '../../../activities/storage/directory/directory-driver.ts';
 import type { VolumeDriver } from '../../../activities/storage/driver.ts';
 import type { ExportAddress, Exports } from '../../../activities/storage/exports.ts';
-import { createQemuNbdExports } from '../../../activities/storage/exports/create-qemu-nbd-exports.ts';
-import { runCommand } from '../../../activities/storage/run-command.ts';
 import { liveTags } from '../../../model/device.ts';
 import { ferryError } from '../../registry/world.ts';
 import { freePort } from './copier/source-server.ts';
 import { runStep } from './run-step.ts';
+import { loopbackExports } from './exports/loopback-exports.ts';
 
 // What is refused here on purpose is nobody's trouble.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -67,14 +66,7 @@ describe('an export is not taken away from whoever is connected to it', () => {
     folder = await mkdtemp(join(tmpdir(), 'ferry-clients-'));
     driver = createDirectoryDriver({ path: folder });
     const from = await freePort();
-    exports = createQemuNbdExports({
-      stateDirectory: join(folder, 'state'),
-      address: '127.0.0.1',
-      ports: { from, to: from + 20 },
-      tls: null,
-      insecureNetwork: false,
-      run: runCommand,
-    });
+    exports = loopbackExports({ stateDirectory: join(folder, 'state'), ports: { from, to: from + 20 } });
     const deps: Partial<StorageDependencies> = {
       drivers: new Map([[backEnd, driver]]),
       exports,

@@ -1,16 +1,8 @@
 // Exports a file and says where; what becomes of the export when this process dies is the test's matter.
-import { createQemuNbdExports } from '../../../../activities/storage/exports/create-qemu-nbd-exports.ts';
-import { runCommand } from '../../../../activities/storage/run-command.ts';
+import { loopbackExports } from './loopback-exports.ts';
 
 const [stateDirectory, path, port] = process.argv.slice(2) as [string, string, string];
 const ports = { from: Number(port), to: Number(port) + 20 };
-const exports = createQemuNbdExports({
-  stateDirectory,
-  address: '127.0.0.1',
-  ports,
-  tls: null,
-  insecureNetwork: false,
-  run: runCommand,
-});
+const exports = loopbackExports({ stateDirectory, ports });
 process.send!(await exports.ensure({ exportName: 'migration-1', path, writable: false, tags: ['ferry.migration=a1'] }));
 setInterval(() => {}, 1000);

@@ -10,10 +10,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { execa } from 'execa';
-import {
-  createQemuNbdExports,
-  type QemuNbdExportsOptions,
-} from '../../../../activities/storage/exports/create-qemu-nbd-exports.ts';
+import type { QemuNbdExportsOptions } from '../../../../activities/storage/exports/create-qemu-nbd-exports.ts';
 import {
   parseServerCommand,
   readerCommand,
@@ -30,6 +27,7 @@ import { runCommand, toolFailed } from '../../../../activities/storage/run-comma
 import { makeCertificates, makeClientCertificate } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
 import { refuses } from '../driver-conformance.ts';
+import { loopbackExports } from './loopback-exports.ts';
 
 const mib = 1024 ** 2;
 let folder: string;
@@ -37,15 +35,7 @@ let ports: { from: number; to: number };
 let disk: string;
 
 const exportsOf = (changes: Partial<QemuNbdExportsOptions> = {}) =>
-  createQemuNbdExports({
-    stateDirectory: join(folder, 'state'),
-    address: '127.0.0.1',
-    ports,
-    tls: null,
-    insecureNetwork: false,
-    run: runCommand,
-    ...changes,
-  });
+  loopbackExports({ stateDirectory: join(folder, 'state'), ports, ...changes });
 const writersOf = async (exports: Exports, path: string, but?: string) =>
   writersThrough(
     (await exports.list()).filter((each) => each.path === path),
