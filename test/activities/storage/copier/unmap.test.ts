@@ -64,11 +64,15 @@ test('its end ends one that is suspended, and waits for whoever has the device',
   const children = new Set(copierProcesses(process.pid).map(({ pid }) => pid));
   // Suspended before its first byte is unmapped: all that could start are.
   for (const pid of children) process.kill(pid, 'SIGSTOP');
-  const running = busy.run(job, undisturbed);
+  // Awaited from here on: it may be ended while its end is still being waited for.
+  const refused = assert.rejects(
+    busy.run(job, undisturbed),
+    ({ type }: { type?: string }) => type === 'NotOwned' || type === 'ToolFailed',
+  );
   await sleep(300);
   await endUnmapping(job.device, unless);
   for (const pid of children) process.kill(pid, 'SIGCONT');
-  await assert.rejects(running, (error: { type?: string }) => error.type === 'NotOwned' || error.type === 'ToolFailed');
+  await refused;
   assert.equal(await taken(), before);
 });
 
