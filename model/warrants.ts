@@ -31,6 +31,8 @@ export interface VolumeFacts {
     operation: string | null;
     operationOwner: string | null;
     needsRepair: boolean;
+    /** It needs repair, and what is under way may not be done to it then. */
+    isDoubted: boolean;
   } | null;
   attachments: {
     id: string;
@@ -77,6 +79,9 @@ interface OnDevice {
 /** Why the registry does not want it done; null: it does. */
 export type Objection = string | null;
 
+const inDoubt = ({ id }: { id: string }) =>
+  `volume ${id} needs repair, its devices and the registry do not agree; see: ferry repair --dry-run`;
+
 /**
  * The operation is under way on the volume, which is on that device. Of a step that names its operation's owner: that one is, and not
  * another of the same kind that came after it.
@@ -89,6 +94,7 @@ export function notUnderWay(
   if (!volume) return 'the registry knows no such volume';
   if (volume.operation !== operation) return `no ${operation} of volume ${volume.id} is under way`;
   if (at.owner !== undefined && volume.operationOwner !== at.owner) return `another ${operation} is under way`;
+  if (volume.isDoubted) return inDoubt(volume);
   return volume.host === at.backEnd && volume.deviceName === at.deviceName
     ? null
     : `volume ${volume.id} is ${volume.deviceName} on ${volume.host}`;
@@ -140,6 +146,8 @@ export function notToBeAttached(
   to: { instance: string; computeHost: string; mode: 'rw' | 'ro' },
 ): Objection {
   if (facts.volume?.operation !== 'attach') return 'no attach of the volume is under way';
+  // Found after it was reserved for this attachment.
+  if (facts.volume.isDoubted) return inDoubt(facts.volume);
   const wanted = facts.attachments.find((a) => a.instanceId === to.instance && a.computeHost === to.computeHost);
   if (wanted?.status !== 'reserved') return `no attachment of the volume to ${to.instance} is being made here`;
   return wanted.mode === to.mode ? null : `the attachment is ${wanted.mode}`;

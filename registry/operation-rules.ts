@@ -192,6 +192,11 @@ export function reasonHeld(operation: string, v: Volume, phase: Phase | null): R
   return null;
 }
 
+/** What is under way must not go on while devices and registry do not agree about the volume. */
+export function isRefusedInDoubt(operation: string | null): boolean {
+  return operation !== null && Object.hasOwn(rules, operation) && !rules[operation as OperationOnVolume].inDoubt;
+}
+
 /** Why the operation may not begin now, the weightiest reason; null when it may. */
 export function reasonNotToBegin(operation: OperationOnVolume, force: boolean, f: OperationFacts): Reason | null {
   const v = f.volume;

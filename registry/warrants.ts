@@ -4,6 +4,7 @@ import type { ConcernedExport, OfferedSource, VolumeFacts } from '../model/warra
 import { deviceName } from '../model/names.ts';
 import { flow, outcome, phase } from '../model/migration.ts';
 import type { Queries } from './open-registry.ts';
+import { isRefusedInDoubt } from './operation-rules.ts';
 import { noColumns } from './rows.ts';
 
 const volumeRow = z.object({
@@ -72,7 +73,13 @@ export async function volumeFacts(registry: Queries, volumeId: string): Promise<
     ),
   ]);
   return {
-    volume: volume ? { ...volume, deviceName: deviceName(volume) } : null,
+    volume: volume
+      ? {
+          ...volume,
+          deviceName: deviceName(volume),
+          isDoubted: volume.needsRepair && isRefusedInDoubt(volume.operation),
+        }
+      : null,
     attachments: attachments.map(({ connection: how, ...each }) => {
       const parsed = connection.safeParse(how).data;
       return { ...each, source: parsed ? diskSource(parsed) : null };

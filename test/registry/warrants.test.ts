@@ -231,6 +231,21 @@ describe('the registry is asked before a step is done', () => {
     await storage.exportVolume(exported);
   });
 
+  test('a volume whose devices and registry do not agree is given to nobody, though its attach had begun', async () => {
+    const { exported, disk, volumeId } = await attaching();
+    await storage.exportVolume(exported);
+    await registry.rows(
+      noColumns,
+      `INSERT INTO discrepancies (back_end, device_name, volume_id, why) VALUES ($1, $2, $3, 'a newer device is there')`,
+      [destination, `volume-${randomUUID()}`, volumeId],
+    );
+    await refused(storage.exportVolume(exported));
+    await refused(compute.attachDisk({ ...disk, source: nbd(exported.exportName) }));
+    await registry.rows(noColumns, 'DELETE FROM discrepancies WHERE volume_id = $1', [volumeId]);
+    await storage.exportVolume(exported);
+    await compute.attachDisk({ ...disk, source: nbd(exported.exportName) });
+  });
+
   const connectionTo = (exportName: string) => ({
     protocol: 'nbd',
     ...address,
