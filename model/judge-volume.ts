@@ -80,7 +80,7 @@ export function judgeVolume(f: VolumeFacts): Judgement | null {
   const to = { backEnd: newest.backEnd, deviceName: newest.deviceName, generation: newest.generation };
   if (!f.registry && newest.tenantId === null)
     return {
-      ...ask('its device does not say whose volume it is; make it known: ferry manage … --project <tenant>'),
+      ...ask('its device does not say whose volume it is; make it known: ferry manage … --tenant <tenant>'),
       to,
     };
   return {
