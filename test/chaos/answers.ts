@@ -33,6 +33,8 @@ const failures: ReadonlySet<FerryErrorType> = new Set([
   'VolumeInUse',
   'BackEndUnavailable',
   'SourceUnreachable',
+  // Its export's server was killed just before the guest was to have it.
+  'InstanceNotReady',
   'NoProgress',
   'Cancelled',
   'Terminated',
