@@ -8,7 +8,7 @@ import { gib } from '../../model/sizes.ts';
 import type { Place } from '../end-to-end/sight.ts';
 import type { Stage } from '../end-to-end/stage.ts';
 import { type Answer, ask, until, Violation } from './answers.ts';
-import { removeByHand } from './operator.ts';
+import { makeVolumeTrue, removeByHand } from './operator.ts';
 import type { Moment, Past } from './past.ts';
 import { backEnds, type SharedStep } from './scenario.ts';
 import type { Tally } from './tally.ts';
@@ -252,8 +252,11 @@ export abstract class LivingVolume implements World {
     }
   }
 
-  protected ask<T>(what: string, question: () => Promise<T>): Promise<Answer<T>> {
-    return ask(this, what, question);
+  protected async ask<T>(what: string, question: () => Promise<T>): Promise<Answer<T>> {
+    const answer = await ask(this, what, question);
+    if (answer.how !== 'done' && answer.type === 'NeedsRepair' && this.past.isQuietSince(this.past.now()))
+      await ask(this, 'repair', () => makeVolumeTrue(this, this.id));
+    return answer;
   }
 
   /** Asks until Postgres answers, and the file systems are mounted: for what only looks. */

@@ -42,6 +42,12 @@ export async function makeTrue(world: World, { mayBeLost = new Set() }: Losses =
   );
 }
 
+/** What the alert of a single volume makes an operator do, after what was forgotten was made good as far as anybody had seen it. */
+export async function makeVolumeTrue(world: World, volumeId: string): Promise<void> {
+  const { volumes } = await world.ferry.repair({ volumeId, rollForward: true });
+  for (const volume of volumes) if (volume.direction === 'ask') await decide(world, volume, new Set());
+}
+
 async function isAnyBusy({ ferry }: World, volumeIds: ReadonlySet<string>): Promise<boolean> {
   if (volumeIds.size === 0) return false;
   const volumes = await ferry.listVolumes();

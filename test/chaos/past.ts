@@ -67,6 +67,8 @@ export class Past {
 
   /** Whether an upheaval since then, or at that time, may be why somebody was answered so. */
   explains(since: Moment, type: FerryErrorType): boolean {
+    // A volume that something was done with all the while is looked at only when that is over.
+    if (type === 'NeedsRepair' && this.#began > 0) return true;
     return !this.isQuietSince(since) && tellsOfUpheaval.has(type);
   }
 
