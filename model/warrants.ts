@@ -252,7 +252,10 @@ export function notReachedSo(
   if (!isItsOwn) return `${of.deviceName} on ${of.backEnd} is not reached so`;
   const isOther = offered.some((each) =>
     each.kind === 'nbd'
-      ? how.protocol === 'nbd' && (each.address.host !== how.host || each.address.port !== how.port)
+      ? how.protocol === 'nbd' &&
+        // Of an earlier attachment it says nothing of this one, of which the registry may have forgotten it.
+        each.address.exportName === how.exportName &&
+        (each.address.host !== how.host || each.address.port !== how.port)
       : how.protocol === 'local' && each.path !== how.path,
   );
   return isOther ? `the storage node of ${of.backEnd} has offered ${of.deviceName} otherwise` : null;

@@ -222,6 +222,19 @@ describe('the registry is asked before a step is done', () => {
     await refused(switched({ ...local, path: '/etc/shadow' }));
   });
 
+  test('what was offered of an earlier attachment says nothing of this one, whose offer was forgotten', async () => {
+    const { ticket, exported, at } = await attaching();
+    const served = { backEnd: sourceBackEnd, device: at.deviceName };
+    const earlier = { ...address, port: address.port + 1, exportName: `attachment-${randomUUID()}` };
+    const of = { volumeId: ticket.volumeId, backEnd: sourceBackEnd, deviceName: at.deviceName };
+    await recordOffer(registry, of, exportOffer(earlier));
+    const connection = { protocol: 'nbd', ...address, exportName: exported.exportName, ...served };
+    await refused(control.finishAttach({ ...ticket, connection: { ...connection, exportName: earlier.exportName } }));
+    await control.finishAttach({ ...ticket, connection });
+    await storage.exportVolume(exported);
+    await refused(control.finishAttach({ ...ticket, connection: { ...connection, port: earlier.port } }));
+  });
+
   test('an export is made for an attachment that waits for it, and no more writable than that is', async () => {
     const { exported } = await attaching({ mode: 'ro' });
     await refused(storage.exportVolume({ ...exported, writable: true }));
