@@ -63,6 +63,8 @@ const node = z.strictObject({
   tls: tls.optional(),
   /** Exports to other addresses than loopback without TLS: only on a network that nobody else can reach. */
   insecureNetwork: z.boolean().default(false),
+  /** Whether the hypervisor that libvirt migrates a guest to is let in beside the one that has its volume, by the word of both. */
+  guestMigration: z.boolean().default(true),
   backEnds: z.array(backEnd).min(1, 'at least one back end is needed'),
 });
 export type NodeConfiguration = z.infer<typeof node>;

@@ -20,6 +20,7 @@ import { createTending } from './tend-disks.ts';
 import { activityFailures } from './activity-failures.ts';
 import { shutdown } from './control.ts';
 import { everyFewSeconds } from './every-few-seconds.ts';
+import { followGuests } from './follow-guests.ts';
 import { reportProgress } from './report-progress.ts';
 import { stepLog } from './step-log.ts';
 import { watchReach } from './temporal-reach.ts';
@@ -87,6 +88,10 @@ export async function createComputeWorker(deps: {
       // A worker that no work can reach is as good as none.
       async () => void (reach.why() ?? (await reportComputeNode(registry, compute.name))),
       (error) => log.warn({ error: error.message }, 'the compute node could not be reported'),
+    ),
+    await everyFewSeconds(
+      () => followGuests({ virsh, registry, name: compute.name, log }),
+      (error) => log.warn({ error: error.message }, 'guests that are being migrated could not be looked at'),
     ),
     await everyFewSeconds(
       async () => {

@@ -5,12 +5,15 @@ import { refuseIfWritten } from '../activities/storage/guard-device.ts';
 import { reasonNotLive, standingOf, volumeTag } from '../model/device.ts';
 import { listConnectedAttachments, reconnect, type ConnectedAttachment } from '../registry/connected-attachments.ts';
 import type { Registry } from '../registry/open-registry.ts';
+import { admitGuests } from './admit-guests.ts';
 
 interface Dependencies {
   drivers: ReadonlyMap<string, VolumeDriver>;
   exports: Exports;
   registry: Registry;
   log: Logger;
+  /** Whether guests may be migrated to other hypervisors. */
+  guestMigration: boolean;
 }
 
 /**
@@ -20,7 +23,9 @@ interface Dependencies {
 export async function restoreExports(deps: Dependencies): Promise<void> {
   const attachments = await listConnectedAttachments(deps.registry, [...deps.drivers.keys()]);
   if (attachments.length === 0) return;
-  const running = new Map((await deps.exports.list()).map((each) => [each.exportName, each.address.port]));
+  const exported = await deps.exports.list();
+  if (deps.guestMigration) await admitGuests({ ...deps, backEnds: [...deps.drivers.keys()] }, exported);
+  const running = new Map(exported.map((each) => [each.exportName, each.address.port]));
   for (const attachment of attachments) {
     if (running.get(attachment.connection.exportName) === attachment.connection.port) continue;
     try {

@@ -105,7 +105,7 @@ export async function createStorageWorker(deps: {
   });
   let reporting: Awaited<ReturnType<typeof startReporting>> | undefined;
   const restoring = await everyFewSeconds(
-    () => restoreExports({ drivers, exports, registry, log: deps.log }),
+    () => restoreExports({ drivers, exports, registry, log: deps.log, guestMigration: node.guestMigration }),
     (error) => deps.log.warn({ error: error.message }, 'the exports of attached volumes could not be looked at'),
   );
   const cutSilent = createCutSilent(node.exportPorts, runCommand);

@@ -22,6 +22,15 @@ export interface Exports {
     port?: number | undefined;
   }): Promise<ExportAddress>;
 
+  /**
+   * Lets one more client in, `peer` by its certificate, beside the one that is there: while libvirt migrates a guest, two QEMUs have its
+   * disk, of which only one writes at a time by their own hand-over. Nobody is there: nothing is done, there is room. May be repeated.
+   */
+  admit(exportName: string, peer: string): Promise<void>;
+
+  /** Ends what was let in beside another, or what that one has left: one client again. While both are there nothing happens. May be repeated. */
+  settle(exportName: string): Promise<void>;
+
   /** Ends the server and waits until its process is gone. Not there: nothing happens. */
   remove(exportName: string): Promise<void>;
 

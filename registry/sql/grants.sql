@@ -24,12 +24,14 @@ GRANT SELECT ON volumes, snapshots, migrations, operations, attachments, kept_so
 GRANT SELECT, INSERT, UPDATE ON back_ends, storages TO ferry_storage;
 GRANT INSERT, UPDATE ON offers TO ferry_storage;
 GRANT UPDATE (connection) ON attachments TO ferry_storage;
+GRANT SELECT ON guest_moves TO ferry_storage;
 
--- A hypervisor likewise: it says that it is there, and in which domain a disk is.
+-- A hypervisor likewise: it says that it is there, in which domain a disk is, and which guests leave it and come to it.
 GRANT SELECT ON volumes, snapshots, migrations, operations, attachments, client_attachments, kept_sources, discrepancies, offers, back_ends
   TO ferry_compute;
 GRANT SELECT, INSERT, UPDATE ON compute_nodes TO ferry_compute;
-GRANT UPDATE (connection) ON attachments TO ferry_compute;
+GRANT UPDATE (connection, compute_host) ON attachments TO ferry_compute;
+GRANT SELECT, INSERT, UPDATE, DELETE ON guest_moves TO ferry_compute;
 
 -- The API writes what is said of volumes, not where they are or that they move: that is the workflows', which it can only ask for.
 GRANT UPDATE (name, description, metadata, status, previous_status, shown_status, operation, operation_owner, operation_since,

@@ -81,8 +81,8 @@ export class AttachedStage {
     this.#checker = new AttachedChecker(nodes, () => parts.system.postgres.url, parts.hypervisor);
   }
 
-  /** With `tls` every export asks for a certificate, and the hypervisor has one. */
-  static async set({ tls = false } = {}): Promise<AttachedStage> {
+  /** With `tls` every export asks for a certificate, and the hypervisor has one. With a `hostName` guests can be migrated from it. */
+  static async set({ tls = false, hostName }: { tls?: boolean; hostName?: string } = {}): Promise<AttachedStage> {
     const directory = await mkdtemp(join(tmpdir(), 'ferry-attached-'));
     const ends: (() => Promise<unknown>)[] = [];
     ends.push(async () => {
@@ -97,7 +97,10 @@ export class AttachedStage {
       }));
       const system = await startSystem({ directory, nodes, backing: 'directory', tls, ...configuration });
       ends.push(() => system.stop());
-      const hypervisor = await Hypervisor.start(tls ? { tlsFolder: certificateFolder(join(directory, 'nodes')) } : {});
+      const hypervisor = await Hypervisor.start({
+        ...(tls ? { tlsFolder: certificateFolder(join(directory, 'nodes')) } : {}),
+        ...(hostName === undefined ? {} : { hostName }),
+      });
       ends.push(() => hypervisor.stop());
       const guest = await hypervisor.guest('vm-1');
       const worker = async (name: string) => {

@@ -64,7 +64,8 @@ describe('the export of an attached volume, whose server is gone', () => {
   }
   async function restore(): Promise<boolean> {
     const log = pino({ level: 'error' }, { write: (line: string) => said.push(line) });
-    await restoreExports({ drivers: new Map([[source, driver]]), exports, registry, log });
+    const drivers = new Map([[source, driver]]);
+    await restoreExports({ drivers, exports, registry, log, guestMigration: true });
     return (await exports.list()).some((each) => each.exportName === exportName);
   }
 

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { BlockList } from 'node:net';
 import { join, resolve } from 'node:path';
 import { FerryError } from '../../../model/errors.ts';
@@ -9,7 +9,7 @@ import { withNamedLock } from '../file-lock.ts';
 import { exportInUse } from '../refusals.ts';
 import type { RunCommand } from '../run-command.ts';
 import { createRecords } from './records.ts';
-import { pidFile, type ServerSettings } from './server-command.ts';
+import { pidFiles, type ServerSettings } from './server-command.ts';
 import { clientsOf, endServer, listens, runningServers, type Server } from './servers.ts';
 import { createStartServer, type PortRange } from './start-server.ts';
 
@@ -46,7 +46,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
   }
   const folder = resolve(options.stateDirectory, 'exports');
   const records = createRecords(folder);
-  const startServer = createStartServer({ folder, ports, run, compileCache });
+  const { start: startServer, join: joinServer } = createStartServer({ folder, ports, run, compileCache });
 
   const addressOf = ({
     exportName,
@@ -91,7 +91,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
 
   async function endServers(servers: readonly Server[], exportName: string): Promise<void> {
     await Promise.all(servers.map(endServer));
-    await rm(pidFile(folder, exportName), { force: true });
+    for (const file of pidFiles(folder, exportName)) await rm(file, { force: true });
   }
 
   async function end(servers: readonly Server[], exportName: string): Promise<void> {
@@ -136,6 +136,42 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
       });
     },
 
+    async admit(exportName, peer) {
+      checkName(exportName, 'export');
+      await alone(exportName, async () => {
+        const [server, joined] = (await runningServers(folder)).filter((each) => each.exportName === exportName);
+        if (!server) throw new FerryError('DeviceMissing', `there is no export ${exportName} to let ${peer} in`);
+        if (joined) return;
+        if (!server.writable || (await clientsOf(server)).length === 0) return;
+        const [first, second] = pidFiles(folder, exportName);
+        const isBlock = (await stat(server.path)).isBlockDevice();
+        await joinServer(
+          {
+            ...server,
+            peers: server.peers === null ? null : [peer],
+            joined: { isBlock, pidFile: server.pidFile === first ? second : first },
+          },
+          server.pid,
+        );
+      });
+    },
+
+    async settle(exportName) {
+      checkName(exportName, 'export');
+      await alone(exportName, async () => {
+        const named = (await runningServers(folder)).filter((each) => each.exportName === exportName);
+        if (named.length < 2) return;
+        const clients = await Promise.all(named.map(clientsOf));
+        const left = named.filter((_, i) => clients[i]!.length === 0);
+        // With nobody at either the one that came last goes: who was migrated is on his way back to the other.
+        const ending = left.length < named.length ? left : left.toSorted(byStart).slice(1);
+        for (const server of ending) {
+          await endServer(server);
+          await rm(server.pidFile, { force: true });
+        }
+      });
+    },
+
     async remove(exportName) {
       checkName(exportName, 'export');
       await alone(exportName, async () => {
@@ -171,6 +207,9 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     },
   };
 }
+
+/** The one that was started first comes first. */
+const byStart = (a: Server, b: Server) => Number(a.startTime) - Number(b.startTime);
 
 function serves(server: Server, wanted: Omit<ServerSettings, 'port'>): boolean {
   // One of an earlier version lets more of them in: it is not taken away from its guest for that.

@@ -14,6 +14,19 @@ export interface ServerSettings {
   readonly tlsDirectory: string | null;
   /** The machines that it is for, by their certificates; null: any whose certificate is good, or nobody has one. */
   readonly peers: readonly string[] | null;
+  /**
+   * It was started beside another server of the same export, with a client of its own: while libvirt migrates a guest, two QEMUs have its
+   * disk. See docs/decisions/039-two-qemus-while-a-guest-is-migrated.md.
+   */
+  readonly joined?: Joined | undefined;
+}
+
+/** What a server needs to serve beside another one. */
+export interface Joined {
+  /** The device is one, and no file. */
+  readonly isBlock: boolean;
+  /** Of the two names that the servers of an export may have their pid files by, the one that the other has not. */
+  readonly pidFile: string;
 }
 
 export type Aio = 'io_uring' | 'threads';
@@ -27,6 +40,11 @@ const optionValue = (text: string) => text.replaceAll(',', ',,');
 /** The file by which a server is known as one of this folder's: it holds a lock on it, so there is one a name. */
 export function pidFile(folder: string, exportName: string): string {
   return join(folder, `${exportName}.pid`);
+}
+
+/** All that the servers of an export may have, two at a time while its guest is migrated. */
+export function pidFiles(folder: string, exportName: string): [string, string] {
+  return [pidFile(folder, exportName), join(folder, `${exportName}.joined.pid`)];
 }
 
 /**
@@ -64,6 +82,31 @@ export function listeningServerCommand(folder: string, settings: ServerSettings,
   const userTimeoutMs = writable ? (silence.idleSeconds + silence.probeSeconds * silence.probes) * 1000 : 0;
   const operands = [address, port, userTimeoutMs].map(String);
   return ['perl', '-e', listener, '--', ...operands, ...serverCommand(folder, settings, aio)];
+}
+
+/**
+ * Takes the listening socket of the server PID, and becomes the program that is named after it, which is handed that socket too: the next
+ * client in its queue is taken by the server that has nobody.
+ */
+const joiner = `
+use strict; my ($pid, @program) = @ARGV;
+$^F = 3;
+my $process = syscall(434, $pid + 0, 0); # pidfd_open
+die "process $pid: $!\n" if $process < 0;
+my $socket = syscall(438, $process, 3, 0); # pidfd_getfd
+die "the socket of process $pid: $!\n" if $socket < 0;
+if ($socket != 3) { require POSIX; POSIX::dup2($socket, 3) or die "dup2: $!\n"; }
+$ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$;
+exec { $program[0] } @program or die "cannot run $program[0]: $!\n";
+`;
+
+/** The command that takes the socket of a server that was handed its own, and then becomes one beside it. */
+export function joiningServerCommand(
+  folder: string,
+  settings: ServerSettings,
+  { pid, aio }: { pid: number; aio: Aio },
+): [string, ...string[]] {
+  return ['perl', '-e', joiner, '--', `${pid}`, ...serverCommand(folder, settings, aio)];
 }
 
 /** The name of the processes that serve for reading, as the system has it. */
@@ -125,6 +168,7 @@ const parsed = {
     port: { type: 'string' },
     'read-only': { type: 'boolean' },
     object: { type: 'string', multiple: true },
+    'image-opts': { type: 'boolean' },
     'tls-directory': { type: 'string' },
     peers: { type: 'string' },
   },
@@ -136,14 +180,12 @@ function readPeers(said: unknown): readonly string[] | null {
 
 /** The command of a server that is handed its socket, and goes into the background. */
 export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
-  const { exportName, path, writable, address, port, tlsDirectory, peers } = settings;
+  const { exportName, path, writable, address, port, tlsDirectory, peers, joined } = settings;
   return [
     'qemu-nbd',
     '--fork',
     '--persistent',
-    '--format=raw',
-    '--cache=none',
-    `--aio=${aio}`,
+    ...(joined ? ['--image-opts'] : ['--format=raw', '--cache=none', `--aio=${aio}`]),
     // One client only: the fence against two writers.
     ...(writable ? ['--discard=unmap', '--shared=1'] : ['--read-only', `--shared=${readers}`]),
     ...(tlsDirectory === null
@@ -156,27 +198,36 @@ export function serverCommand(folder: string, settings: ServerSettings, aio: Aio
     `--export-name=${exportName}`,
     // It is handed its socket, and may not be told where that listens. This is for those who read its command line.
     `--description=${[address, port, ...(peers === null ? [] : [peers.join(',')])].join(' ')}`,
-    `--pid-file=${pidFile(folder, exportName)}`,
+    `--pid-file=${joined?.pidFile ?? pidFile(folder, exportName)}`,
     '--',
-    path,
+    joined ? unlocked(path, joined, aio) : path,
   ];
+}
+
+/** The device as QEMU opens it beside who has locked it for himself: the two QEMUs that use it have a hand-over of their own. */
+function unlocked(path: string, { isBlock }: Joined, aio: Aio): string {
+  const file = `file.driver=${isBlock ? 'host_device' : 'file'},file.locking=off,file.aio=${aio}`;
+  return `driver=raw,cache.direct=on,discard=unmap,${file},file.filename=${optionValue(path)}`;
 }
 
 /** What the server with this command line serves, and whether its digests too; null when it is none of this folder's. */
 export function parseServerCommand(
   folder: string,
   argv: readonly string[],
-): (ServerSettings & { readonly digests: boolean }) | null {
+): (ServerSettings & { readonly digests: boolean; readonly pidFile: string }) | null {
   // Node's first argument is its program.
   const isReader = anyReader.test(argv[1] ?? '');
   const { values, positionals } = parseArgs({ ...parsed, args: argv.slice(isReader ? 2 : 1) });
   const { 'export-name': exportName, 'pid-file': file, description, object, 'tls-directory': ownTls } = values;
-  const [path] = positionals;
+  const isJoined = values['image-opts'] === true;
+  const path = isJoined
+    ? /file\.filename=(.*)$/.exec(positionals[0] ?? '')?.[1]?.replaceAll(',,', ',')
+    : positionals[0];
   // Servers of an earlier version were told where to listen; they may run for as long as their guests do.
   const [address, port, peers] =
     typeof description === 'string' ? description.split(' ') : [values.bind, values.port, values.peers];
   if (typeof exportName !== 'string' || typeof address !== 'string' || path === undefined) return null;
-  if (file !== pidFile(folder, exportName)) return null;
+  if (typeof file !== 'string' || !pidFiles(folder, exportName).includes(file)) return null;
   const objects = Array.isArray(object) ? object.map(String) : [];
   const dir = objects.map((each) => /^tls-creds-x509,.*?\bdir=((?:[^,]|,,)*)/.exec(each)?.[1]).find(Boolean);
   return {
@@ -188,5 +239,6 @@ export function parseServerCommand(
     tlsDirectory: typeof ownTls === 'string' ? ownTls : (dir?.replaceAll(',,', ',') ?? null),
     peers: readPeers(peers),
     digests: isReader,
+    pidFile: file,
   };
 }

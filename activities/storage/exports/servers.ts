@@ -12,6 +12,7 @@ export interface Server extends ServerSettings {
   readonly startTime: string;
   /** It tells the digests of what it reads. */
   readonly digests: boolean;
+  readonly pidFile: string;
 }
 
 /** How long a server may take to answer TERM: it only has to let go of its clients. */

@@ -6,6 +6,7 @@ import { exitCodeOf, toolFailed, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
 import {
   type Aio,
+  joiningServerCommand,
   listeningServerCommand,
   readerCommand,
   serverCommand,
@@ -30,19 +31,24 @@ interface StartServerOptions {
 const startMs = 20_000;
 
 /**
- * Makes the function that starts a server on the first port of the range that nobody has, and answers with the port once it
+ * Makes what starts servers. `start`: on the first port of the range that nobody has, and answers with the port once it
  * listens. Ports that are reserved for others are taken only when there is no other one. Throws `DeviceMissing`, `DeviceInUse`, or `ToolFailed` with the server's last words.
  */
 export function createStartServer({ folder, ports, run, compileCache }: StartServerOptions) {
   // Some kernels and containers refuse io_uring. What they refused once is not asked for again.
   let aio: Aio = 'io_uring';
 
-  async function tryStart(settings: ServerSettings): Promise<void> {
+  /** `beside`: the process of the server that it joins. */
+  async function tryStart(settings: ServerSettings, beside?: number): Promise<void> {
     // What guests use is QEMU's; what copies read has a server that can say what it has read.
     if (isOfCopy(settings)) return startReader(readerCommand(folder, settings), { timeoutMs: startMs, compileCache });
     const start = async (mode: Aio) => {
+      const command =
+        beside === undefined
+          ? listeningServerCommand(folder, settings, mode)
+          : joiningServerCommand(folder, settings, { pid: beside, aio: mode });
       try {
-        await run(listeningServerCommand(folder, settings, mode), { timeoutMs: startMs });
+        await run(command, { timeoutMs: startMs });
       } catch (error) {
         throw asOfServer(error, serverCommand(folder, settings, mode));
       }
@@ -51,17 +57,18 @@ export function createStartServer({ folder, ports, run, compileCache }: StartSer
       await start(aio);
     } catch (error) {
       // Anything that is not QEMU's own refusal (a cancel, a time-out) is no question of the kernel's.
-      if (aio === 'threads' || exitCodeOf(error) === null || (await isTaken(settings))) throw error;
+      if (aio === 'threads' || exitCodeOf(error) === null) throw error;
+      if (beside === undefined && (await isTaken(settings))) throw error;
       await start('threads');
       aio = 'threads';
     }
   }
 
-  return async (
+  async function start(
     settings: Omit<ServerSettings, 'port'>,
     { taken, reserved }: { taken: ReadonlySet<number>; reserved: ReadonlySet<number> },
     preferred?: number,
-  ): Promise<number> => {
+  ): Promise<number> {
     const { exportName, path, address } = settings;
     if (!(await exists(path)))
       throw new FerryError('DeviceMissing', `there is no ${path} to export`, { exportName, path });
@@ -81,6 +88,12 @@ export function createStartServer({ folder, ports, run, compileCache }: StartSer
       `no port from ${ports.from} to ${ports.to} of ${address} is free to export ${path}; widen node.exportPorts`,
       { exportName },
     );
+  }
+
+  return {
+    start,
+    /** Starts one beside a server that runs, at the same port. */
+    join: (settings: ServerSettings, beside: number): Promise<void> => tryStart(settings, beside),
   };
 }
 

@@ -621,10 +621,14 @@ describe('a server’s command line', () => {
     test(`says what it serves: ${JSON.stringify(change)}`, () => {
       const wanted = { ...settings, ...change };
       const command = serverCommand('/state', wanted, 'threads');
-      assert.deepEqual(parseServerCommand('/state', command), { ...wanted, digests: false });
+      const pidFile = '/state/migration-1.pid';
+      assert.deepEqual(parseServerCommand('/state', command), { ...wanted, digests: false, pidFile });
       assert.equal(parseServerCommand('/another', command), null);
       const reader = readerCommand('/state', wanted);
-      assert.deepEqual(parseServerCommand('/state', reader), { ...wanted, writable: false, digests: true });
+      assert.deepEqual(parseServerCommand('/state', reader), { ...wanted, writable: false, digests: true, pidFile });
+      const joined = { isBlock: false, pidFile: '/state/migration-1.joined.pid' };
+      const second = parseServerCommand('/state', serverCommand('/state', { ...wanted, joined }, 'threads'));
+      assert.deepEqual(second, { ...wanted, digests: false, pidFile: joined.pidFile });
       assert.equal(parseServerCommand('/another', reader), null);
     });
   }
@@ -633,7 +637,8 @@ describe('a server’s command line', () => {
     const command = serverCommand('/state', settings, 'threads').flatMap((argument) =>
       argument.startsWith('--description=') ? ['--bind=127.0.0.1', '--port=10809'] : [argument],
     );
-    assert.deepEqual(parseServerCommand('/state', command), { ...settings, digests: false });
+    const pidFile = '/state/migration-1.pid';
+    assert.deepEqual(parseServerCommand('/state', command), { ...settings, digests: false, pidFile });
   });
 
   test('of a stranger is none', () => {
