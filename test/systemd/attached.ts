@@ -5,6 +5,7 @@ import { buildGuest } from '../../testbed/guest/build-guest.ts';
 import { GuestConsole } from '../../testbed/guest/guest-console.ts';
 import { guestDefinition } from '../../testbed/guest/guest-definition.ts';
 import { fillImage, readRecords } from '../../testbed/guest/records.ts';
+import { sql } from './servers.ts';
 import { migratesSlowly } from './slow-move.ts';
 import type { Site } from './site.ts';
 import { type Node, placeOf } from './volumes.ts';
@@ -71,6 +72,30 @@ export async function exportOutlivesWorker(site: Site, guest: AttachedGuest): Pr
   await killed(machine, 'ferry-storage');
   await guest.console.progress(guest.device, 20);
   check('its worker was killed: the same server serves on', (await servers()) === before);
+}
+
+/**
+ * By the words of two hypervisors the guest is on its way: the storage node's unit may let the second one in beside it, and closes again. The
+ * migration itself, with a second hypervisor, is a test of `test/end-to-end/moving-guest.test.ts`.
+ */
+export async function letsAnotherIn(site: Site, guest: AttachedGuest): Promise<void> {
+  said('a guest is on its way to another hypervisor');
+  const machine = site[(await placeOf(site, guest.id)).node];
+  const servers = async () => (await machine.run(['pgrep', '-x', 'qemu-nbd'])).stdout.trim().split('\n');
+  const before = await servers();
+  const soon = "now() + interval '10 minutes'";
+  const words = `INSERT INTO guest_moves (attachment_id, to_host, arriving_at, leaving_at) SELECT id, 'hv2', ${soon}, ${soon} FROM attachments`;
+  await sql(site.control, [words], 'ferry');
+  const isIn = await comes(async () => (await servers()).length === before.length + 1);
+  check(
+    'another hypervisor is let in',
+    isIn,
+    (await machine.run(['journalctl', '-u', 'ferry-storage', '-n', '20'])).stdout,
+  );
+  await sql(site.control, ['DELETE FROM guest_moves'], 'ferry');
+  const isOut = await comes(async () => (await servers()).join() === before.join());
+  check('then one client alone again', isOut, (await servers()).join());
+  await guest.console.progress(guest.device, 5);
 }
 
 /** The storage node of the guest's volume loses power; all comes back by itself, and the guest goes on. */

@@ -1,5 +1,5 @@
 import { check, said } from '../../setup/story-checks.ts';
-import { endGuest, exportOutlivesWorker, guestMoves, nodeLosesPower, startGuest } from './attached.ts';
+import { endGuest, exportOutlivesWorker, guestMoves, letsAnotherIn, nodeLosesPower, startGuest } from './attached.ts';
 import { neverRun } from './documented.ts';
 import { installCompute, installControl, installStorage } from './install.ts';
 import { hangs, refusesStrangers } from './refusals.ts';
@@ -22,6 +22,7 @@ export async function story(site: Site, folder: string): Promise<void> {
   const guest = await startGuest(site, folder);
   await refusesStrangers(site);
   await exportOutlivesWorker(site, guest);
+  await letsAnotherIn(site, guest);
   await hangs(site);
   await nodeLosesPower(site, guest);
   await guestMoves(site, guest, 'server2');
