@@ -40,35 +40,49 @@ export function movesFrom(registry: Queries, host: string): Promise<GuestMove[]>
   );
 }
 
-/**
- * Writes that these domains are on their way to the hypervisor: what is attached to them elsewhere by an export. What a client has attached
- * moves in the client's own way. May be repeated.
- */
-export async function noteArriving(registry: Queries, host: string, domains: readonly string[]): Promise<void> {
-  if (domains.length === 0) return;
-  await registry.rows(
-    noColumns,
-    `INSERT INTO guest_moves (attachment_id, to_host)
-     SELECT a.id, $1 FROM attachments a
+/** Of these domains of the hypervisor's those with a volume that the registry has attached to them on another one, by an export. What a client has attached
+ * moves in the client's own way. */
+export function attachedElsewhere(
+  registry: Queries,
+  host: string,
+  domains: readonly string[],
+): Promise<{ attachmentId: string; domain: string }[]> {
+  return registry.rows(
+    z.object({ attachmentId: z.uuid(), domain: z.string() }),
+    `SELECT a.id AS attachment_id, a.connection ->> 'domain' AS domain FROM attachments a
      WHERE a.connection ->> 'domain' = ANY ($2::text[]) AND a.compute_host <> $1 AND a.status = 'attached'
-       AND a.connection ->> 'protocol' = 'nbd' AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)
-     ON CONFLICT (attachment_id, to_host) DO UPDATE SET arriving_at = now(), left_at = NULL`,
+       AND a.connection ->> 'protocol' = 'nbd' AND NOT EXISTS (SELECT FROM client_attachments c WHERE c.id = a.id)`,
     [host, [...domains]],
   );
 }
 
-/** Writes what the hypervisor of the attachment has found: the guest is on its way out, or gone. May be repeated. */
-export async function noteLeaving(
+/** Writes that the hypervisor has the guest of the attachment: on its way in, or there already. May be repeated. */
+export async function noteArriving(
   registry: Queries,
-  { attachmentId, toHost }: GuestMove,
-  found: 'leaving' | 'left',
+  { attachmentId, toHost, isComingIn }: { attachmentId: string; toHost: string; isComingIn: boolean },
 ): Promise<void> {
   await registry.rows(
     noColumns,
-    `UPDATE guest_moves SET leaving_at = CASE WHEN $3 THEN leaving_at ELSE now() END,
-       left_at = CASE WHEN $3 THEN coalesce(left_at, now()) END
+    `INSERT INTO guest_moves AS g (attachment_id, to_host, arriving_at)
+     SELECT id, $2, CASE WHEN $3 THEN now() END FROM attachments WHERE id = $1
+     ON CONFLICT (attachment_id, to_host) DO UPDATE
+       SET arriving_at = coalesce(EXCLUDED.arriving_at, g.arriving_at), left_at = CASE WHEN NOT $3 THEN g.left_at END`,
+    [attachmentId, toHost, isComingIn],
+  );
+}
+
+/** Writes what the hypervisor of the attachment has found: the guest is on its way out, gone, or there as ever. May be repeated. */
+export async function noteLeaving(
+  registry: Queries,
+  { attachmentId, toHost }: GuestMove,
+  found: 'leaving' | 'gone' | 'here',
+): Promise<void> {
+  await registry.rows(
+    noColumns,
+    `UPDATE guest_moves SET leaving_at = CASE WHEN $3 = 'leaving' THEN now() ELSE leaving_at END,
+       left_at = CASE WHEN $3 = 'gone' THEN coalesce(left_at, now()) END
      WHERE attachment_id = $1 AND to_host = $2`,
-    [attachmentId, toHost, found === 'left'],
+    [attachmentId, toHost, found],
   );
 }
 
@@ -81,15 +95,15 @@ export async function forgetMove(registry: Queries, { attachmentId, toHost }: Gu
 }
 
 /**
- * The attachment is the other hypervisor's from now on, whose guest runs. Whether it is: not while a migration or an operation is at its
- * volume, and only if it has been seen on its way out, and gone. May be repeated.
+ * The attachment is the other hypervisor's from now on, whose guest it is. Whether it is: not while a migration or an operation is at its
+ * volume, and only if its hypervisor has said that the guest is gone from there. May be repeated.
  */
 export async function arrive(registry: Queries, { attachmentId, toHost }: GuestMove): Promise<boolean> {
   const moved = await registry.rows(
     z.object({ id: z.uuid() }),
     `UPDATE attachments a SET compute_host = g.to_host
      FROM guest_moves g, volumes v
-     WHERE a.id = $1 AND g.attachment_id = a.id AND g.to_host = $2 AND g.leaving_at IS NOT NULL AND g.left_at IS NOT NULL
+     WHERE a.id = $1 AND g.attachment_id = a.id AND g.to_host = $2 AND g.left_at IS NOT NULL
        AND v.id = a.volume_id AND v.operation IS NULL AND v.migration_owner IS NULL AND a.status = 'attached'
      RETURNING a.id`,
     [attachmentId, toHost],

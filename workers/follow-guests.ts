@@ -1,7 +1,15 @@
 import type { Logger } from 'pino';
-import { arrivingGuests, whereIs } from '../activities/compute/moving-guests.ts';
+import { guestSeen, guestsHere, hasDisk } from '../activities/compute/moving-guests.ts';
 import type { Virsh } from '../activities/compute/virsh.ts';
-import { arrive, forgetMove, movesFrom, movesTo, noteArriving, noteLeaving } from '../registry/guest-moves.ts';
+import {
+  arrive,
+  attachedElsewhere,
+  forgetMove,
+  movesFrom,
+  movesTo,
+  noteArriving,
+  noteLeaving,
+} from '../registry/guest-moves.ts';
 import type { Registry } from '../registry/open-registry.ts';
 
 /**
@@ -16,18 +24,22 @@ export async function followGuests(deps: {
   log: Logger;
 }): Promise<void> {
   const { virsh, registry, name, log } = deps;
-  const arriving = await arrivingGuests(virsh);
-  await noteArriving(registry, name, arriving);
+  const here = await guestsHere(virsh);
+  for (const { attachmentId, domain } of await attachedElsewhere(registry, name, here)) {
+    const isComingIn = (await guestSeen(virsh, domain, here)) === 'coming-in';
+    await noteArriving(registry, { attachmentId, toHost: name, isComingIn });
+  }
   for (const move of await movesTo(registry, name)) {
-    if (arriving.includes(move.domain)) continue;
-    const { volumeId, instanceId: instance } = move;
-    if ((await whereIs(virsh, move.domain)) === 'gone') await forgetMove(registry, move);
-    else if (move.hasLeft && (await arrive(registry, move)))
-      log.info({ volumeId, instance }, 'a guest has come from another hypervisor, and its volume with it');
+    const { volumeId, instanceId: instance, domain } = move;
+    const seen = await guestSeen(virsh, domain, here);
+    if (seen === 'gone') await forgetMove(registry, move);
+    else if (seen === 'here' && move.hasLeft && (await hasDisk(virsh, domain, volumeId)))
+      if (await arrive(registry, move))
+        log.info({ volumeId, instance }, 'a guest has come from another hypervisor, and its volume with it');
   }
   for (const move of await movesFrom(registry, name)) {
-    const found = await whereIs(virsh, move.domain);
-    if (found === 'leaving') await noteLeaving(registry, move, 'leaving');
-    else if (found === 'gone') await noteLeaving(registry, move, 'left');
+    const seen = await guestSeen(virsh, move.domain, here);
+    // Of one that comes in here it is told by the other end.
+    if (seen !== 'coming-in') await noteLeaving(registry, move, seen);
   }
 }

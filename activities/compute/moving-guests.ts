@@ -1,33 +1,34 @@
 import { findDomainJob } from './domain-job.ts';
+import { parseDomain } from './domain-xml.ts';
 import { listDomains } from './find-domain.ts';
 import { refusalIn, type Virsh } from './virsh.ts';
 
-/** What the hypervisor has of a guest that libvirt migrates: `leaving` and `arriving` are the two ends of one migration. */
-export type Whereabouts = 'leaving' | 'here' | 'gone';
+/** What a hypervisor has of a guest that libvirt may be migrating. */
+export type GuestSeen = 'coming-in' | 'leaving' | 'here' | 'gone';
 
-/** The UUIDs of the guests that are on their way to this hypervisor. Those of one that waits for its disks are seen too. */
-export async function arrivingGuests(virsh: Virsh): Promise<string[]> {
-  const arriving: string[] = [];
-  // Their QEMU answers nobody, but libvirt has them: as paused.
-  for (const { uuid } of await listDomains(virsh, '--state-paused'))
-    if ((await jobOf(virsh, uuid)) === 'Incoming migration') arriving.push(uuid);
-  return arriving;
+/** The UUIDs of the guests that the hypervisor has, also of one that comes in and waits for its disks. A definition that stays behind is no guest. */
+export async function guestsHere(virsh: Virsh): Promise<string[]> {
+  const active = await listDomains(virsh, '--state-running', '--state-paused', '--state-other');
+  return active.map(({ uuid }) => uuid);
 }
 
-/** What the hypervisor that a guest is to leave has of it now. A definition that stays behind is no guest. */
-export async function whereIs(virsh: Virsh, domain: string): Promise<Whereabouts> {
-  const running = await listDomains(virsh, '--state-running', '--state-paused', '--state-other');
-  if (!running.some(({ uuid }) => uuid === domain)) return 'gone';
-  return (await jobOf(virsh, domain)) === 'Outgoing migration' ? 'leaving' : 'here';
-}
-
-/** Null: none, or the domain has gone meanwhile. */
-async function jobOf(virsh: Virsh, domain: string): Promise<string | null> {
+/** `here`: of those that `guestsHere` has told just now. */
+export async function guestSeen(virsh: Virsh, domain: string, here: readonly string[]): Promise<GuestSeen> {
+  if (!here.includes(domain)) return 'gone';
   try {
-    return await findDomainJob(virsh, domain);
+    const job = await findDomainJob(virsh, domain);
+    if (job === 'Incoming migration') return 'coming-in';
+    return job === 'Outgoing migration' ? 'leaving' : 'here';
   } catch (error) {
     const refusal = refusalIn(error);
     if (refusal === null || refusal === 'libvirtd-down') throw error;
-    return null;
+    // It has ended meanwhile, or is held: the next round tells.
+    return refusal === 'no-domain' || refusal === 'not-running' ? 'gone' : 'here';
   }
+}
+
+/** Whether the guest has the volume's disk. */
+export async function hasDisk(virsh: Virsh, domain: string, volumeId: string): Promise<boolean> {
+  const { disks } = parseDomain(await virsh('dumpxml', '--domain', domain));
+  return disks.some(({ serial }) => serial === volumeId);
 }

@@ -14,7 +14,7 @@ import { Past } from './past.ts';
 import { TendedWorker } from './tended-worker.ts';
 import { turnUpsideDown } from './upheaval.ts';
 import { GuestLife } from './guest-life.ts';
-import { chaosNodes, computeHost, type Disturbance, type Life, scenario } from './scenario.ts';
+import { chaosNodes, computeHost, otherHost, type Disturbance, type Life, scenario } from './scenario.ts';
 import { Tally } from './tally.ts';
 import { TenantLife } from './tenant-life.ts';
 
@@ -58,16 +58,19 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
     ]),
   );
 
-  let hypervisor: Hypervisor | null = null;
-  if (all.some(({ life }) => life.user === 'guest')) {
-    hypervisor = await Hypervisor.start();
-    stack.defer(() => hypervisor!.stop());
-    const at = { name: computeHost, directory: join(folder, 'compute'), libvirtUri: hypervisor.libvirt.uri };
+  const hypervisorOf = async (name: string) => {
+    const hypervisor = await Hypervisor.start({ hostName: name });
+    stack.defer(() => hypervisor.stop());
+    const at = { name, directory: join(folder, 'compute'), libvirtUri: hypervisor.libvirt.uri };
     const compute = await computeNode({ ...at, configuration: {}, env: stage.env });
     stack.defer(() => compute.signal('SIGKILL'));
     await compute.start();
-    workers.set(computeHost, new TendedWorker(compute));
-  }
+    workers.set(name, new TendedWorker(compute));
+    return hypervisor;
+  };
+  const steps = all.flatMap(({ life }) => (life.user === 'guest' ? life.steps : []));
+  const hypervisor = steps.length > 0 ? await hypervisorOf(computeHost) : null;
+  const other = steps.some((step) => step.do === 'visit another hypervisor') ? await hypervisorOf(otherHost) : null;
 
   process.env['TEMPORAL_ADDRESS'] = stage.temporal.address;
   const ferry = await openFerry({ configuration: configuration.parse({ databaseUrl: stage.postgres.url }) });
@@ -117,7 +120,7 @@ export async function chaos(options: ChaosOptions): Promise<Tally> {
 
   const live = (life: Life) =>
     life.user === 'guest'
-      ? new GuestLife({ ...world, hypervisor: hypervisor! }, life).live().finally(() => (guestsLeft -= 1))
+      ? new GuestLife({ ...world, hypervisor: hypervisor!, other }, life).live().finally(() => (guestsLeft -= 1))
       : new TenantLife(world, life).live();
   const lane = async (left: { life: Life; run: number }[]) => {
     for (let one = left.shift(); one; one = left.shift()) {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readRecords, fillImage } from '../../testbed/guest/records.ts';
 import type { Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
+import { freePort } from '../activities/storage/copier/source-server.ts';
 import { type Answer, Violation } from './answers.ts';
 import { LivingVolume, type World } from './living-volume.ts';
-import { computeHost, type GuestsLife, type GuestStep } from './scenario.ts';
+import { computeHost, otherHost, type GuestsLife, type GuestStep } from './scenario.ts';
 
 const mib = 1024 ** 2;
 /** How much of the volume has known content, into the first half of which the guest writes its records; the rest are zeros. */
@@ -24,16 +25,18 @@ export class GuestLife extends LivingVolume {
   static #isAway = false;
   readonly #life: GuestsLife;
   readonly #hypervisor: Hypervisor;
+  readonly #other: Hypervisor | null;
   #guest: Guest | null = null;
   #device: string | null = null;
   /** All records up to this number were acknowledged to the guest. */
   #acked = 0;
   #unclearDetaches = 0;
 
-  constructor(world: World & { hypervisor: Hypervisor }, life: GuestsLife) {
+  constructor(world: World & { hypervisor: Hypervisor; other: Hypervisor | null }, life: GuestsLife) {
     super(world, life.home);
     this.#life = life;
     this.#hypervisor = world.hypervisor;
+    this.#other = world.other;
   }
 
   async live(): Promise<void> {
@@ -106,6 +109,8 @@ export class GuestLife extends LivingVolume {
         return this.#saved();
       case 'write to an overlay':
         return this.#overlaid();
+      case 'visit another hypervisor':
+        return this.#needingLibvirtd(() => this.#visits(this.#other!));
       case 'kill libvirtd':
         while (GuestLife.#needs > 0 || GuestLife.#isAway) await sleep(waitMs);
         GuestLife.#isAway = true;
@@ -178,6 +183,29 @@ export class GuestLife extends LivingVolume {
       return !(await isOverlaid());
     });
     await rm(file, { force: true });
+  }
+
+  /** libvirt migrates it to another hypervisor, and back. It does not while the disk is mirrored. */
+  async #visits(other: Hypervisor): Promise<void> {
+    await this.#note();
+    const name = this.#guest!.name;
+    const isOn = async (there: Hypervisor) => (await there.virsh('list', '--name')).split('\n').includes(name);
+    const move = async (from: Hypervisor, to: Hypervisor) => {
+      const how = ['--live', '--persistent', '--undefinesource', '--listen-address', '127.0.0.1'];
+      const uris = ['--desturi', to.libvirt.uri, '--migrateuri', `tcp://127.0.0.1:${await freePort()}`];
+      await from.virsh('migrate', '--domain', name, ...how, ...uris).catch(() => '');
+      return isOn(to);
+    };
+    const isWith = (host: string) =>
+      this.until(`its volume is with it on ${host}`, async () => {
+        const [attachment] = (await this.ferry.findVolume(this.id)).attachments;
+        return attachment === undefined || attachment.computeHost === host;
+      });
+    if (!(await move(this.#hypervisor, other))) return this.tally.count('guest', 'could not be migrated');
+    await isWith(otherHost);
+    await this.until('it is back', async () => (await isOn(this.#hypervisor)) || move(other, this.#hypervisor));
+    await isWith(computeHost);
+    this.tally.count('guest', 'was migrated, and back');
   }
 
   /** Has the volume attached to the guest, which writes to it. */

@@ -9,6 +9,8 @@ export const chaosNodes = [
 export const backEnds = chaosNodes.flatMap(({ name, groups }) => groups.map((group) => `${name}@${group}`));
 /** The hypervisor of the guests. */
 export const computeHost = 'hv1';
+/** Another one, which some of them visit. */
+export const otherHost = 'hv2';
 const workers = ['control', computeHost, ...chaosNodes.map(({ name }) => name)];
 
 const mib = 1024 ** 2;
@@ -42,7 +44,7 @@ export type GuestStep = SharedStep | { do: 'detach and attach' | 'cut the power'
 /** What is done with the guest, or its hypervisor, without a word to Ferry. */
 export type HypervisorStep =
   | { do: 'suspend'; ms: number }
-  | { do: 'reset' | 'save its memory' | 'write to an overlay' | 'kill libvirtd' };
+  | { do: 'reset' | 'save its memory' | 'write to an overlay' | 'kill libvirtd' | 'visit another hypervisor' };
 
 export interface VolumeLife {
   user: 'tenant';
@@ -125,6 +127,7 @@ const guestStep: fc.Arbitrary<GuestStep> = fc.oneof(
       do: fc.constantFrom('reset' as const, 'save its memory', 'write to an overlay', 'kill libvirtd'),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('visit another hypervisor' as const) }) },
   { weight: 2, arbitrary: wait },
 );
 const lifeOf = <U extends Life['user'], S>(user: U, step: fc.Arbitrary<S>) =>

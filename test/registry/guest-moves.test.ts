@@ -5,6 +5,7 @@ import * as z from 'zod';
 import {
   admittedHosts,
   arrive,
+  attachedElsewhere,
   forgetMove,
   movesFrom,
   movesTo,
@@ -42,35 +43,54 @@ async function guest(changes: Record<string, unknown> = {}) {
   return { volumeId, domain, attachmentId, hostOf, admitted, toHv2, fromHv1 };
 }
 
+/** What a hypervisor's worker writes when it has these domains. */
+async function has(host: string, domains: readonly string[], isComingIn = true): Promise<void> {
+  for (const { attachmentId } of await attachedElsewhere(registry, host, domains))
+    await noteArriving(registry, { attachmentId, toHost: host, isComingIn });
+}
+
 describe('a guest that is migrated by libvirt', () => {
   test('is let in where it comes to by the word of both hypervisors, for as long as both repeat it', async () => {
     const { domain, admitted, fromHv1 } = await guest();
-    await noteArriving(registry, 'hv2', [domain, randomUUID()]);
+    await has('hv2', [domain, randomUUID()]);
     assert.deepEqual(await admitted(), []);
     await noteLeaving(registry, (await fromHv1())!, 'leaving');
     assert.deepEqual(await admitted(), ['hv2']);
     for (const word of ['arriving_at', 'leaving_at']) {
       await registry.rows(noColumns, `UPDATE guest_moves SET ${word} = now() - interval '1 minute'`, []);
       assert.deepEqual(await admitted(), [], word);
-      await noteArriving(registry, 'hv2', [domain]);
+      await has('hv2', [domain]);
       await noteLeaving(registry, (await fromHv1())!, 'leaving');
     }
     assert.deepEqual(await admitted(), ['hv2']);
     assert.deepEqual(await admittedHosts(registry, ['another@back-end']), []);
   });
 
+  test('who only says that it has the guest is let in nowhere', async () => {
+    const { domain, admitted, fromHv1 } = await guest();
+    await has('hv2', [domain], false);
+    await noteLeaving(registry, (await fromHv1())!, 'leaving');
+    assert.deepEqual(await admitted(), []);
+  });
+
   test('has its attachment there when it has left and come, and not before; not while something is done with it', async () => {
     const { volumeId, domain, hostOf, admitted, toHv2, fromHv1 } = await guest();
-    await noteArriving(registry, 'hv2', [domain]);
+    await has('hv2', [domain]);
     const move = (await toHv2())!;
+    for (const seen of ['leaving', 'here'] as const) {
+      await noteLeaving(registry, move, seen);
+      assert.equal(await arrive(registry, move), false, seen);
+    }
+    await noteLeaving(registry, move, 'gone');
+    assert.equal((await toHv2())!.hasLeft, true);
+    // It is on its way once more, and may be let go again.
+    await has('hv2', [domain]);
     assert.equal(await arrive(registry, move), false);
-    // Gone, but never seen on its way out: it may have been ended, and be another one.
-    await noteLeaving(registry, move, 'left');
-    assert.equal(await arrive(registry, move), false);
-    await noteLeaving(registry, move, 'leaving');
-    assert.equal((await toHv2())!.hasLeft, false);
-    assert.equal(await arrive(registry, move), false);
-    await noteLeaving(registry, (await fromHv1())!, 'left');
+    await noteLeaving(registry, (await fromHv1())!, 'gone');
+    await noteLeaving(registry, (await fromHv1())!, 'here');
+    assert.equal(await arrive(registry, move), false, 'it is back');
+    await noteLeaving(registry, (await fromHv1())!, 'gone');
+    await has('hv2', [domain], false);
     assert.deepEqual(await admitted(), []);
     const owner = anOwner('detach');
     await beginOperation(registry, 'detach', { volumeId, owner });
@@ -83,15 +103,23 @@ describe('a guest that is migrated by libvirt', () => {
     assert.equal(await toHv2(), undefined);
   });
 
-  test('is nobody’s business where its volume has no export, or a client has it; and one that fails is forgotten', async () => {
+  test('may have come at once, where its export had nobody: then its old hypervisor has it no more', async () => {
+    const { domain, hostOf, toHv2 } = await guest();
+    await has('hv2', [domain], false);
+    await noteLeaving(registry, (await toHv2())!, 'gone');
+    assert.equal(await arrive(registry, (await toHv2())!), true);
+    assert.equal(await hostOf(), 'hv2');
+  });
+
+  test('is nobody’s business where its volume has no export; and one that fails is forgotten', async () => {
     const local = await guest({ protocol: 'local', kind: 'block', path: '/dev/g/d' });
-    await noteArriving(registry, 'hv2', [local.domain]);
+    await has('hv2', [local.domain]);
     assert.equal(await local.toHv2(), undefined);
     const { domain, toHv2, hostOf } = await guest();
     // By its own word it is there already.
-    await noteArriving(registry, 'hv1', [domain]);
+    await has('hv1', [domain]);
     assert.deepEqual(await movesTo(registry, 'hv1'), []);
-    await noteArriving(registry, 'hv2', [domain]);
+    await has('hv2', [domain]);
     await forgetMove(registry, (await toHv2())!);
     assert.deepEqual([await toHv2(), await hostOf()], [undefined, 'hv1']);
   });
