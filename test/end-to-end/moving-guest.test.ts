@@ -18,6 +18,8 @@ let other: Hypervisor;
 let compute: ManagedWorker;
 before(async () => {
   stage = await AttachedStage.set({ hostName: 'hv1' });
+  // It is of the same libvirt: a guest that comes back would be as much its own as that of hv1.
+  await stage.computeOnServer1.signal('SIGKILL');
   other = await Hypervisor.start({ hostName: 'hv2' });
   const at = { name: 'hv2', directory: join(stage.system.directory, 'compute'), libvirtUri: other.libvirt.uri };
   compute = await computeNode({ ...at, configuration: { nodeTimeoutSeconds: 60 }, env: stage.system.env });
