@@ -81,6 +81,11 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     return withNamedLock(join(folder, 'locks'), exportName, action);
   }
 
+  /** Mostly one; two while a guest is migrated. */
+  async function serversOf(exportName: string): Promise<Server[]> {
+    return (await runningServers(folder)).filter((server) => server.exportName === exportName);
+  }
+
   /** What is set otherwise now, the node's address or its certificates, is no reason to take a guest's disk away. */
   async function refuseIfConnected(servers: readonly Server[]): Promise<void> {
     for (const server of servers.filter((each) => !isOfCopy(each))) {
@@ -128,7 +133,7 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
           return addressOf({ exportName, port, digests: isOfCopy(wanted) });
         } catch (error) {
           // Cancelled or out of time: the server may have come up nevertheless.
-          const late = (await runningServers(folder)).filter((server) => server.exportName === exportName);
+          const late = await serversOf(exportName);
           // One that is to come back to its port keeps it until then.
           await (preferred === undefined ? end : endServers)(late, exportName);
           throw error;
@@ -139,27 +144,21 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     async admit(exportName, peer) {
       checkName(exportName, 'export');
       await alone(exportName, async () => {
-        const [server, joined] = (await runningServers(folder)).filter((each) => each.exportName === exportName);
+        const [server, another] = await serversOf(exportName);
         if (!server) throw new FerryError('DeviceMissing', `there is no export ${exportName} to let ${peer} in`);
-        if (joined) return;
-        if (!server.writable || (await clientsOf(server)).length === 0) return;
+        if (another || !server.writable || (await clientsOf(server)).length === 0) return;
         const [first, second] = pidFiles(folder, exportName);
         const isBlock = (await stat(server.path)).isBlockDevice();
-        await joinServer(
-          {
-            ...server,
-            peers: server.peers === null ? null : [peer],
-            joined: { isBlock, pidFile: server.pidFile === first ? second : first },
-          },
-          server.pid,
-        );
+        const joined = { isBlock, pidFile: server.pidFile === first ? second : first };
+        const peers = server.peers === null ? null : [peer];
+        await joinServer({ ...server, peers }, { pid: server.pid, joined });
       });
     },
 
     async settle(exportName) {
       checkName(exportName, 'export');
       await alone(exportName, async () => {
-        const named = (await runningServers(folder)).filter((each) => each.exportName === exportName);
+        const named = await serversOf(exportName);
         if (named.length < 2) return;
         const clients = await Promise.all(named.map(clientsOf));
         const left = named.filter((_, i) => clients[i]!.length === 0);
@@ -175,17 +174,13 @@ export function createQemuNbdExports(options: QemuNbdExportsOptions): Exports {
     async remove(exportName) {
       checkName(exportName, 'export');
       await alone(exportName, async () => {
-        await end(
-          (await runningServers(folder)).filter((server) => server.exportName === exportName),
-          exportName,
-        );
+        await end(await serversOf(exportName), exportName);
       });
     },
 
     async clients(exportName) {
       checkName(exportName, 'export');
-      const servers = (await runningServers(folder)).filter((server) => server.exportName === exportName);
-      return (await Promise.all(servers.map(clientsOf))).flat();
+      return (await Promise.all((await serversOf(exportName)).map(clientsOf))).flat();
     },
 
     async list() {

@@ -14,14 +14,12 @@ export interface ServerSettings {
   readonly tlsDirectory: string | null;
   /** The machines that it is for, by their certificates; null: any whose certificate is good, or nobody has one. */
   readonly peers: readonly string[] | null;
-  /**
-   * It was started beside another server of the same export, with a client of its own: while libvirt migrates a guest, two QEMUs have its
-   * disk. See docs/decisions/039-two-qemus-while-a-guest-is-migrated.md.
-   */
-  readonly joined?: Joined | undefined;
 }
 
-/** What a server needs to serve beside another one. */
+/**
+ * What a server needs to serve beside another one of the same export, with a client of its own: while libvirt migrates a guest, two QEMUs have
+ * its disk. See docs/decisions/039-two-qemus-while-a-guest-is-migrated.md.
+ */
 export interface Joined {
   /** The device is one, and no file. */
   readonly isBlock: boolean;
@@ -53,6 +51,13 @@ export function pidFiles(folder: string, exportName: string): [string, string] {
  */
 const silence = { idleSeconds: 10, probeSeconds: 5, probes: 3 };
 
+/** The end of both scripts below: the program is handed the socket of that descriptor, as service managers hand one over. */
+const handOver = (descriptor: string) => `
+if (${descriptor} != 3) { require POSIX; POSIX::dup2(${descriptor}, 3) or die "dup2: $!\n"; }
+$ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$;
+exec { $program[0] } @program or die "cannot run $program[0]: $!\n";
+`;
+
 /**
  * Listens on ADDRESS PORT with keep-alive, and becomes the program that is named after them, which is handed the socket as service managers
  * hand one over. Every connection inherits the socket's options. Neither qemu-nbd nor Node can set them.
@@ -70,10 +75,7 @@ setsockopt($socket, SOL_SOCKET, $_, pack("i", 1)) or die "setsockopt: $!\n" for 
 setsockopt($socket, IPPROTO_TCP, $_->[0], pack("i", $_->[1])) or die "setsockopt: $!\n" for @options;
 bind($socket, $found->{addr}) or die "cannot listen on $address, port $port: $!\n";
 listen($socket, 8) or die "cannot listen on $address, port $port: $!\n";
-if (fileno($socket) != 3) { require POSIX; POSIX::dup2(fileno($socket), 3) or die "dup2: $!\n"; }
-$ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$;
-exec { $program[0] } @program or die "cannot run $program[0]: $!\n";
-`;
+${handOver('fileno($socket)')}`;
 
 /** The command that listens, and then becomes the server. */
 export function listeningServerCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
@@ -95,18 +97,15 @@ my $process = syscall(434, $pid + 0, 0); # pidfd_open
 die "process $pid: $!\n" if $process < 0;
 my $socket = syscall(438, $process, 3, 0); # pidfd_getfd
 die "the socket of process $pid: $!\n" if $socket < 0;
-if ($socket != 3) { require POSIX; POSIX::dup2($socket, 3) or die "dup2: $!\n"; }
-$ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$;
-exec { $program[0] } @program or die "cannot run $program[0]: $!\n";
-`;
+${handOver('$socket')}`;
 
 /** The command that takes the socket of a server that was handed its own, and then becomes one beside it. */
 export function joiningServerCommand(
   folder: string,
   settings: ServerSettings,
-  { pid, aio }: { pid: number; aio: Aio },
+  { pid, aio, joined }: { pid: number; aio: Aio; joined: Joined },
 ): [string, ...string[]] {
-  return ['perl', '-e', joiner, '--', `${pid}`, ...serverCommand(folder, settings, aio)];
+  return ['perl', '-e', joiner, '--', `${pid}`, ...serverCommand(folder, settings, aio, joined)];
 }
 
 /** The name of the processes that serve for reading, as the system has it. */
@@ -179,8 +178,13 @@ function readPeers(said: unknown): readonly string[] | null {
 }
 
 /** The command of a server that is handed its socket, and goes into the background. */
-export function serverCommand(folder: string, settings: ServerSettings, aio: Aio): [string, ...string[]] {
-  const { exportName, path, writable, address, port, tlsDirectory, peers, joined } = settings;
+export function serverCommand(
+  folder: string,
+  settings: ServerSettings,
+  aio: Aio,
+  joined?: Joined,
+): [string, ...string[]] {
+  const { exportName, path, writable, address, port, tlsDirectory, peers } = settings;
   return [
     'qemu-nbd',
     '--fork',

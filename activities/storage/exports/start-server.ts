@@ -6,6 +6,7 @@ import { exitCodeOf, toolFailed, type RunCommand } from '../run-command.ts';
 import { systemCode } from '../system-errors.ts';
 import {
   type Aio,
+  type Joined,
   joiningServerCommand,
   listeningServerCommand,
   readerCommand,
@@ -27,6 +28,12 @@ interface StartServerOptions {
   readonly compileCache: string | undefined;
 }
 
+/** The process of a server that runs, and what one beside it needs. */
+interface Joining {
+  readonly pid: number;
+  readonly joined: Joined;
+}
+
 /** Opening a device that answers takes milliseconds. */
 const startMs = 20_000;
 
@@ -38,15 +45,15 @@ export function createStartServer({ folder, ports, run, compileCache }: StartSer
   // Some kernels and containers refuse io_uring. What they refused once is not asked for again.
   let aio: Aio = 'io_uring';
 
-  /** `beside`: the process of the server that it joins. */
-  async function tryStart(settings: ServerSettings, beside?: number): Promise<void> {
+  /** `beside`: the server that it joins. */
+  async function tryStart(settings: ServerSettings, beside?: Joining): Promise<void> {
     // What guests use is QEMU's; what copies read has a server that can say what it has read.
     if (isOfCopy(settings)) return startReader(readerCommand(folder, settings), { timeoutMs: startMs, compileCache });
     const start = async (mode: Aio) => {
       const command =
         beside === undefined
           ? listeningServerCommand(folder, settings, mode)
-          : joiningServerCommand(folder, settings, { pid: beside, aio: mode });
+          : joiningServerCommand(folder, settings, { ...beside, aio: mode });
       try {
         await run(command, { timeoutMs: startMs });
       } catch (error) {
@@ -93,7 +100,7 @@ export function createStartServer({ folder, ports, run, compileCache }: StartSer
   return {
     start,
     /** Starts one beside a server that runs, at the same port. */
-    join: (settings: ServerSettings, beside: number): Promise<void> => tryStart(settings, beside),
+    join: (settings: ServerSettings, beside: Joining): Promise<void> => tryStart(settings, beside),
   };
 }
 

@@ -627,7 +627,7 @@ describe('a server’s command line', () => {
       const reader = readerCommand('/state', wanted);
       assert.deepEqual(parseServerCommand('/state', reader), { ...wanted, writable: false, digests: true, pidFile });
       const joined = { isBlock: false, pidFile: '/state/migration-1.joined.pid' };
-      const second = parseServerCommand('/state', serverCommand('/state', { ...wanted, joined }, 'threads'));
+      const second = parseServerCommand('/state', serverCommand('/state', wanted, 'threads', joined));
       assert.deepEqual(second, { ...wanted, digests: false, pidFile: joined.pidFile });
       assert.equal(parseServerCommand('/another', reader), null);
     });
