@@ -16,32 +16,23 @@ const guestMove = z.object({
 /** A guest with an attached volume that libvirt migrates from the hypervisor that the registry has it on to another one. */
 export type GuestMove = z.infer<typeof guestMove>;
 
-const columns = `g.attachment_id, a.volume_id, a.instance_id, a.connection ->> 'domain' AS domain, g.to_host, g.left_at IS NOT NULL AS has_left`;
-
 /** A word counts for so long: it is repeated every few seconds for as long as it is true. */
 const freshFor = "interval '30 seconds'";
 
-/** Those that come to the hypervisor by its own word. */
-export function movesTo(registry: Queries, host: string): Promise<GuestMove[]> {
+/** Those that come to the hypervisor by its own word, and those that leave it by the word of another one. */
+export function guestMovesOf(registry: Queries, host: string): Promise<GuestMove[]> {
   return registry.rows(
     guestMove,
-    `SELECT ${columns} FROM guest_moves g JOIN attachments a ON a.id = g.attachment_id WHERE g.to_host = $1`,
+    `SELECT g.attachment_id, a.volume_id, a.instance_id, a.connection ->> 'domain' AS domain, g.to_host, g.left_at IS NOT NULL AS has_left
+     FROM guest_moves g JOIN attachments a ON a.id = g.attachment_id WHERE g.to_host = $1 OR a.compute_host = $1`,
     [host],
   );
 }
 
-/** Those that come from the hypervisor by the word of another one. */
-export function movesFrom(registry: Queries, host: string): Promise<GuestMove[]> {
-  return registry.rows(
-    guestMove,
-    `SELECT ${columns} FROM guest_moves g JOIN attachments a ON a.id = g.attachment_id
-     WHERE a.compute_host = $1 AND g.to_host <> $1`,
-    [host],
-  );
-}
-
-/** Of these domains of the hypervisor's those with a volume that the registry has attached to them on another one, by an export. What a client has attached
- * moves in the client's own way. */
+/**
+ * Of these domains of the hypervisor's those with a volume that the registry has attached to them on another one, by an export. What a client
+ * has attached moves in the client's own way.
+ */
 export function attachedElsewhere(
   registry: Queries,
   host: string,

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -32,6 +32,13 @@ export async function makeServerCertificate(from: string, folder: string, addres
 /** A client's certificate with those names, by the authority of `from`, put into `folder`. */
 export async function makeClientCertificate(from: string, folder: string, names: readonly string[]): Promise<void> {
   await openssl(folder, 'client', names, [...authorityOf(from), ...extensions(...usage('client'))]);
+}
+
+/** A folder with the authority of `from` and a client's certificate with those names, as QEMU wants to have it. */
+export async function makeClientFolder(from: string, folder: string, names: readonly string[]): Promise<void> {
+  await mkdir(folder);
+  await copyFile(join(from, 'ca-cert.pem'), join(folder, 'ca-cert.pem'));
+  await makeClientCertificate(from, folder, names);
 }
 
 function authorityOf(folder: string): string[] {

@@ -2,8 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readRecords, fillImage } from '../../testbed/guest/records.ts';
-import type { Guest, Hypervisor } from '../activities/compute/hypervisor.ts';
-import { freePort } from '../activities/storage/copier/source-server.ts';
+import { type Guest, type Hypervisor, migrateWords } from '../activities/compute/hypervisor.ts';
 import { type Answer, Violation } from './answers.ts';
 import { LivingVolume, type World } from './living-volume.ts';
 import { computeHost, otherHost, type GuestsLife, type GuestStep } from './scenario.ts';
@@ -191,9 +190,7 @@ export class GuestLife extends LivingVolume {
     const name = this.#guest!.name;
     const isOn = async (there: Hypervisor) => (await there.virsh('list', '--name')).split('\n').includes(name);
     const move = async (from: Hypervisor, to: Hypervisor) => {
-      const how = ['--live', '--persistent', '--undefinesource', '--listen-address', '127.0.0.1'];
-      const uris = ['--desturi', to.libvirt.uri, '--migrateuri', `tcp://127.0.0.1:${await freePort()}`];
-      await from.virsh('migrate', '--domain', name, ...how, ...uris).catch(() => '');
+      await from.virsh(...(await migrateWords(name, to))).catch(() => '');
       return isOn(to);
     };
     const isWith = (host: string) =>

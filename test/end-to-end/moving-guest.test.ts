@@ -6,8 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { computeNode } from '../../testbed/compute-node.ts';
 import { readRecords } from '../../testbed/guest/records.ts';
 import type { ManagedWorker } from '../../testbed/system.ts';
-import { Hypervisor } from '../activities/compute/hypervisor.ts';
-import { freePort } from '../activities/storage/copier/source-server.ts';
+import { Hypervisor, migrateWords } from '../activities/compute/hypervisor.ts';
 import { type AttachedVolume, AttachedStage } from './attached-stage.ts';
 import { exportServers } from './export-servers.ts';
 import { poll, server2 } from './stage.ts';
@@ -39,10 +38,10 @@ interface Moving {
 
 /** libvirt migrates the guest, as an operator tells it. */
 async function migrateGuest(from: Hypervisor, to: Hypervisor, ...more: string[]): Promise<Moving> {
-  const uri = `tcp://127.0.0.1:${await freePort()}`;
-  const how = ['--live', '--persistent', '--undefinesource', '--migrateuri', uri, '--listen-address', '127.0.0.1'];
-  const args = ['--connect', from.libvirt.uri, 'migrate', '--domain', stage.guest.name, '--desturi', to.libvirt.uri];
-  const child = spawn('virsh', [...args, ...how, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const words = await migrateWords(stage.guest.name, to);
+  const child = spawn('virsh', ['--connect', from.libvirt.uri, ...words, ...more], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text));
   return { child, ended: once(child, 'close').then(([code]) => ({ code: code as number | null, said })) };

@@ -17,6 +17,7 @@ import type { GuestConsole } from '../../../testbed/guest/guest-console.ts';
 import { startGuest } from '../../../testbed/guest/start-guest.ts';
 import { fillImage, readRecords, type RecordsFound } from '../../../testbed/guest/records.ts';
 import { type PrivateLibvirt, startLibvirt } from '../../../testbed/libvirt/start-libvirt.ts';
+import { freePort } from '../storage/copier/source-server.ts';
 import { ExportedImage } from './exported-image.ts';
 
 const mib = 1024 ** 2;
@@ -106,6 +107,13 @@ export class Hypervisor {
   run<I, O>(activity: (input: I) => Promise<O>, input: I, context = activityContext()): Promise<O> {
     return context.run(activity, input);
   }
+}
+
+/** What `virsh` of one hypervisor takes to migrate a guest to another one of this machine. */
+export async function migrateWords(domain: string, to: Hypervisor): Promise<[string, ...string[]]> {
+  const uris = ['--desturi', to.libvirt.uri, '--migrateuri', `tcp://127.0.0.1:${await freePort()}`];
+  const how = ['--live', '--persistent', '--undefinesource', '--listen-address', '127.0.0.1'];
+  return ['migrate', '--domain', domain, ...uris, ...how];
 }
 
 /** A running guest that writes records to every disk it gets. */

@@ -24,7 +24,7 @@ import {
   writersThrough,
 } from '../../../../activities/storage/exports.ts';
 import { runCommand, toolFailed } from '../../../../activities/storage/run-command.ts';
-import { makeCertificates, makeClientCertificate } from '../../../../testbed/certificates.ts';
+import { makeCertificates, makeClientFolder } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
 import { refuses } from '../driver-conformance.ts';
 import { loopbackExports } from './loopback-exports.ts';
@@ -570,12 +570,10 @@ describe('an export that is for one machine', () => {
     ['what copies read', 'migration-1'],
   ] as const)
     test(`lets in that one and no other: ${what}`, async () => {
-      const { directory, client } = await makeCertificates(join(folder, `pki-${exportName}`), ['127.0.0.1'], ['hv1']);
+      const { directory } = await makeCertificates(join(folder, `pki-${exportName}`), ['127.0.0.1'], ['hv1']);
       const of = async (name: string) => {
         const own = join(directory, name);
-        await mkdir(own);
-        await execa('cp', [client.ca, own]);
-        await makeClientCertificate(directory, own, [name]);
+        await makeClientFolder(directory, own, [name]);
         return own;
       };
       const meant = (names: readonly string[]) => exportsOf({ tls: { directory }, peersOf: async () => names });

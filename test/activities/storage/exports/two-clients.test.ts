@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, readlink, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exports } from '../../../../activities/storage/exports.ts';
-import { makeCertificates, makeClientCertificate } from '../../../../testbed/certificates.ts';
+import { makeCertificates, makeClientFolder } from '../../../../testbed/certificates.ts';
 import { freePort } from '../copier/source-server.ts';
 import { loopDevice, mib, scratchFolder } from '../copier/volumes.ts';
 import { loopbackExports } from './loopback-exports.ts';
@@ -50,13 +50,8 @@ async function exported(t: TestContext, kind: 'file' | 'block') {
   await writeFile(file, '');
   await truncate(file, 16 * mib);
   const path = kind === 'file' ? file : await loopDevice(t, file);
-  const { directory, client: files } = await makeCertificates(join(folder, 'pki'), ['127.0.0.1'], ['hv1']);
-  for (const host of hosts) {
-    const own = join(folder, host);
-    await mkdir(own);
-    await cp(files.ca, join(own, 'ca-cert.pem'));
-    await makeClientCertificate(directory, own, [host]);
-  }
+  const { directory } = await makeCertificates(join(folder, 'pki'), ['127.0.0.1'], ['hv1']);
+  for (const host of hosts) await makeClientFolder(directory, join(folder, host), [host]);
   const from = await freePort();
   const stateDirectory = join(folder, 'state');
   const exports = loopbackExports({
